@@ -1,0 +1,40 @@
+// A small fork-join pool with a fixed number of threads. Dependency level 0 (base).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "ffzero/base/index.hpp"
+
+namespace ffzero {
+
+/// Runs numbered pieces of work ("shards") side by side. The shards are the caller's and never depend on the number of
+/// threads, so results that are reduced in the order of the shards are the same bits for any number of threads.
+class Executor {
+ public:
+  /// threads >= 1: number of threads that work at once, the calling one included. 0: one per core.
+  explicit Executor(int threads = 1);
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  [[nodiscard]] int threads() const noexcept;
+
+  /// Calls `work(i)` once for each 0 <= i < shards and returns when all are done. An exception of a shard is rethrown here
+  /// (that of the lowest-numbered shard that threw). Not reentrant: a nested call runs its shards on the calling thread.
+  template <class Work>
+  void run(Index shards, Work&& work) const {
+    using Stored = std::remove_reference_t<Work>;
+    run_erased(shards, [](void* w, Index i) { (*static_cast<Stored*>(w))(i); },
+               const_cast<void*>(static_cast<const void*>(std::addressof(work))));
+  }
+
+ private:
+  void run_erased(Index shards, void (*call)(void*, Index), void* work) const;
+  struct Pool;
+  std::unique_ptr<Pool> pool_;
+};
+
+}  // namespace ffzero

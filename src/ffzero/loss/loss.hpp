@@ -1,0 +1,53 @@
+// Losses on scores. Dependency level 2 (loss).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "ffzero/tensor/types.hpp"
+
+namespace ffzero {
+
+/// What a batch should become: labels 0 .. K-1 in classification, real values in regression; the other one is empty.
+struct Targets {
+  std::span<const std::int32_t> labels;
+  std::span<const float> values;
+  [[nodiscard]] Index size() const noexcept { return isize(labels.empty() ? values.size() : labels.size()); }
+  [[nodiscard]] Targets rows(Index first, Index count) const {
+    return {labels.empty() ? labels : labels.subspan(usize(first), usize(count)),
+            values.empty() ? values : values.subspan(usize(first), usize(count))};
+  }
+};
+
+/// A per-sample loss on scores (B, G * K): group g owns columns [g K, (g + 1) K). Classification losses look at each group alone, so there
+/// are G losses a sample; `joint` losses (squared) look at the mean over groups, so there is 1. Evaluated in double.
+template <class S>
+class Loss {
+ public:
+  virtual ~Loss() = default;
+  [[nodiscard]] virtual std::string name() const = 0;
+  /// True if the groups share one loss.
+  [[nodiscard]] virtual bool joint() const = 0;
+
+  /// losses (B, joint ? 1 : G), overwritten.   scores (B, G * K)   classes = K
+  virtual void values(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<double> losses) const = 0;
+  /// gs (B, G * K) = d(sum over groups of the sample's loss)/dscores, unreduced (neither summed nor averaged over the batch).
+  virtual void gradient(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<S> gs) const = 0;
+};
+
+/// sum_k max(0, margin + s_k - s_true), k over all classes: the true one adds the constant `margin`  [spec.md section 4].
+template <class S>
+[[nodiscard]] std::unique_ptr<Loss<S>> make_margin_loss(double margin = 0.3);
+/// 1 - s_true  [spec.md section 7].
+template <class S>
+[[nodiscard]] std::unique_ptr<Loss<S>> make_cosine_loss();
+/// -log softmax(s / temperature)_true, target mixed with the uniform distribution by `smoothing`  [spec.md section 4].
+template <class S>
+[[nodiscard]] std::unique_ptr<Loss<S>> make_cross_entropy_loss(double temperature = 1.0, double smoothing = 0.0);
+/// (y - mean over groups of s)^2, K = 1; joint  [spec.md section 4].
+template <class S>
+[[nodiscard]] std::unique_ptr<Loss<S>> make_squared_loss();
+
+}  // namespace ffzero

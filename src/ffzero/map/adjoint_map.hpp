@@ -1,0 +1,21 @@
+// Optional refinement: a map that knows its exact derivative. Dependency level 2 (map).
+// Forward-only code (directional estimators, devices, votes, updates) must not include this header: tools/check_layers.py.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "ffzero/map/forward_map.hpp"
+
+namespace ffzero {
+
+template <class S>
+class AdjointMap : public ForwardMap<S> {
+ public:
+  /// gtheta += (dy/dtheta)^T gy,  gx = (dy/dx)^T gy.
+  /// x (B, input size)   y (B, output size), what forward(theta, x) returned   gy (B, output size): dL/dy
+  /// gtheta (parameter_count), added to, summed over the batch   gx (B, input size), overwritten; skipped if null.
+  /// Complex quantities: real and imaginary parts are independent real numbers.
+  virtual void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y,
+                        const ConstMatrixRef<S>& gy, std::span<S> gtheta, MatrixRef<S>* gx) const = 0;
+};
+
+}  // namespace ffzero
