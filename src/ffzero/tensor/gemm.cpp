@@ -1,0 +1,74 @@
+// Dense products by CBLAS.
+// SPDX-License-Identifier: MIT
+#include "ffzero/tensor/gemm.hpp"
+
+#include <cblas.h>
+
+#include <mutex>
+
+#include "ffzero/base/error.hpp"
+
+namespace ffzero {
+
+namespace {
+
+template <class S>
+void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, Index m, Index n, Index k, const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b,
+          MatrixRef<S>& c, S beta) {
+  if (c.rows() != m || c.cols() != n) throw ShapeError("gemm", "the result must be " + std::to_string(m) + " x " + std::to_string(n));
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    if (beta == S{0}) c.setZero();
+    else c *= beta;
+    return;
+  }
+  pin_blas_to_one_thread();
+  const auto i = [](Index v) { return static_cast<int>(v); };
+  if constexpr (std::is_same_v<S, float>) {
+    cblas_sgemm(CblasRowMajor, ta, tb, i(m), i(n), i(k), 1.0F, a.data(), i(a.outerStride()), b.data(), i(b.outerStride()), beta, c.data(),
+                i(c.outerStride()));
+  } else {
+    cblas_dgemm(CblasRowMajor, ta, tb, i(m), i(n), i(k), 1.0, a.data(), i(a.outerStride()), b.data(), i(b.outerStride()), beta, c.data(),
+                i(c.outerStride()));
+  }
+}
+
+void require_inner(Index ka, Index kb) {
+  if (ka != kb) throw ShapeError("gemm", "inner sizes must agree", std::to_string(ka) + " and " + std::to_string(kb));
+}
+
+}  // namespace
+
+template <class S>
+void gemm_nt(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta) {
+  require_inner(a.cols(), b.cols());
+  gemm<S>(CblasNoTrans, CblasTrans, a.rows(), b.rows(), a.cols(), a, b, c, beta);
+}
+
+template <class S>
+void gemm_nn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta) {
+  require_inner(a.cols(), b.rows());
+  gemm<S>(CblasNoTrans, CblasNoTrans, a.rows(), b.cols(), a.cols(), a, b, c, beta);
+}
+
+template <class S>
+void gemm_tn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta) {
+  require_inner(a.rows(), b.rows());
+  gemm<S>(CblasTrans, CblasNoTrans, a.cols(), b.cols(), a.rows(), a, b, c, beta);
+}
+
+void pin_blas_to_one_thread() {
+  static std::once_flag once;
+  std::call_once(once, [] { openblas_set_num_threads(1); });
+}
+
+std::string blas_description() { return std::string(openblas_get_config()) + ", kernel " + openblas_get_corename(); }
+
+template void gemm_nt<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, MatrixRef<float>, float);
+template void gemm_nt<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, MatrixRef<double>, double);
+template void gemm_nn<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, MatrixRef<float>, float);
+template void gemm_nn<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, MatrixRef<double>, double);
+template void gemm_tn<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, MatrixRef<float>, float);
+template void gemm_tn<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, MatrixRef<double>, double);
+
+}  // namespace ffzero

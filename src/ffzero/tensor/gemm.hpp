@@ -1,0 +1,26 @@
+// Dense products on row-major views, single-threaded. Dependency level 1 (tensor).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+#include "ffzero/tensor/types.hpp"
+
+namespace ffzero {
+
+/// c = a b^T + beta c.     a (M, K)   b (N, K)   c (M, N)
+template <class S>
+void gemm_nt(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta = S{0});
+/// c = a b + beta c.       a (M, K)   b (K, N)   c (M, N)
+template <class S>
+void gemm_nn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta = S{0});
+/// c = a^T b + beta c.     a (K, M)   b (K, N)   c (M, N)
+template <class S>
+void gemm_tn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta = S{0});
+
+/// Keeps the BLAS at one thread: parallelism is ours, over fixed shards. Called by every product; cheap after the first time.
+void pin_blas_to_one_thread();
+/// Name and version of the BLAS in use and its kernel, for run records.
+[[nodiscard]] std::string blas_description();
+
+}  // namespace ffzero
