@@ -5,9 +5,9 @@
 #include <span>
 #include <string>
 
+#include "ffzero/base/parameter_layout.hpp"
 #include "ffzero/base/random.hpp"
 #include "ffzero/base/shape.hpp"
-#include "ffzero/map/parameter_layout.hpp"
 #include "ffzero/tensor/types.hpp"
 
 namespace ffzero {

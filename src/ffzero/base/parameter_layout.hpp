@@ -1,4 +1,4 @@
-// How a parameter vector splits into groups and units. Dependency level 2 (map).
+// How a parameter vector splits into groups and units. Dependency level 0 (base).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -28,7 +28,8 @@ struct Unit {
 
 /// Groups touch disjoint outputs and have losses of their own, so all of them are perturbed in the same evaluation and each gets its
 /// own difference: the channels of a convolution, the output groups of a dense layer. Units split a group further: the theta, phi
-/// and gamma of a mesh are three units of one group. The units cover every parameter exactly once.
+/// and gamma of a mesh are three units of one group. Units never overlap; a parameter that is in no unit is held fixed
+/// (batch norm in end-to-end training).
 struct ParameterLayout {
   Index groups = 1;
   std::vector<Unit> units;

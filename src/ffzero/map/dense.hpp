@@ -1,0 +1,40 @@
+// Dense (fully connected) layer. Dependency level 2 (map).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "ffzero/map/adjoint_map.hpp"
+#include "ffzero/map/linear_map.hpp"
+
+namespace ffzero {
+
+/// z = W x + b  [spec.md section 4].  theta: W row-major (H, D), then b (H).  x (B, D)   z (B, H)
+/// groups = G splits the H outputs into G equal ranges; each range, with its rows of W and b, is a parameter group of its own.
+/// Initial values: uniform in +-1/sqrt(D).
+template <class S>
+class Dense final : public AdjointMap<S>, public LinearMap<S> {
+ public:
+  /// @throws ConfigError if a size is below 1 or G does not divide H.
+  Dense(Shape input, Index outputs, Index groups = 1);
+
+  [[nodiscard]] Shape input_shape() const override { return input_; }
+  [[nodiscard]] Shape output_shape() const override { return {1, 1, outputs_}; }
+  [[nodiscard]] Index parameter_count() const override { return outputs_ * (inputs_ + 1); }
+  [[nodiscard]] ParameterLayout parameter_layout() const override;
+  [[nodiscard]] bool independent_rows() const override { return true; }
+  [[nodiscard]] std::string kind() const override { return "dense"; }
+
+  void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
+  void forward_stacked(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x, MatrixRef<S> z,
+                       MatrixRef<S> p) const override;
+  void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y, const ConstMatrixRef<S>& gy,
+                std::span<S> gtheta, MatrixRef<S>* gx) const override;
+
+ private:
+  Shape input_;
+  Index inputs_, outputs_, groups_;
+};
+
+extern template class Dense<float>;
+extern template class Dense<double>;
+
+}  // namespace ffzero
