@@ -1,0 +1,35 @@
+// Default differences: plain evaluations at fresh copies.
+// SPDX-License-Identifier: MIT
+#include "ffzero/gradient/function.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace ffzero {
+
+template <class S>
+void ScalarFunction<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
+  const Index m = directions.rows();
+  const Index groups = layout().groups;
+  const auto center = as_vector(theta);
+  Vector<S> moved(center.size());
+  std::vector<double> plus(usize(groups)), minus(usize(groups));
+  out.delta.resize(m, groups);
+  out.mean_loss = 0.0;
+  for (Index j = 0; j < m; ++j) {
+    const auto direction = directions.row(j).transpose();
+    moved = center + static_cast<S>(eps) * direction;
+    values(as_span(std::as_const(moved)), plus);
+    moved = center - static_cast<S>(eps) * direction;
+    values(as_span(std::as_const(moved)), minus);
+    for (Index g = 0; g < groups; ++g) {
+      out.delta(j, g) = plus[usize(g)] - minus[usize(g)];
+      out.mean_loss += (plus[usize(g)] + minus[usize(g)]) / (2.0 * static_cast<double>(m));
+    }
+  }
+}
+
+template class ScalarFunction<float>;
+template class ScalarFunction<double>;
+
+}  // namespace ffzero

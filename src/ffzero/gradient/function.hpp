@@ -1,0 +1,59 @@
+// What an estimator may ask of a loss. Dependency level 2 (gradient).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <span>
+
+#include "ffzero/base/parameter_layout.hpp"
+#include "ffzero/base/random.hpp"
+#include "ffzero/tensor/types.hpp"
+
+namespace ffzero {
+
+/// L+ - L- of every direction and group, and what a training log gets for free.
+struct Differences {
+  Matrix<double> delta;    ///< (m, groups): L_g(theta + eps d_j) - L_g(theta - eps d_j)
+  double mean_loss = 0.0;  ///< mean over the directions of (L+ + L-) / 2, summed over the groups
+};
+
+/// The loss of one block on one batch, as a function of the block's parameters: values only. All fast paths hide behind `differences`.
+template <class S>
+class ScalarFunction {
+ public:
+  virtual ~ScalarFunction() = default;
+  /// Groups, units and fixed parameters of theta.
+  [[nodiscard]] virtual const ParameterLayout& layout() const = 0;
+  [[nodiscard]] virtual Index dimension() const = 0;
+
+  /// losses (groups), overwritten: the loss of every group at theta (dimension). Cost: one forward evaluation of the batch.
+  virtual void values(std::span<const S> theta, std::span<double> losses) const = 0;
+
+  /// directions (m, dimension), eps > 0. theta is never changed. Default: 2 m calls of values at fresh copies theta +- eps d_j.
+  /// Cost: 2 m forward evaluations of the batch, whatever shortcut computes them; joint losses over G groups: 2 m G.
+  virtual void differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
+};
+
+/// A loss that also knows its exact gradient.
+template <class S>
+class DifferentiableFunction {
+ public:
+  virtual ~DifferentiableFunction() = default;
+  /// gradient (dimension), overwritten with the gradient of the sum of the groups' losses; returns that sum. Cost: one forward
+  /// evaluation of the batch; its pullbacks are counted apart.
+  virtual double value_and_gradient(std::span<const S> theta, std::span<S> gradient) const = 0;
+};
+
+/// A loss whose block lets its outputs be perturbed sample by sample (information: activity).
+template <class S>
+class ActivityFunction {
+ public:
+  virtual ~ActivityFunction() = default;
+  /// gradient (dimension), overwritten with the estimate from m perturbed read-outs a sample (m >= 1; m = 0: one along every prototype);
+  /// `random` draws the perturbations. Returns the loss.  Cost: N forward evaluations + 2 m N read-outs  [spec.md section 5].
+  virtual double activity_gradient(std::span<const S> theta, Index m, double eps, const RandomStream& random, std::span<S> gradient) const = 0;
+};
+
+extern template class ScalarFunction<float>;
+extern template class ScalarFunction<double>;
+
+}  // namespace ffzero
