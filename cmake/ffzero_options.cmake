@@ -1,15 +1,21 @@
-# Warnings, sanitizers and language level as one interface target.
+# Language level, warnings, sanitizers and compiler cache: one interface target that every target of ours links privately.
 add_library(ffzero_options INTERFACE)
 target_compile_features(ffzero_options INTERFACE cxx_std_20)
+# -ffp-contract=off: results are the same bits whether or not the compiler may fuse multiplications and additions.
 target_compile_options(ffzero_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow $<$<BOOL:${FFZERO_WERROR}>:-Werror>
                                                 -ffp-contract=off)
 if(FFZERO_SANITIZE)
   if(FFZERO_SANITIZE MATCHES "thread" AND FFZERO_SANITIZE MATCHES "address")
-    message(FATAL_ERROR "FFZERO_SANITIZE: thread and address exclude each other; got ${FFZERO_SANITIZE}")
+    message(FATAL_ERROR "FFZERO_SANITIZE: thread and address exclude each other; got ${FFZERO_SANITIZE}; use the presets asan and tsan")
   endif()
   target_compile_options(ffzero_options INTERFACE -fsanitize=${FFZERO_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(ffzero_options INTERFACE -fsanitize=${FFZERO_SANITIZE})
 endif()
+if(FFZERO_COVERAGE)
+  target_compile_options(ffzero_options INTERFACE --coverage)
+  target_link_options(ffzero_options INTERFACE --coverage)
+endif()
+
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})

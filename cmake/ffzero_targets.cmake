@@ -1,19 +1,40 @@
-# ffzero_add_stage(<folder> SOURCES a.cpp ... DEPENDS base tensor ... [LINK lib ...]): one static library per folder.
+# How a folder, a program and a test become targets.
+
+# ffzero_add_stage(<name> SOURCES a.cpp ... DEPENDS base tensor ... [LINK lib ...] [PRIVATE_LINK lib ...])
+# One static library for one folder of src/ffzero: target ffzero_<name>, installed as ffzero::<name>. The folder's *.hpp are its public
+# headers (a file set: installed, and compiled one by one by the target all_verify_interface_header_sets); *-inl.hpp stay private.
 function(ffzero_add_stage name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK;PRIVATE_LINK" ${ARGN})
+  file(GLOB headers CONFIGURE_DEPENDS *.hpp)
+  list(FILTER headers EXCLUDE REGEX "-inl\\.hpp$")
   add_library(ffzero_${name} STATIC ${ARG_SOURCES})
-  target_include_directories(ffzero_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<INSTALL_INTERFACE:include>)
+  add_library(ffzero::${name} ALIAS ffzero_${name})
+  target_sources(ffzero_${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/src FILES ${headers})
   list(TRANSFORM ARG_DEPENDS PREPEND ffzero_)
   target_link_libraries(ffzero_${name} PUBLIC ${ARG_DEPENDS} ${ARG_LINK} PRIVATE $<BUILD_INTERFACE:ffzero_options> ${ARG_PRIVATE_LINK})
   target_compile_features(ffzero_${name} PUBLIC cxx_std_20)
+  set_target_properties(ffzero_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON VERIFY_INTERFACE_HEADER_SETS ON)
   set_property(GLOBAL APPEND PROPERTY FFZERO_STAGES ffzero_${name})
+  set_property(GLOBAL APPEND PROPERTY FFZERO_HEADERS ${headers})
 endfunction()
 
-# ffzero_add_test(<name> SOURCES ... DEPENDS stage ... LABELS fast): one GoogleTest executable.
+# ffzero_add_app(<name> SOURCES ... DEPENDS stage ... [LINK lib ...]): a program of the user's, at the top of the build folder
+# (build/release/<name>) and installed into bin. The target is ffzero_app_<name>.
+function(ffzero_add_app name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  add_executable(ffzero_app_${name} ${ARG_SOURCES})
+  list(TRANSFORM ARG_DEPENDS PREPEND ffzero_)
+  target_link_libraries(ffzero_app_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} ffzero_options)
+  set_target_properties(ffzero_app_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  install(TARGETS ffzero_app_${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
+endfunction()
+
+# ffzero_add_test(<name> SOURCES ... DEPENDS stage ... [LINK lib ...] LABELS fast ...): one GoogleTest executable, test_<name>.
 function(ffzero_add_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LABELS;LINK" ${ARGN})
   add_executable(test_${name} ${ARG_SOURCES})
   list(TRANSFORM ARG_DEPENDS PREPEND ffzero_)
   target_link_libraries(test_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} ffzero_options ffzero_test_support GTest::gmock GTest::gtest GTest::gtest_main)
-  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${ARG_LABELS}")
+  list(JOIN ARG_LABELS "\\;" labels)
+  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${labels}")
 endfunction()
