@@ -13,6 +13,10 @@ namespace ffzero {
 /// @throws ConfigError if K > d (and K > 1): a simplex with K vertices of this construction needs d >= K.
 [[nodiscard]] Matrix<double> simplex_prototypes(Index classes, Index dimension, const RandomStream& random);
 
+/// The same simplex before its rotation: rows of the K x K identity, padded with zeros to d, minus their mean row, normalised; zeros for
+/// K = 1.  returns (K, d). @throws ConfigError if K > d.
+[[nodiscard]] Matrix<double> simplex_vertices(Index classes, Index dimension);
+
 /// Haar-random rotation of SO(d) from a Gaussian matrix (d, d): QR, signs by R's diagonal, first column flipped if det < 0.
 [[nodiscard]] Matrix<double> haar_rotation(const Matrix<double>& gaussian);
 

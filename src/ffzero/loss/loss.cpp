@@ -1,0 +1,241 @@
+// Margin, cosine, cross-entropy and squared loss with their exact gradients. Dependency level 2 (loss).
+// SPDX-License-Identifier: MIT
+#include "ffzero/loss/loss.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "ffzero/base/error.hpp"
+
+namespace ffzero {
+
+namespace {
+
+void require_shape(const char* what, Index rows, Index cols, Index want_rows, Index want_cols) {
+  if (rows == want_rows && cols == want_cols) return;
+  throw ShapeError("loss", std::string(what) + " must be " + std::to_string(want_rows) + " x " + std::to_string(want_cols),
+                   std::to_string(rows) + " x " + std::to_string(cols));
+}
+
+/// Number of groups of scores (B, G * K).
+Index group_count(Index columns, Index classes) {
+  if (classes < 1 || columns < classes || columns % classes != 0) {
+    throw ShapeError("loss", "scores need a whole number of groups of " + std::to_string(classes) + " classes",
+                     std::to_string(columns) + " columns");
+  }
+  return columns / classes;
+}
+
+/// Losses that look at one group of one sample: the derived class gives `value(s, K, label)` and `gradient(s, K, label, g)`.
+template <class S, class Derived>
+class GroupLoss : public Loss<S> {
+ public:
+  [[nodiscard]] bool joint() const override { return false; }
+
+  void values(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<double> losses) const override {
+    const Index groups = group_count(scores.cols(), classes);
+    require_shape("the losses", losses.rows(), losses.cols(), scores.rows(), groups);
+    require_labels(targets, scores.rows());
+    for (Index b = 0; b < scores.rows(); ++b) {
+      const Index label = checked_label(targets, b, classes);
+      for (Index g = 0; g < groups; ++g) losses(b, g) = self().value(&scores.coeffRef(b, g * classes), classes, label);
+    }
+  }
+
+  void gradient(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<S> gs) const override {
+    const Index groups = group_count(scores.cols(), classes);
+    require_shape("the gradient", gs.rows(), gs.cols(), scores.rows(), scores.cols());
+    require_labels(targets, scores.rows());
+    for (Index b = 0; b < scores.rows(); ++b) {
+      const Index label = checked_label(targets, b, classes);
+      for (Index g = 0; g < groups; ++g) {
+        self().gradient_of(&scores.coeffRef(b, g * classes), classes, label, &gs.coeffRef(b, g * classes));
+      }
+    }
+  }
+
+ private:
+  [[nodiscard]] const Derived& self() const noexcept { return static_cast<const Derived&>(*this); }
+
+  void require_labels(const Targets& targets, Index rows) const {
+    if (isize(targets.labels.size()) == rows) return;
+    throw ShapeError(this->name() + " loss", "one label per sample",
+                     std::to_string(targets.labels.size()) + " labels for " + std::to_string(rows) + " samples",
+                     targets.values.empty() ? "" : "use the squared loss for real targets");
+  }
+
+  [[nodiscard]] Index checked_label(const Targets& targets, Index b, Index classes) const {
+    const Index label = targets.labels[usize(b)];
+    if (label < 0 || label >= classes) {
+      throw ShapeError(this->name() + " loss", "labels must lie in 0 .. " + std::to_string(classes - 1), std::to_string(label));
+    }
+    return label;
+  }
+};
+
+template <class S>
+class MarginLoss final : public GroupLoss<S, MarginLoss<S>> {
+ public:
+  explicit MarginLoss(double margin) : margin_(margin) {
+    if (!(margin >= 0.0) || !std::isfinite(margin)) {
+      throw ConfigError("margin loss", "margin must be finite and not negative", std::to_string(margin));
+    }
+  }
+  [[nodiscard]] std::string name() const override { return "margin"; }
+
+  [[nodiscard]] double value(const S* s, Index classes, Index label) const {
+    const double offset = margin_ - static_cast<double>(s[label]);
+    double sum = 0.0;
+    for (Index k = 0; k < classes; ++k) {
+      const double hinge = k == label ? margin_ : offset + static_cast<double>(s[k]);
+      sum += hinge <= 0.0 ? 0.0 : hinge;  // this way round not-a-number stays, so that divergence shows
+    }
+    return sum;
+  }
+
+  void gradient_of(const S* s, Index classes, Index label, S* g) const {
+    const double offset = margin_ - static_cast<double>(s[label]);
+    Index active = 0;
+    for (Index k = 0; k < classes; ++k) {
+      const bool on = k != label && !(offset + static_cast<double>(s[k]) <= 0.0);
+      g[k] = on ? S{1} : S{0};
+      active += on ? 1 : 0;
+    }
+    g[label] = -static_cast<S>(active);
+  }
+
+ private:
+  double margin_;
+};
+
+template <class S>
+class CosineLoss final : public GroupLoss<S, CosineLoss<S>> {
+ public:
+  [[nodiscard]] std::string name() const override { return "cosine"; }
+
+  [[nodiscard]] double value(const S* s, Index /*classes*/, Index label) const { return 1.0 - static_cast<double>(s[label]); }
+
+  void gradient_of(const S* /*s*/, Index classes, Index label, S* g) const {
+    std::fill(g, g + classes, S{0});
+    g[label] = S{-1};
+  }
+};
+
+template <class S>
+class CrossEntropyLoss final : public GroupLoss<S, CrossEntropyLoss<S>> {
+ public:
+  CrossEntropyLoss(double temperature, double smoothing) : inverse_temperature_(1.0 / temperature), smoothing_(smoothing) {
+    if (!(temperature > 0.0) || !std::isfinite(temperature)) {
+      throw ConfigError("cross-entropy loss", "temperature must be finite and above 0", std::to_string(temperature));
+    }
+    if (!(smoothing >= 0.0 && smoothing < 1.0)) {
+      throw ConfigError("cross-entropy loss", "smoothing must lie in [0, 1)", std::to_string(smoothing));
+    }
+  }
+  [[nodiscard]] std::string name() const override { return "cross_entropy"; }
+
+  [[nodiscard]] double value(const S* s, Index classes, Index label) const {
+    const double top = static_cast<double>(*std::max_element(s, s + classes));
+    double mass = 0.0;
+    double sum = 0.0;
+    for (Index k = 0; k < classes; ++k) {
+      const double shifted = (static_cast<double>(s[k]) - top) * inverse_temperature_;
+      mass += std::exp(shifted);
+      sum += shifted;
+    }
+    const double truth = (static_cast<double>(s[label]) - top) * inverse_temperature_;
+    return std::log(mass) - (1.0 - smoothing_) * truth - smoothing_ * sum / static_cast<double>(classes);
+  }
+
+  void gradient_of(const S* s, Index classes, Index label, S* g) const {
+    const double top = static_cast<double>(*std::max_element(s, s + classes));
+    double mass = 0.0;
+    for (Index k = 0; k < classes; ++k) mass += std::exp((static_cast<double>(s[k]) - top) * inverse_temperature_);
+    const double uniform = smoothing_ / static_cast<double>(classes);
+    for (Index k = 0; k < classes; ++k) {
+      const double target = uniform + (k == label ? 1.0 - smoothing_ : 0.0);
+      const double probability = std::exp((static_cast<double>(s[k]) - top) * inverse_temperature_) / mass;
+      g[k] = static_cast<S>((probability - target) * inverse_temperature_);
+    }
+  }
+
+ private:
+  double inverse_temperature_;
+  double smoothing_;
+};
+
+template <class S>
+class SquaredLoss final : public Loss<S> {
+ public:
+  [[nodiscard]] std::string name() const override { return "squared"; }
+  [[nodiscard]] bool joint() const override { return true; }
+
+  void values(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<double> losses) const override {
+    require_regression(scores, classes, targets);
+    require_shape("the losses", losses.rows(), losses.cols(), scores.rows(), 1);
+    for (Index b = 0; b < scores.rows(); ++b) {
+      const double miss = mean_of_row(scores, b) - static_cast<double>(targets.values[usize(b)]);
+      losses(b, 0) = miss * miss;
+    }
+  }
+
+  void gradient(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<S> gs) const override {
+    require_regression(scores, classes, targets);
+    require_shape("the gradient", gs.rows(), gs.cols(), scores.rows(), scores.cols());
+    const double share = 2.0 / static_cast<double>(scores.cols());
+    for (Index b = 0; b < scores.rows(); ++b) {
+      const double miss = mean_of_row(scores, b) - static_cast<double>(targets.values[usize(b)]);
+      gs.row(b).setConstant(static_cast<S>(share * miss));
+    }
+  }
+
+ private:
+  static void require_regression(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets) {
+    if (classes != 1) throw ShapeError("squared loss", "one score per group", std::to_string(classes));
+    if (scores.cols() < 1) throw ShapeError("squared loss", "at least one group of scores", "0");
+    if (isize(targets.values.size()) != scores.rows()) {
+      throw ShapeError("squared loss", "one real target per sample",
+                       std::to_string(targets.values.size()) + " targets for " + std::to_string(scores.rows()) + " samples");
+    }
+  }
+
+  static double mean_of_row(const ConstMatrixRef<S>& scores, Index b) {
+    double sum = 0.0;
+    for (Index g = 0; g < scores.cols(); ++g) sum += static_cast<double>(scores(b, g));
+    return sum / static_cast<double>(scores.cols());
+  }
+};
+
+}  // namespace
+
+template <class S>
+std::unique_ptr<Loss<S>> make_margin_loss(double margin) {
+  return std::make_unique<MarginLoss<S>>(margin);
+}
+
+template <class S>
+std::unique_ptr<Loss<S>> make_cosine_loss() {
+  return std::make_unique<CosineLoss<S>>();
+}
+
+template <class S>
+std::unique_ptr<Loss<S>> make_cross_entropy_loss(double temperature, double smoothing) {
+  return std::make_unique<CrossEntropyLoss<S>>(temperature, smoothing);
+}
+
+template <class S>
+std::unique_ptr<Loss<S>> make_squared_loss() {
+  return std::make_unique<SquaredLoss<S>>();
+}
+
+template std::unique_ptr<Loss<float>> make_margin_loss<float>(double);
+template std::unique_ptr<Loss<double>> make_margin_loss<double>(double);
+template std::unique_ptr<Loss<float>> make_cosine_loss<float>();
+template std::unique_ptr<Loss<double>> make_cosine_loss<double>();
+template std::unique_ptr<Loss<float>> make_cross_entropy_loss<float>(double, double);
+template std::unique_ptr<Loss<double>> make_cross_entropy_loss<double>(double, double);
+template std::unique_ptr<Loss<float>> make_squared_loss<float>();
+template std::unique_ptr<Loss<double>> make_squared_loss<double>();
+
+}  // namespace ffzero
