@@ -1,0 +1,59 @@
+// Accuracy, confusion matrix, R^2 and summaries over several runs. Dependency level 2 (metric).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "ffzero/tensor/types.hpp"
+
+namespace ffzero {
+
+/// Fraction of equal entries.   predictions (N)   labels (N), N >= 1   @throws ShapeError if the sizes differ or are 0.
+[[nodiscard]] double accuracy(std::span<const std::int32_t> predictions, std::span<const std::int32_t> labels);
+
+/// Counts of (true class, predicted class) over any number of batches.
+class ConfusionMatrix {
+ public:
+  explicit ConfusionMatrix(Index classes);
+  /// @throws ShapeError if the sizes differ or an entry lies outside 0 .. K - 1.
+  void add(std::span<const std::int32_t> predictions, std::span<const std::int32_t> labels);
+  void reset() { counts_.setZero(); }
+
+  /// (K, K): row = true class, column = predicted class.
+  [[nodiscard]] const Matrix<std::int64_t>& counts() const noexcept { return counts_; }
+  [[nodiscard]] std::int64_t total() const { return counts_.sum(); }
+  /// Trace over total; 0 before anything was added.
+  [[nodiscard]] double accuracy() const;
+
+ private:
+  Matrix<std::int64_t> counts_;
+};
+
+/// An affine scale y_scaled = (y - offset) / factor: how targets were scaled for training.
+struct TargetScale {
+  double offset = 0.0;
+  double factor = 1.0;
+};
+
+/// 1 - sum (y - p)^2 / sum (y - mean y)^2 on the original scale.   predictions (N) and targets (N) in training units, N >= 1.
+/// Targets that are all equal have no spread to explain: 1 if every prediction is exact, else minus infinity. @throws ShapeError
+[[nodiscard]] double r_squared(std::span<const float> predictions, std::span<const float> targets, const TargetScale& scale = {});
+[[nodiscard]] double r_squared(std::span<const double> predictions, std::span<const double> targets, const TargetScale& scale = {});
+
+/// What several runs with different seeds gave. Quantiles interpolate linearly between order statistics.
+struct Summary {
+  double mean = 0.0;
+  double minimum = 0.0;
+  double lower_quartile = 0.0;
+  double median = 0.0;
+  double upper_quartile = 0.0;
+  double maximum = 0.0;
+};
+
+/// values (n), n >= 1, any order. @throws ShapeError if there are none.
+[[nodiscard]] Summary summarise(std::span<const double> values);
+/// The value below which the fraction q of `values` lies, 0 <= q <= 1. @throws ShapeError
+[[nodiscard]] double quantile(std::span<const double> values, double q);
+
+}  // namespace ffzero
