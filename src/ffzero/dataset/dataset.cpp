@@ -1,0 +1,128 @@
+// Shared storage, slices and relabelling of one split.
+// SPDX-License-Identifier: MIT
+#include "ffzero/dataset/dataset.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "ffzero/base/error.hpp"
+
+namespace ffzero {
+
+std::string to_string(Task task) { return task == Task::classification ? "classification" : "regression"; }
+
+TargetScale scale_to_unit_range(std::span<const double> values) {
+  if (values.empty()) throw DataError("targets", "must not be empty");
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  if (!(*low < *high))
+    throw DataError("targets", "must differ from one another", "the value " + std::to_string(*low) + " throughout",
+                    "a constant needs no network; check the column that was saved");
+  return {0.5 * *low + 0.5 * *high, 0.5 * *high - 0.5 * *low};
+}
+
+Dataset::Dataset(DatasetInfo info, std::shared_ptr<const Samples> samples, std::vector<std::int32_t> labels, std::vector<float> targets)
+    : info_(std::move(info)),
+      samples_(std::move(samples)),
+      is_bytes_(!samples_->bytes.empty()),
+      size_(isize(labels.size() + targets.size())),
+      labels_(std::move(labels)),
+      targets_(std::move(targets)) {
+  require_consistent();
+}
+
+Dataset::Dataset(DatasetInfo info, std::vector<std::uint8_t> samples, std::vector<std::int32_t> labels)
+    : Dataset(std::move(info), std::make_shared<const Samples>(Samples{std::move(samples), {}}), std::move(labels), {}) {}
+Dataset::Dataset(DatasetInfo info, std::vector<float> samples, std::vector<std::int32_t> labels)
+    : Dataset(std::move(info), std::make_shared<const Samples>(Samples{{}, std::move(samples)}), std::move(labels), {}) {}
+Dataset::Dataset(DatasetInfo info, std::vector<std::uint8_t> samples, std::vector<float> targets)
+    : Dataset(std::move(info), std::make_shared<const Samples>(Samples{std::move(samples), {}}), {}, std::move(targets)) {}
+Dataset::Dataset(DatasetInfo info, std::vector<float> samples, std::vector<float> targets)
+    : Dataset(std::move(info), std::make_shared<const Samples>(Samples{{}, std::move(samples)}), {}, std::move(targets)) {}
+
+void Dataset::require_consistent() const {
+  const std::string place = "dataset '" + info_.name + "'";
+  const std::size_t stored = is_bytes_ ? samples_->bytes.size() : samples_->values.size();
+  if (isize(stored) != size_ * info_.shape.size())
+    throw ShapeError(place, "must have " + std::to_string(size_) + " samples of " + to_string(info_.shape),
+                     std::to_string(stored) + " values");
+  if ((task() == Task::regression ? labels_.size() : targets_.size()) != 0)
+    throw ShapeError(place, "classification has labels, regression has targets", to_string(task()));
+  const auto outside = std::find_if(labels_.begin(), labels_.end(), [this](std::int32_t k) { return k < 0 || k >= classes(); });
+  if (outside != labels_.end())
+    throw ShapeError(place, "labels must be below " + std::to_string(classes()) + " and not negative", std::to_string(*outside));
+}
+
+std::span<const std::uint8_t> Dataset::bytes(Index i) const noexcept {
+  return std::span(samples_->bytes).subspan(usize((first_ + i) * info_.shape.size()), usize(info_.shape.size()));
+}
+
+std::span<const float> Dataset::values(Index i) const noexcept {
+  return std::span(samples_->values).subspan(usize((first_ + i) * info_.shape.size()), usize(info_.shape.size()));
+}
+
+Dataset Dataset::slice(Index first, Index count) const {
+  if (first < 0 || count < 0 || first > size_ - count)
+    throw ShapeError("dataset '" + info_.name + "'", "a slice must lie inside its " + std::to_string(size_) + " samples",
+                     std::to_string(count) + " from " + std::to_string(first));
+  Dataset part;
+  part.info_ = info_;
+  part.samples_ = samples_;
+  part.is_bytes_ = is_bytes_;
+  part.first_ = first_ + first;
+  part.size_ = count;
+  if (!labels_.empty()) part.labels_.assign(labels_.begin() + first, labels_.begin() + first + count);
+  if (!targets_.empty()) part.targets_.assign(targets_.begin() + first, targets_.begin() + first + count);
+  return part;
+}
+
+Dataset Dataset::with_classes(std::span<const std::int32_t> chosen) const {
+  if (task() == Task::regression) throw ShapeError("dataset '" + info_.name + "'", "classes can be chosen in classification only");
+  std::vector<std::int32_t> all(usize(classes()));
+  std::iota(all.begin(), all.end(), 0);
+  if (std::equal(chosen.begin(), chosen.end(), all.begin(), all.end())) return *this;
+
+  std::vector<std::int32_t> new_label(usize(classes()), -1);
+  DatasetInfo info = info_;
+  info.classes = isize(chosen.size());
+  info.class_names.clear();
+  for (const std::int32_t k : chosen) {
+    if (k < 0 || k >= classes()) throw ShapeError("dataset '" + info_.name + "'", "has no class", std::to_string(k));
+    new_label[static_cast<std::size_t>(k)] = static_cast<std::int32_t>(info.class_names.size());
+    info.class_names.push_back(info_.class_names.empty() ? k : info_.class_names[static_cast<std::size_t>(k)]);
+  }
+  const auto label_of = [&](Index i) { return new_label[static_cast<std::size_t>(labels_[usize(i)])]; };
+  std::vector<std::int32_t> labels;
+  for (Index i = 0; i < size_; ++i)
+    if (label_of(i) >= 0) labels.push_back(label_of(i));
+  Samples kept;
+  const std::size_t values_kept = labels.size() * usize(shape().size());
+  if (is_bytes_)
+    kept.bytes.reserve(values_kept);
+  else
+    kept.values.reserve(values_kept);
+  for (Index i = 0; i < size_; ++i) {
+    if (label_of(i) < 0) continue;
+    if (is_bytes_)
+      kept.bytes.insert(kept.bytes.end(), bytes(i).begin(), bytes(i).end());
+    else
+      kept.values.insert(kept.values.end(), values(i).begin(), values(i).end());
+  }
+  return {std::move(info), std::make_shared<const Samples>(std::move(kept)), std::move(labels), {}};
+}
+
+Dataset Dataset::with_labels_as_targets() const {
+  if (task() == Task::regression) throw ShapeError("dataset '" + info_.name + "'", "has targets already");
+  const float last = static_cast<float>(classes() - 1);
+  Dataset result = slice(0, size_);
+  result.info_.task = Task::regression;
+  result.info_.classes = 0;
+  result.info_.class_names.clear();
+  result.info_.target_scale = {0.5 * static_cast<double>(last), 0.5 * static_cast<double>(last)};
+  result.targets_.reserve(usize(size_));
+  for (const std::int32_t label : labels_) result.targets_.push_back(2.0F * (static_cast<float>(label) / last - 0.5F));
+  result.labels_.clear();
+  return result;
+}
+
+}  // namespace ffzero
