@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds the release preset and runs every test; the second time takes seconds and needs no network.
+#   ./test.sh                    all tests                  ./test.sh -L fast      arguments go to ctest: here, only the fast ones
+# FFZERO_DATA_DIR=<folder>: also the tests that need MNIST and Fashion-MNIST (<folder>/mnist/...); without it they are skipped.
+# FFZERO_CMAKE_ARGS: further arguments of the configuration, such as -DFFZERO_WERROR=ON.
+# SPDX-License-Identifier: MIT
+set -euo pipefail
+cd "$(dirname "$0")"
+
+tools/install_deps.sh --test
+. tools/build_release.sh
+build_release
+if [ -z "${FFZERO_DATA_DIR:-}" ]; then
+  echo "FFZERO_DATA_DIR is not set: tests on MNIST and Fashion-MNIST are skipped (ffzero datasets fetch mnist gets the files)."
+fi
+ctest --preset release --parallel "$(nproc)" "$@"

@@ -1,0 +1,16 @@
+# Sourced by demo.sh and test.sh in the project's root: configures and builds build/release, quietly when there is nothing to do.
+# SPDX-License-Identifier: MIT
+build_release() {
+  local log
+  log=$(mktemp)
+  # shellcheck disable=SC2086  # several arguments in one variable
+  if ! cmake --preset release ${FFZERO_CMAKE_ARGS:-} >"$log" 2>&1; then
+    cat "$log" >&2
+    rm -f "$log"
+    echo "configuring build/release failed; a build folder of another machine or compiler? Remove build/release and try again" >&2
+    return 1
+  fi
+  rm -f "$log"
+  echo "Building build/release with $(nproc) jobs (the first time takes minutes) ..."
+  cmake --build --preset release --parallel "$(nproc)" "$@"
+}
