@@ -1,0 +1,91 @@
+// Rows of unit length, centred or not.
+// SPDX-License-Identifier: MIT
+#include "ffzero/map/normalise.hpp"
+
+#include <cmath>
+
+#include "ffzero/map/shape_check.hpp"
+
+namespace ffzero {
+
+namespace {
+
+/// What is subtracted from a row before it is scaled, and the length of the rest.
+struct RowScale {
+  double centre = 0.0;
+  double length = 0.0;
+};
+
+template <class Row>
+RowScale row_scale(const Row& x, bool centred) {
+  const auto values = x.template cast<double>();
+  RowScale r;
+  double size = values.norm();
+  if (centred) {
+    r.centre = values.mean();
+    const double rest = (values.array() - r.centre).matrix().norm();
+    // A constant row leaves only the rounding of its mean.
+    size = rest <= 1e-15 * size ? 0.0 : rest;
+  }
+  r.length = size;
+  return r;
+}
+
+}  // namespace
+
+NormaliseKind normalise_kind(std::string_view word) {
+  for (const NormaliseKind kind : {NormaliseKind::none, NormaliseKind::length, NormaliseKind::centre_length})
+    if (word == to_string(kind)) return kind;
+  throw ConfigError("model.normalise", "must be none, length or centre_length", "\"" + std::string(word) + "\"", "choose one of them");
+}
+
+std::string_view to_string(NormaliseKind kind) noexcept {
+  switch (kind) {
+    case NormaliseKind::length:
+      return "length";
+    case NormaliseKind::centre_length:
+      return "centre_length";
+    case NormaliseKind::none:
+      break;
+  }
+  return "none";
+}
+
+template <class S>
+void Normalise<S>::forward(std::span<const S> /*theta*/, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
+  require_shapes("normalise", x, shape_, y, shape_);
+  if (function_ == NormaliseKind::none) {
+    y = x;
+    return;
+  }
+  for (Index b = 0; b < x.rows(); ++b) {
+    const RowScale r = row_scale(x.row(b), function_ == NormaliseKind::centre_length);
+    const double factor = r.length == 0.0 ? 0.0 : 1.0 / r.length;
+    y.row(b) = ((x.row(b).template cast<double>().array() - r.centre) * factor).template cast<S>().matrix();
+  }
+}
+
+template <class S>
+void Normalise<S>::pullback(std::span<const S> /*theta*/, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y,
+                            const ConstMatrixRef<S>& gy, std::span<S> /*gtheta*/, MatrixRef<S>* gx) const {
+  if (gx == nullptr) return;
+  if (function_ == NormaliseKind::none) {
+    *gx = gy;
+    return;
+  }
+  const bool centred = function_ == NormaliseKind::centre_length;
+  for (Index b = 0; b < x.rows(); ++b) {
+    const RowScale r = row_scale(x.row(b), centred);
+    const double factor = r.length == 0.0 ? 0.0 : 1.0 / r.length;
+    const auto g = gy.row(b).template cast<double>();
+    const auto unit = y.row(b).template cast<double>();
+    const double radial = g.dot(unit);
+    const double mean = centred ? g.mean() : 0.0;  // the unit vector is centred already
+    gx->row(b) = ((g.array() - mean - radial * unit.array()) * factor).template cast<S>().matrix();
+  }
+}
+
+template class Normalise<float>;
+template class Normalise<double>;
+
+}  // namespace ffzero
