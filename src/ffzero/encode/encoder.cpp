@@ -1,0 +1,194 @@
+// Cuts, scales and pools one sample; bytes go through a table of 256 floats.
+// SPDX-License-Identifier: MIT
+#include "ffzero/encode/encoder.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+#include <vector>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/encode/pooling.hpp"
+#include "ffzero/encode/spectrum.hpp"
+
+namespace ffzero {
+
+namespace {
+
+using Table = std::array<float, 256>;
+
+constexpr float kFloor = 1e-8F;
+
+bool is_image(const Shape& s) { return s.height > 1; }
+bool is_complex_vector(const Shape& s) { return s.channels == 2 && s.height == 1; }
+bool is_bright(std::uint8_t low, std::uint8_t high) { return low == 0 && high == 255; }
+
+// value / 255 of every byte, then scaled by the darkest and the brightest pixel of the image.
+Table normalised(const Table& fractions, std::uint8_t low, std::uint8_t high) {
+  Table table;
+  const float range = fractions[high] - fractions[low] + kFloor;
+  for (std::size_t v = 0; v < table.size(); ++v) table[v] = (fractions[v] - fractions[low]) / range;
+  return table;
+}
+
+void require_image(const char* key, Index value, const Shape& raw) {
+  if (value == 0) return;
+  if (value < 0) throw ConfigError(key, "must not be negative", std::to_string(value), "use 0 to switch it off");
+  if (!is_image(raw)) throw ConfigError(key, "applies to images", "samples of shape " + to_string(raw), "remove it");
+}
+
+void require_at_most(const char* key, Index value, Index height, Index width, const char* what) {
+  if (value <= std::min(height, width)) return;
+  throw ConfigError(key, std::string("must not exceed the ") + what + ", " + std::to_string(height) + " x " + std::to_string(width),
+                    std::to_string(value), "lower it");
+}
+
+}  // namespace
+
+std::string to_string(OpticalField field) {
+  return field == OpticalField::none ? "none" : field == OpticalField::amplitude ? "amplitude" : "fourier";
+}
+
+OpticalField optical_field_from(std::string_view text) {
+  for (const OpticalField field : {OpticalField::none, OpticalField::amplitude, OpticalField::fourier})
+    if (text == to_string(field)) return field;
+  throw ConfigError("dataset.optical_field", "must be none, amplitude or fourier", "\"" + std::string(text) + "\"");
+}
+
+struct Encoder::Tables {
+  Table fractions{};  ///< v / 255
+  Table bright{};     ///< normalised for an image that has both 0 and 255, as most have
+  std::optional<SpectrumWindow> spectrum;
+};
+
+Encoder::Encoder(const EncoderOptions& options, const Shape& raw) : options_(options), raw_(raw) {
+  require_image("dataset.crop", options.crop, raw);
+  require_image("dataset.downsample", options.downsample, raw);
+  require_image("dataset.shift", options.shift, raw);
+  require_at_most("dataset.crop", options.crop, raw.height, raw.width, "size of the images");
+  const bool fourier = options.optical_field == OpticalField::fourier;
+  if (fourier && (!is_image(raw) || raw.channels != 1))
+    throw ConfigError("dataset.optical_field", "fourier needs images of one channel", "samples of shape " + to_string(raw),
+                      "use \"amplitude\"");
+  if (fourier && options.downsample != 0)
+    throw ConfigError("dataset.downsample", "has no effect with dataset.optical_field = \"fourier\"", std::to_string(options.downsample),
+                      "set dataset.crop, the number of frequencies in each direction");
+  if (options.shift > 0) require_at_most("dataset.shift", options.shift, raw.height - 1, raw.width - 1, "size of the images less one");
+  if (options.downsample > 0)
+    require_at_most("dataset.downsample", options.downsample, window_height(), window_width(), "size of the (cropped) images");
+
+  output_ = {raw.channels, window_height(), window_width()};
+  if (options.downsample > 0) output_.height = output_.width = options.downsample;
+  if (options.optical_field != OpticalField::none && !is_complex_vector(raw)) output_ = {2, 1, output_.size()};
+
+  auto tables = std::make_shared<Tables>();
+  for (std::size_t v = 0; v < tables->fractions.size(); ++v) tables->fractions[v] = static_cast<float>(v) / 255.0F;
+  tables->bright = normalised(tables->fractions, 0, 255);
+  if (fourier) tables->spectrum.emplace(raw.height, raw.width, window_height(), window_width());
+  tables_ = std::move(tables);
+}
+
+Index Encoder::window_height() const noexcept { return options_.crop > 0 ? options_.crop : raw_.height; }
+Index Encoder::window_width() const noexcept { return options_.crop > 0 ? options_.crop : raw_.width; }
+Index Encoder::cut_height() const noexcept { return tables_->spectrum ? raw_.height : window_height(); }
+Index Encoder::cut_width() const noexcept { return tables_->spectrum ? raw_.width : window_width(); }
+
+Displacement Encoder::displacement(const RandomStream& stream, Index index) const {
+  if (options_.shift == 0) return {};
+  std::array<std::uint32_t, 2> words{};
+  stream.fill_bits(words, 2 * index);
+  const auto pick = [this](std::uint32_t word) {
+    const auto places = static_cast<std::uint64_t>(2 * options_.shift + 1);
+    return static_cast<int>(static_cast<Index>(word * places >> 32) - options_.shift);
+  };
+  return {pick(words[0]), pick(words[1])};
+}
+
+void Encoder::require_sizes(std::size_t in, std::size_t out, int dy, int dx) const {
+  if (isize(in) != raw_.size() || isize(out) != output_.size())
+    throw ShapeError("Encoder::encode", "samples must go from " + to_string(raw_) + " to " + to_string(output_),
+                     std::to_string(in) + " to " + std::to_string(out));
+  if (std::max(std::abs(dy), std::abs(dx)) > options_.shift)
+    throw ShapeError("Encoder::encode", "displacements must not exceed dataset.shift = " + std::to_string(options_.shift),
+                     std::to_string(dy) + ", " + std::to_string(dx));
+}
+
+// The central window of the displaced sample. Fourier cuts frequencies, not pixels.
+template <class T>
+void Encoder::cut(std::span<const T> sample, std::span<T> out, int dy, int dx) const {
+  const Index height = cut_height(), width = cut_width();
+  const Index top = raw_.height / 2 - height / 2 - dy, left = raw_.width / 2 - width / 2 - dx;
+  const Index first = std::clamp<Index>(-left, 0, width), last = std::clamp<Index>(raw_.width - left, first, width);
+  auto to = out.begin();
+  for (Index c = 0; c < raw_.channels; ++c)
+    for (Index r = top; r < top + height; ++r, to += width) {
+      if (r < 0 || r >= raw_.height || first == last) {
+        std::fill(to, to + width, T{});
+        continue;
+      }
+      const auto from = sample.begin() + (c * raw_.height + r) * raw_.width + left + first;
+      std::fill(to, to + first, T{});
+      std::copy(from, from + (last - first), to + first);
+      std::fill(to + last, to + width, T{});
+    }
+}
+
+// From a cut image, already scaled for dense networks, to the output.
+void Encoder::finish(std::span<float> image, std::span<float> out) const {
+  if (tables_->spectrum) return tables_->spectrum->transform(image, out);
+  const bool optical = options_.optical_field != OpticalField::none && !is_complex_vector(raw_);
+  const auto pooled = out.first(optical ? out.size() / 2 : out.size());
+  if (options_.downsample > 0) {
+    const auto n_in = usize(window_height() * window_width()), n_out = usize(options_.downsample * options_.downsample);
+    for (std::size_t c = 0; c < usize(raw_.channels); ++c)
+      adaptive_average_pool<float>(image.subspan(c * n_in, n_in), window_height(), window_width(), options_.downsample,
+                                   pooled.subspan(c * n_out, n_out));
+  } else {
+    std::copy(image.begin(), image.end(), pooled.begin());
+  }
+  if (!optical) return;
+  float largest = kFloor;
+  for (const float x : pooled) largest = std::max(largest, std::abs(x));
+  for (float& x : pooled) x /= largest;
+  std::fill(out.begin() + isize(pooled.size()), out.end(), 0.0F);
+}
+
+void Encoder::encode(std::span<const std::uint8_t> sample, std::span<float> out, int dy, int dx) const {
+  require_sizes(sample.size(), out.size(), dy, dx);
+  std::vector<std::uint8_t> window;
+  if (dy != 0 || dx != 0 || cut_height() != raw_.height || cut_width() != raw_.width) {
+    window.resize(usize(raw_.channels * cut_height() * cut_width()));
+    cut<std::uint8_t>(sample, window, dy, dx);
+    sample = window;
+  }
+  const auto look_up = [&](const Table& table, std::span<float> to) {
+    for (std::size_t i = 0; i < sample.size(); ++i) to[i] = table[sample[i]];
+  };
+  if (options_.optical_field == OpticalField::none) {
+    std::uint8_t low = 255, high = 0;
+    for (const std::uint8_t v : sample) {
+      low = std::min(low, v);
+      high = std::max(high, v);
+    }
+    const Table own = is_bright(low, high) ? Table{} : normalised(tables_->fractions, low, high);
+    const Table& table = is_bright(low, high) ? tables_->bright : own;
+    if (options_.downsample == 0) return look_up(table, out);
+    std::vector<float> image(sample.size());
+    look_up(table, image);
+    return finish(image, out);
+  }
+  std::vector<float> image(sample.size());
+  look_up(tables_->fractions, image);
+  finish(image, out);
+}
+
+void Encoder::encode(std::span<const float> sample, std::span<float> out, int dy, int dx) const {
+  require_sizes(sample.size(), out.size(), dy, dx);
+  std::vector<float> image(usize(raw_.channels * cut_height() * cut_width()));
+  cut<float>(sample, image, dy, dx);
+  finish(image, out);
+}
+
+}  // namespace ffzero

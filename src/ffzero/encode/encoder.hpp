@@ -1,0 +1,82 @@
+// From raw samples to what enters the first layer. Dependency level 2 (encode).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "ffzero/base/index.hpp"
+#include "ffzero/base/random.hpp"
+#include "ffzero/base/shape.hpp"
+
+namespace ffzero {
+
+/// How an image becomes a complex field: not at all (dense and convolutional networks), as amplitudes, or as low frequencies.
+enum class OpticalField { none, amplitude, fourier };
+
+/// "none", "amplitude" or "fourier": the spelling of the configuration, and back. @throws ConfigError (dataset.optical_field)
+[[nodiscard]] std::string to_string(OpticalField field);
+[[nodiscard]] OpticalField optical_field_from(std::string_view text);
+
+/// The keys of [dataset] that decide how a sample enters the network.
+struct EncoderOptions {
+  Index crop = 0;        ///< side of the central window, pixels; fourier: of the window of frequencies. 0: all
+  Index downsample = 0;  ///< side after adaptive average pooling, pixels. 0: as it is
+  OpticalField optical_field = OpticalField::none;
+  Index shift = 0;  ///< largest displacement of augmented images in each direction, pixels
+};
+
+/// Where an augmented image is moved: down and to the right if positive, in pixels.
+struct Displacement {
+  int dy = 0;
+  int dx = 0;
+  friend constexpr bool operator==(const Displacement&, const Displacement&) = default;
+};
+
+/// Encodes one sample at a time; immutable, so any number of threads may share it.
+///
+/// Order: shift with zero fill; centre crop; bytes / 255; then
+///   none:      bytes: (x - min) / (max - min + 1e-8) per sample, in float; floats: as they are; then average pooling;
+///   amplitude: average pooling; divided by the sample's own largest modulus (at least 1e-8), phase 0;
+///   fourier:   the central crop x crop frequencies (the image itself is not cropped), scaled to unit power.          [spec section 2]
+/// An image is a sample with more than one row. Crop, pooling, shift and fourier are for images only. Complex vectors {2, 1, n} pass
+/// unchanged.
+class Encoder {
+ public:
+  /// raw: shape of a raw sample. @throws ConfigError naming dataset.crop, .downsample, .shift or .optical_field.
+  Encoder(const EncoderOptions& options, const Shape& raw);
+
+  [[nodiscard]] const Shape& input_shape() const noexcept { return raw_; }
+  /// {C, H, W} or {1, 1, n}; {2, 1, ports} for optical fields, ports row-major over the window.
+  [[nodiscard]] const Shape& output_shape() const noexcept { return output_; }
+  [[nodiscard]] const EncoderOptions& options() const noexcept { return options_; }
+
+  /// Displacement of sample `index`, uniform over -shift .. shift in each direction; {0, 0} and no random number if shift is 0.
+  [[nodiscard]] Displacement displacement(const RandomStream& stream, Index index) const;
+
+  /// sample: input_shape().size() values, planes row-major; out: output_shape().size() floats.
+  /// @throws ShapeError if a size does not fit or a displacement exceeds the option.
+  void encode(std::span<const std::uint8_t> sample, std::span<float> out, int dy = 0, int dx = 0) const;
+  void encode(std::span<const float> sample, std::span<float> out, int dy = 0, int dx = 0) const;
+
+ private:
+  struct Tables;
+  [[nodiscard]] Index window_height() const noexcept;
+  [[nodiscard]] Index window_width() const noexcept;
+  [[nodiscard]] Index cut_height() const noexcept;
+  [[nodiscard]] Index cut_width() const noexcept;
+  void require_sizes(std::size_t in, std::size_t out, int dy, int dx) const;
+  template <class T>
+  void cut(std::span<const T> sample, std::span<T> out, int dy, int dx) const;
+  void finish(std::span<float> image, std::span<float> out) const;
+
+  EncoderOptions options_;
+  Shape raw_;
+  Shape output_;
+  std::shared_ptr<const Tables> tables_;
+};
+
+}  // namespace ffzero
