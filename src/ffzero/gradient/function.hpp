@@ -5,7 +5,6 @@
 #include <span>
 
 #include "ffzero/base/parameter_layout.hpp"
-#include "ffzero/base/random.hpp"
 #include "ffzero/tensor/types.hpp"
 
 namespace ffzero {
@@ -41,16 +40,6 @@ class DifferentiableFunction {
   /// gradient (dimension), overwritten with the gradient of the sum of the groups' losses; returns that sum. Cost: one forward
   /// evaluation of the batch; its pullbacks are counted apart.
   virtual double value_and_gradient(std::span<const S> theta, std::span<S> gradient) const = 0;
-};
-
-/// A loss whose block lets its outputs be perturbed sample by sample (information: activity).
-template <class S>
-class ActivityFunction {
- public:
-  virtual ~ActivityFunction() = default;
-  /// gradient (dimension), overwritten with the estimate from m perturbed read-outs a sample (m >= 1; m = 0: one along every prototype);
-  /// `random` draws the perturbations. Returns the loss.  Cost: N forward evaluations + 2 m N read-outs  [spec.md section 5].
-  virtual double activity_gradient(std::span<const S> theta, Index m, double eps, const RandomStream& random, std::span<S> gradient) const = 0;
 };
 
 extern template class ScalarFunction<float>;

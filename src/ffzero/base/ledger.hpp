@@ -1,0 +1,48 @@
+// Forward evaluations, counted exactly as a device would be billed. Dependency level 0 (base).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ffzero/base/index.hpp"
+
+namespace ffzero {
+
+/// What was evaluated for which purpose; unit: one sample through one layer, once  [spec.md section 5].
+struct Evaluations {
+  std::int64_t training = 0;     ///< steps of the trajectory
+  std::int64_t propagation = 0;  ///< passes of frozen layers that make the next layer's data set, and fits on them
+  std::int64_t logging = 0;      ///< metrics during and after training
+  std::int64_t replayed = 0;     ///< what a resumed run had to repeat
+  std::int64_t pullbacks = 0;    ///< exact derivatives (not forward evaluations: counted apart)
+
+  friend bool operator==(const Evaluations&, const Evaluations&) = default;
+};
+
+/// One account a layer. The single place where evaluations are added up.
+class Ledger {
+ public:
+  explicit Ledger(Index layers = 0) : layers_(usize(layers)) {}
+
+  [[nodiscard]] Evaluations& layer(Index i) { return layers_.at(usize(i)); }
+  [[nodiscard]] const Evaluations& layer(Index i) const { return layers_.at(usize(i)); }
+  [[nodiscard]] Index layers() const noexcept { return isize(layers_.size()); }
+
+  [[nodiscard]] Evaluations total() const {
+    Evaluations sum;
+    for (const Evaluations& e : layers_) {
+      sum.training += e.training;
+      sum.propagation += e.propagation;
+      sum.logging += e.logging;
+      sum.replayed += e.replayed;
+      sum.pullbacks += e.pullbacks;
+    }
+    return sum;
+  }
+
+ private:
+  std::vector<Evaluations> layers_;
+};
+
+}  // namespace ffzero

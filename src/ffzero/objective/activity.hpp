@@ -1,0 +1,40 @@
+// Output gradients from perturbed activations, sample by sample. Dependency level 3 (objective).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "ffzero/base/random.hpp"
+#include "ffzero/head/head.hpp"
+#include "ffzero/loss/loss.hpp"
+
+namespace ffzero {
+
+/// Where the perturbations u of a sample's activation live.
+enum class ActivitySpace {
+  prototypes,  ///< every prototype once: K read-out pairs give the whole gradient  [spec.md section 5, activity]
+  span,        ///< random unit vectors in the span of the prototypes
+  full,        ///< random unit vectors of the whole output space
+};
+
+struct ActivityPerturbation {
+  ActivitySpace space = ActivitySpace::prototypes;
+  Index directions = 1;  ///< m of span and full
+  double eps = 1e-3;     ///< length of the perturbation, > 0
+};
+
+template <class S>
+struct ActivityOptions {
+  const Head<S>& head;  ///< must be a PrototypeHead
+  const Loss<double>& loss;
+  ActivityPerturbation perturbation;
+};
+
+/// gz (B, d), overwritten: estimate of the gradient of each sample's loss (summed over the groups) with respect to its activation.
+/// a (B, d)   random: draws u, addressed by row `first_row` + b and direction, so shards draw apart.
+/// delta = (l(a + eps u) - l(a - eps u)) / (2 eps), in double. prototypes: with c_k = delta along r_k and s = R a/|a|, the gradient is
+/// R^T alpha + beta a/|a|, beta = -s^T alpha, (R R^T - s s^T) alpha = c: exact as eps -> 0. span, full: (dimension/m) sum_j delta_j u_j.
+/// @throws ConfigError if the head has no prototypes.
+template <class S>
+void activity_output_gradient(const ActivityOptions<S>& options, const ConstMatrixRef<S>& a, const Targets& targets, const RandomStream& random,
+                              Index first_row, MatrixRef<S> gz);
+
+}  // namespace ffzero

@@ -1,0 +1,128 @@
+// Exact and activity gradients of a block.
+// SPDX-License-Identifier: MIT
+#include "ffzero/objective/adjoint_block_loss.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "ffzero/base/error.hpp"
+
+namespace ffzero {
+
+template <class S>
+AdjointBlockLoss<S>::AdjointBlockLoss(const Block<S>& block, const Executor& executor, Ledger& ledger)
+    : BlockLoss<S>(block, executor, ledger) {
+  for (const auto& step : this->chain_.steps()) {
+    const auto* adjoint = dynamic_cast<const AdjointMap<S>*>(step.map);
+    if (step.map != nullptr && adjoint == nullptr)
+      throw ConfigError("gradient.estimator", "this estimator needs maps with an adjoint",
+                        "layer " + std::to_string(step.layer) + " ('" + step.map->kind() + "'), which is forward-only",
+                        "use gradient.estimator = \"directional\" for that layer");
+    adjoints_.push_back(adjoint);
+  }
+}
+
+template <class S>
+double AdjointBlockLoss<S>::value_and_gradient(std::span<const S> theta, std::span<S> gradient) const {
+  const double scale = this->reduction_scale();
+  const double loss = run(theta, gradient, [&](Shard& shard, const Matrix<S>& z, const Targets& targets, Matrix<S>& gz) {
+    const auto& head = *this->block_.head;
+    shard.work.gs.resize(z.rows(), shard.work.scores.cols());
+    this->block_.loss->gradient(shard.work.scores, head.classes(), targets, shard.work.gs);
+    if (scale != 1.0) shard.work.gs *= static_cast<S>(scale);
+    head.pullback(z, shard.work.gs, gz);
+  });
+  this->bill_training(1);
+  return loss;
+}
+
+template <class S>
+double AdjointBlockLoss<S>::activity_gradient(std::span<const S> theta, const ActivityPerturbation& perturbation, const RandomStream& random,
+                                              std::span<S> gradient) const {
+  const double scale = this->reduction_scale();
+  const auto& block = this->block_;
+  const double loss = run(theta, gradient, [&](Shard& shard, const Matrix<S>& z, const Targets& targets, Matrix<S>& gz) {
+    activity_output_gradient<S>({.head = *block.head, .loss = *block.exact_loss, .perturbation = perturbation}, z, targets, random, shard.first, gz);
+    if (scale != 1.0) gz *= static_cast<S>(scale);
+  });
+  const bool all_prototypes = perturbation.space == ActivitySpace::prototypes;
+  this->bill_training(1 + 2 * (all_prototypes ? block.head->classes() : perturbation.directions));
+  return loss;
+}
+
+template <class S>
+template <class OutputGradient>
+double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient, OutputGradient output_gradient) const {
+  auto& shards = this->shards_;
+  const auto& chain = this->chain_;
+  shard_gradients_.resize(shards.size());
+  this->executor_.run(isize(shards.size()), [&](Index i) {
+    Shard& shard = shards[usize(i)];
+    const Targets targets = this->batch_->targets.rows(shard.first, shard.rows);
+    const Matrix<S>& z = chain.forward(theta, this->batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
+    shard.work.scores.resize(z.rows(), this->block_.head->groups() * this->block_.head->classes());
+    this->block_.head->scores(z, shard.work.scores);
+    shard.plus_losses.resize(z.rows(), this->loss_groups());
+    this->block_.loss->values(shard.work.scores, this->block_.head->classes(), targets, shard.plus_losses);
+    shard.sums.assign(1, shard.plus_losses.sum());
+    shard.work.gradients.resize(chain.steps().size());
+    Matrix<S>& gz = shard.work.gradients.back();
+    gz.resize(z.rows(), z.cols());
+    output_gradient(shard, z, targets, gz);
+    // The first shard writes into the result, the others into buffers of their own, added in order.
+    std::span<S> own = gradient;
+    if (i > 0) {
+      shard_gradients_[usize(i)].resize(this->dimension_);
+      own = as_span(shard_gradients_[usize(i)]);
+    }
+    std::fill(own.begin(), own.end(), S{0});
+    backward(theta, shard, own);
+  });
+  double loss = 0.0;
+  for (const Shard& shard : shards) loss += shard.sums[0] * this->reduction_scale();
+  for (std::size_t i = 1; i < shards.size(); ++i) as_vector(gradient) += shard_gradients_[i];
+  for (std::size_t l = 0; l < this->block_.layers.size(); ++l)
+    this->ledger_.layer(this->block_.first_layer + isize(l)).pullbacks += this->batch_size();
+  clear_fixed_parameters(gradient);
+  return loss;
+}
+
+template <class S>
+void AdjointBlockLoss<S>::backward(std::span<const S> theta, Shard& shard, std::span<S> gradient) const {
+  const auto& steps = this->chain_.steps();
+  for (std::size_t i = steps.size(); i-- > 0;) {
+    const auto& step = steps[i];
+    auto& outputs = shard.work.outputs;
+    Matrix<S>& gy = shard.work.gradients[i];
+    if (step.map == nullptr) {
+      shard.work.gradients[i - 1] = gy.cwiseProduct(this->chain_.mask(step.mask).middleRows(shard.first, shard.rows));
+      continue;
+    }
+    const auto slice = theta.subspan(usize(step.theta_begin), usize(step.theta_size));
+    const auto gslice = gradient.subspan(usize(step.theta_begin), usize(step.theta_size));
+    if (i == 0) {
+      adjoints_[0]->pullback(slice, this->batch_->x.middleRows(shard.first, shard.rows), outputs[0], gy, gslice, nullptr);
+      continue;
+    }
+    Matrix<S>& gx = shard.work.gradients[i - 1];
+    gx.resize(outputs[i - 1].rows(), outputs[i - 1].cols());
+    MatrixRef<S> gx_ref(gx);
+    adjoints_[i]->pullback(slice, outputs[i - 1], outputs[i], gy, gslice, &gx_ref);
+  }
+}
+
+template <class S>
+void AdjointBlockLoss<S>::clear_fixed_parameters(std::span<S> gradient) const {
+  Index covered = 0;
+  for (const Unit& u : this->layout_.units) covered += u.size();
+  if (covered == this->dimension_) return;
+  Vector<S> kept = Vector<S>::Zero(this->dimension_);
+  for (const Unit& u : this->layout_.units)
+    for (const Segment& s : u.segments) kept.segment(s.begin, s.size) = as_vector(gradient).segment(s.begin, s.size);
+  as_vector(gradient) = kept;
+}
+
+template class AdjointBlockLoss<float>;
+template class AdjointBlockLoss<double>;
+
+}  // namespace ffzero

@@ -1,0 +1,40 @@
+// The loss of a block with its exact gradient. Dependency level 3 (objective).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "ffzero/map/adjoint_map.hpp"
+#include "ffzero/objective/activity.hpp"
+#include "ffzero/objective/block_loss.hpp"
+
+namespace ffzero {
+
+template <class S>
+class AdjointBlockLoss final : public BlockLoss<S>, public DifferentiableFunction<S> {
+ public:
+  /// @throws ConfigError naming the layer and the remedy if a map of the block is forward-only.
+  AdjointBlockLoss(const Block<S>& block, const Executor& executor, Ledger& ledger);
+
+  /// Cost: one evaluation of the batch and one pullback per layer. Parameters of no unit get gradient 0.
+  double value_and_gradient(std::span<const S> theta, std::span<S> gradient) const override;
+
+  /// Perturbs the head's input sample by sample; the layer's known structure (linear in a known input, masks of the tail) carries the
+  /// estimate to the parameters. Cost: N evaluations + 2 m N read-outs, m = K in the space of the prototypes
+  /// [spec.md section 5].
+  double activity_gradient(std::span<const S> theta, const ActivityPerturbation& perturbation, const RandomStream& random,
+                           std::span<S> gradient) const;
+
+ private:
+  using Shard = typename BlockLoss<S>::Shard;
+  void backward(std::span<const S> theta, Shard& shard, std::span<S> gradient) const;
+  void clear_fixed_parameters(std::span<S> gradient) const;
+  template <class OutputGradient>
+  double run(std::span<const S> theta, std::span<S> gradient, OutputGradient output_gradient) const;
+
+  std::vector<const AdjointMap<S>*> adjoints_;  // one per step of the chain; null: dropout
+  mutable std::vector<Vector<S>> shard_gradients_;
+};
+
+extern template class AdjointBlockLoss<float>;
+extern template class AdjointBlockLoss<double>;
+
+}  // namespace ffzero

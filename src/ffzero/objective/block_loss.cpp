@@ -1,0 +1,188 @@
+// Losses and differences of a block.
+// SPDX-License-Identifier: MIT
+#include "ffzero/objective/block_loss.hpp"
+
+#include <algorithm>
+
+namespace ffzero {
+
+namespace {
+// Rows of a shard: small enough for two threads to share a batch of 128, large enough for a product to be efficient. Part of the result's
+// bits, so it never depends on the number of threads.
+constexpr Index kShardRows = 64;
+}  // namespace
+
+template <class S>
+BlockLoss<S>::BlockLoss(const Block<S>& block, const Executor& executor, Ledger& ledger)
+    : block_(block),
+      executor_(executor),
+      ledger_(ledger),
+      chain_(block),
+      layout_(block_layout(block)),
+      dimension_(block.parameter_count()),
+      pair_scorer_(block.end_to_end ? std::vector<const ForwardMap<S>*>{} : block.layers.back()->tail(), *block.head) {
+  if (block.layers.size() == 1 && !block.end_to_end) {
+    linear_ = dynamic_cast<const LinearMap<S>*>(block.layers[0]->map.get());
+    paired_ = dynamic_cast<const PairedMap<S>*>(block.layers[0]->map.get());
+  }
+}
+
+template <class S>
+void BlockLoss<S>::set_batch(const Batch<S>& batch) {
+  batch_.emplace(batch);
+  chain_.draw_masks(batch);
+  const Index rows = batch.x.rows();
+  const Index count = chain_.independent_rows() ? std::max<Index>(1, (rows + kShardRows - 1) / kShardRows) : 1;
+  shards_.resize(usize(count));
+  for (Index i = 0; i < count; ++i) {
+    shards_[usize(i)].first = i * rows / count;
+    shards_[usize(i)].rows = (i + 1) * rows / count - i * rows / count;
+  }
+}
+
+template <class S>
+void BlockLoss<S>::bill_training(Index evaluations_per_sample) const {
+  for (std::size_t l = 0; l < block_.layers.size(); ++l)
+    ledger_.layer(block_.first_layer + isize(l)).training += evaluations_per_sample * batch_size();
+}
+
+template <class S>
+void BlockLoss<S>::values(std::span<const S> theta, std::span<double> losses) const {
+  evaluate(theta, losses);
+  bill_training(1);
+}
+
+template <class S>
+void BlockLoss<S>::evaluate(std::span<const S> theta, std::span<double> losses) const {
+  const Index groups = loss_groups();
+  executor_.run(isize(shards_.size()), [&](Index i) {
+    Shard& shard = shards_[usize(i)];
+    const Matrix<S>& z = chain_.forward(theta, batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
+    score_side(z, shard, shard.plus_losses);
+    shard.sums.assign(usize(groups), 0.0);
+    for (Index g = 0; g < groups; ++g) shard.sums[usize(g)] = shard.plus_losses.col(g).sum();
+  });
+  // One group in the parameters (end to end) sums all groups of the loss; otherwise they correspond one to one.
+  std::fill(losses.begin(), losses.end(), 0.0);
+  for (const Shard& shard : shards_)
+    for (Index g = 0; g < groups; ++g) losses[usize(isize(losses.size()) == groups ? g : 0)] += shard.sums[usize(g)] * reduction_scale();
+}
+
+template <class S>
+void BlockLoss<S>::score_side(const ConstMatrixRef<S>& z, Shard& shard, Matrix<double>& losses) const {
+  shard.work.scores.resize(z.rows(), block_.head->groups() * block_.head->classes());
+  block_.head->scores(z, shard.work.scores);
+  losses.resize(z.rows(), loss_groups());
+  block_.loss->values(shard.work.scores, block_.head->classes(), batch_->targets.rows(shard.first, shard.rows), losses);
+}
+
+template <class S>
+void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
+  if (layout_.groups > 1 && block_.loss->joint()) return joint_differences(theta, directions, eps, out);
+  if (linear_ != nullptr) linear_differences(theta, directions, eps, out);
+  else if (paired_ != nullptr) paired_differences(theta, directions, eps, out);
+  else return ScalarFunction<S>::differences(theta, directions, eps, out);
+  bill_training(2 * directions.rows());
+}
+
+template <class S>
+void BlockLoss<S>::linear_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
+  const Index m = directions.rows(), width = block_.layers[0]->map->output_shape().size(), groups = loss_groups();
+  executor_.run(isize(shards_.size()), [&](Index i) {
+    Shard& shard = shards_[usize(i)];
+    const Targets targets = batch_->targets.rows(shard.first, shard.rows);
+    shard.z.resize(shard.rows, width);
+    shard.p.resize(shard.rows, m * width);
+    shard.delta.setZero(m, groups);
+    shard.sums.assign(1, 0.0);
+    shard.plus_losses.resize(shard.rows, groups);
+    shard.minus_losses.resize(shard.rows, groups);
+    linear_->forward_stacked(theta, directions, batch_->x.middleRows(shard.first, shard.rows), shard.z, shard.p);
+    if (pair_scorer_.serves()) pair_scorer_.prepare(shard.z, shard.pair);
+    for (Index j = 0; j < m; ++j) {
+      const auto p = shard.p.middleCols(j * width, width);
+      if (pair_scorer_.serves()) {
+        pair_scorer_.score(shard.z, p, eps, shard.pair);
+        block_.exact_loss->values(shard.pair.plus, block_.head->classes(), targets, shard.plus_losses);
+        block_.exact_loss->values(shard.pair.minus, block_.head->classes(), targets, shard.minus_losses);
+      } else {
+        const Matrix<S>* head_input = nullptr;
+        shard.plus = shard.z + static_cast<S>(eps) * p;
+        chain_.run_tail(shard.plus, shard.tail_buffers, head_input);
+        score_side(*head_input, shard, shard.plus_losses);
+        shard.minus = shard.z - static_cast<S>(eps) * p;
+        chain_.run_tail(shard.minus, shard.tail_buffers, head_input);
+        score_side(*head_input, shard, shard.minus_losses);
+      }
+      for (Index g = 0; g < groups; ++g) shard.delta(j, g) = (shard.plus_losses.col(g) - shard.minus_losses.col(g)).sum();
+      shard.sums[0] += shard.plus_losses.sum() + shard.minus_losses.sum();
+    }
+  });
+  out.delta.setZero(m, groups);
+  out.mean_loss = 0.0;
+  for (const Shard& shard : shards_) {
+    out.delta += reduction_scale() * shard.delta;
+    out.mean_loss += reduction_scale() * shard.sums[0] / (2.0 * static_cast<double>(m));
+  }
+}
+
+template <class S>
+void BlockLoss<S>::paired_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
+  const Index m = directions.rows(), groups = loss_groups();
+  const Layer<S>& layer = *block_.layers[0];
+  const bool fused = layer.loss_after == 0 && layer.readout && paired_->fuses(*layer.readout);
+  // Pairs come whole from the map, which shards inside; the score of a side is cheap.
+  Shard& all = shards_[0];
+  const auto restore_first = all.first;
+  const auto restore_rows = all.rows;
+  all.first = 0;
+  all.rows = batch_size();
+  out.delta.setZero(m, groups);
+  out.mean_loss = 0.0;
+  const auto score = [&](const ConstMatrixRef<S>& side, Matrix<double>& losses) {
+    if (fused) return score_side(side, all, losses);
+    const Matrix<S>* head_input = nullptr;
+    chain_.run_tail(side, all.tail_buffers, head_input);
+    score_side(*head_input, all, losses);
+  };
+  paired_->forward_pairs(theta, directions, eps, batch_->x, fused ? layer.readout.get() : nullptr,
+                         [&](Index j, const ConstMatrixRef<S>& plus, const ConstMatrixRef<S>& minus) {
+                           score(plus, all.plus_losses);
+                           score(minus, all.minus_losses);
+                           for (Index g = 0; g < groups; ++g)
+                             out.delta(j, g) = (all.plus_losses.col(g) - all.minus_losses.col(g)).sum() * reduction_scale();
+                           out.mean_loss += (all.plus_losses.sum() + all.minus_losses.sum()) * reduction_scale() / (2.0 * static_cast<double>(m));
+                         });
+  all.first = restore_first;
+  all.rows = restore_rows;
+}
+
+template <class S>
+void BlockLoss<S>::joint_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
+  // The groups share one loss, so each group's difference needs evaluations of its own: 2 m G of them.
+  const Index m = directions.rows();
+  out.delta.resize(m, layout_.groups);
+  out.mean_loss = 0.0;
+  Vector<S> moved(dimension_);
+  const double share = 1.0 / (2.0 * static_cast<double>(m * layout_.groups));
+  for (Index j = 0; j < m; ++j)
+    for (Index g = 0; g < layout_.groups; ++g) {
+      double side_loss[2] = {0.0, 0.0};
+      for (int side = 0; side < 2; ++side) {
+        moved = as_vector(theta);
+        for (const Unit& unit : layout_.units)
+          if (unit.group == g)
+            for (const Segment& s : unit.segments)
+              moved.segment(s.begin, s.size) +=
+                  static_cast<S>(side == 0 ? eps : -eps) * directions.row(j).segment(s.begin, s.size).transpose();
+        values(as_span(std::as_const(moved)), std::span<double>(&side_loss[side], 1));
+      }
+      out.delta(j, g) = side_loss[0] - side_loss[1];
+      out.mean_loss += (side_loss[0] + side_loss[1]) * share;
+    }
+}
+
+template class BlockLoss<float>;
+template class BlockLoss<double>;
+
+}  // namespace ffzero

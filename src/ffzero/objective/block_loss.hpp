@@ -1,0 +1,73 @@
+// The loss of a block on a batch as a function of its parameters: forward evaluations only. Dependency level 3 (objective).
+// Here, and nowhere else, training evaluations are counted.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+
+#include "ffzero/base/executor.hpp"
+#include "ffzero/base/ledger.hpp"
+#include "ffzero/gradient/function.hpp"
+#include "ffzero/map/linear_map.hpp"
+#include "ffzero/map/paired_map.hpp"
+#include "ffzero/objective/block_chain.hpp"
+#include "ffzero/objective/pair_scorer.hpp"
+
+namespace ffzero {
+
+template <class S>
+class BlockLoss : public ScalarFunction<S> {
+ public:
+  /// block, executor and ledger outlive the object. ledger: one account per layer of the network.
+  BlockLoss(const Block<S>& block, const Executor& executor, Ledger& ledger);
+
+  /// The batch that all following calls are about; its views must stay valid. Cost: none.
+  void set_batch(const Batch<S>& batch);
+
+  [[nodiscard]] const ParameterLayout& layout() const override { return layout_; }
+  [[nodiscard]] Index dimension() const override { return dimension_; }
+  void values(std::span<const S> theta, std::span<double> losses) const override;
+  void differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const override;
+
+ protected:
+  [[nodiscard]] Index batch_size() const { return batch_->x.rows(); }
+  [[nodiscard]] double reduction_scale() const { return block_.reduction == Reduction::mean ? 1.0 / static_cast<double>(batch_size()) : 1.0; }
+  [[nodiscard]] Index loss_groups() const noexcept { return block_.loss->joint() ? 1 : block_.head->groups(); }
+  void bill_training(Index evaluations_per_sample) const;
+
+  struct Shard {
+    Index first = 0, rows = 0;
+    ChainWorkspace<S> work;
+    Matrix<S> z, p, plus, minus;
+    std::vector<Matrix<S>> tail_buffers;
+    typename PairScorer<S>::Workspace pair;
+    Matrix<double> plus_losses, minus_losses;
+    Matrix<double> delta;  // (m, loss groups)
+    std::vector<double> sums;
+  };
+
+  Block<S> block_;
+  const Executor& executor_;
+  Ledger& ledger_;
+  BlockChain<S> chain_;
+  ParameterLayout layout_;
+  Index dimension_;
+  std::optional<Batch<S>> batch_;
+  mutable std::vector<Shard> shards_;  // buffers: kept between steps, no allocation in a step
+
+ private:
+  void linear_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
+  void paired_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
+  void joint_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
+  void evaluate(std::span<const S> theta, std::span<double> losses) const;
+  void score_side(const ConstMatrixRef<S>& z, Shard& shard, Matrix<double>& losses) const;
+
+  const LinearMap<S>* linear_ = nullptr;  // set if the block is one map that is affine in its parameters
+  const PairedMap<S>* paired_ = nullptr;
+  PairScorer<S> pair_scorer_;
+};
+
+extern template class BlockLoss<float>;
+extern template class BlockLoss<double>;
+
+}  // namespace ffzero

@@ -1,0 +1,44 @@
+// Scores of z + eps p and z - eps p without cancellation. Dependency level 3 (objective).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <vector>
+
+#include "ffzero/head/prototypes.hpp"
+#include "ffzero/map/forward_map.hpp"
+#include "ffzero/tensor/types.hpp"
+
+namespace ffzero {
+
+/// Cosine scores of both sides of a difference, from z and p: with a = act(z), b = act'(z) p, every inner product <a, r_k>, <b, r_k>,
+/// <a, a>, <a, b>, <b, b> is rounded once and shared by both sides, so the difference of the scores keeps its digits; units whose sign
+/// differs between the sides (relu) are corrected one by one, exactly. Same values as scoring z +- eps p, pinned by a test in double.
+template <class S>
+class PairScorer {
+ public:
+  /// tail: the fixed maps between layer and head. Served: a PrototypeHead after nothing, relu, or length normalisation (which a cosine
+  /// does not see), in one group or several.
+  PairScorer(const std::vector<const ForwardMap<S>*>& tail, const Head<S>& head);
+  /// False: score the two sides one by one instead.
+  [[nodiscard]] bool serves() const noexcept { return head_ != nullptr; }
+
+  struct Workspace {
+    Matrix<S> a, b, a_scores, b_scores;
+    Matrix<double> aa;           ///< (rows, G)
+    Matrix<double> plus, minus;  ///< (rows, G K): the result
+  };
+  /// z (rows, G d): the part that all directions share.
+  void prepare(const ConstMatrixRef<S>& z, Workspace& work) const;
+  /// p (rows, G d), after prepare(z): fills work.plus and work.minus.
+  void score(const ConstMatrixRef<S>& z, const ConstMatrixRef<S>& p, double eps, Workspace& work) const;
+
+ private:
+  void group_scores(const Matrix<S>& from, Matrix<S>& scores) const;
+  const PrototypeHead<S>* head_ = nullptr;
+  bool relu_ = false;
+};
+
+extern template class PairScorer<float>;
+extern template class PairScorer<double>;
+
+}  // namespace ffzero

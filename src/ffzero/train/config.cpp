@@ -1,0 +1,272 @@
+// Settings from presets, TOML and overrides.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/config.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <toml++/toml.h>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/train/presets.hpp"
+
+namespace ffzero {
+
+namespace {
+
+using json = nlohmann::json;
+using Flat = std::vector<std::pair<std::string, json>>;
+
+json to_json(const toml::node& node, const std::string& place) {
+  if (const auto* v = node.as_boolean()) return v->get();
+  if (const auto* v = node.as_integer()) return v->get();
+  if (const auto* v = node.as_floating_point()) return v->get();
+  if (const auto* v = node.as_string()) return v->get();
+  if (const auto* list = node.as_array()) {
+    json out = json::array();
+    for (const auto& entry : *list) out.push_back(to_json(entry, place));
+    return out;
+  }
+  throw ConfigError(place, "values are booleans, numbers, texts and lists", "a date, time or nested table", "see ffzero help config");
+}
+
+void flatten(const toml::table& table, const std::string& prefix, const std::string& place, Flat& out) {
+  for (const auto& [key, node] : table) {
+    const std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
+    if (const auto* inner = node.as_table()) flatten(*inner, name, place, out);
+    else out.emplace_back(name, to_json(node, place + ": " + name));
+  }
+}
+
+toml::table parse_toml(const std::string& text, const std::string& place) {
+  try {
+    return toml::parse(text);
+  } catch (const toml::parse_error& e) {
+    throw ConfigError(fmt::format("{}:{}:{}", place, e.source().begin.line, e.source().begin.column), "must be valid TOML",
+                      std::string(e.description()));
+  }
+}
+
+// "--set key=value": TOML if it parses, a bare word otherwise (names need no quotes on a command line).
+json parse_override(const std::string& key, const std::string& value) {
+  try {
+    const toml::table table = toml::parse("v = " + value);
+    return to_json(*table.get("v"), "--set " + key);
+  } catch (const toml::parse_error&) {
+    return value;
+  }
+}
+
+std::string toml_value(const json& v) {
+  if (v.is_number_float()) {
+    const std::string text = fmt::format("{}", v.get<double>());
+    return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+  }
+  if (v.is_array()) {
+    std::string list = "[";
+    for (std::size_t i = 0; i < v.size(); ++i) list += (i == 0 ? "" : ", ") + toml_value(v[i]);
+    return list + "]";
+  }
+  return v.dump();
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (!in || std::filesystem::is_directory(path) || !(text << in.rdbuf()))
+    throw ConfigError(path.string(), "the configuration file must be readable", "no such file or no permission", "check the path");
+  return text.str();
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> solver_overrides(const std::string& solver) {
+  const auto cell = [](const char* scope, const char* estimator) {
+    return std::vector<std::pair<std::string, std::string>>{{"objective.scope", scope}, {"gradient.estimator", estimator}};
+  };
+  if (solver == "ff_dd") return cell("local", "directional");
+  if (solver == "ff_ad") return cell("local", "adjoint");
+  if (solver == "bp_dd") return cell("end_to_end", "directional");
+  if (solver == "bp_ad") return cell("end_to_end", "adjoint");
+  if (solver == "ff_activity") return cell("local", "activity");
+  if (solver == "ff_coordinate") return cell("local", "coordinate");
+  throw ConfigError("--solver", "must be ff_dd, ff_ad, bp_dd, bp_ad, ff_activity or ff_coordinate", "\"" + solver + "\"",
+                    "see the 2 x 2 table in the README");
+}
+
+Config Config::load(const ConfigSources& sources) {
+  if (!sources.file) return parse("", "(no file)", sources);
+  return parse(read_text(*sources.file), sources.file->string(), sources);
+}
+
+Config Config::parse(const std::string& text, const std::string& place, const ConfigSources& more) {
+  toml::table table = parse_toml(text, place);
+  Config config;
+  if (const auto* node = table.get("layer")) {
+    const auto* list = node->as_array();
+    if (list == nullptr) throw ConfigError(place + ": layer", "layers are an array of tables", "", "write [[layer]] with index = N");
+    for (const auto& entry : *list) {
+      Flat flat;
+      if (const auto* inner = entry.as_table()) flatten(*inner, "", place, flat);
+      const auto index = std::find_if(flat.begin(), flat.end(), [](const auto& kv) { return kv.first == "index"; });
+      if (index == flat.end() || !index->second.is_number_integer() || index->second.get<Index>() < 0)
+        throw ConfigError(place + ": [[layer]]", "needs index = N, counted from 0", index == flat.end() ? "none" : index->second.dump());
+      LayerTable layer{index->second.get<Index>(), {}, fmt::format("{}: [[layer]] {}", place, index->second.get<Index>())};
+      flat.erase(index);
+      for (const auto& [key, value] : flat) {
+        const KeyInfo& info = key_info(key, layer.place);
+        if (!info.per_layer) throw ConfigError(layer.place, "this key cannot differ between layers", key, "set it for the whole run");
+        layer.values.emplace_back(key, checked_value(info, value, layer.place));
+      }
+      config.layers_.push_back(std::move(layer));
+    }
+    table.erase("layer");
+  }
+  Flat flat;
+  flatten(table, "", place, flat);
+  for (const auto& [key, value] : flat) config.values_.set(key, value, place);
+  for (const auto& [key, value] : more.overrides) config.values_.set(key, parse_override(key, value), "--set");
+  config.apply_preset();
+  return config;
+}
+
+void Config::set(const std::string& key, const json& value, const std::string& place) { values_.set(key, value, place); }
+
+void Config::apply_preset() {
+  const std::string preset = values_.word("preset");
+  // A preset may choose the kind, and what else it says may depend on the kind, so it is asked twice.
+  for (int pass = 0; pass < 2; ++pass)
+    for (const auto& [key, value] : preset_values(preset, values_.word("model.kind")))
+      if (!values_.is_explicit(key)) values_.set(key, value, "preset " + preset, false);
+}
+
+Index Config::layer_count() const {
+  const Index dense = isize(values_.at("model.layers").size());
+  if (values_.is("model.kind", "photonic")) return values_.integer("model.mesh.layers");
+  return values_.is("model.kind", "cnn") ? dense + isize(values_.at("model.conv.channels").size()) : dense;
+}
+
+Values Config::layer_values(Index layer) const {
+  Values v = values_;
+  for (const LayerTable& table : layers_)
+    if (table.layer == layer)
+      for (const auto& [key, value] : table.values) v.set(key, value, table.place);
+  if (resolved_) resolve_values(v, facts_);
+  return v;
+}
+
+void Config::resolve_values(Values& v, const DataFacts& facts) const {
+  const bool paper = is_paper_preset(v.word("preset"));
+  const bool end_to_end = v.is("objective.scope", "end_to_end");
+  const bool photonic = v.is("model.kind", "photonic");
+  const bool directional = v.is("gradient.estimator", "directional");
+  const auto fill = [&](std::string_view key, const json& value) {
+    if (v.at(key) == "auto") v.resolve(key, value);
+  };
+  fill("dataset.task", facts.regression ? "regression" : "classification");
+  fill("model.activation", paper && !(v.is("model.kind", "cnn") && end_to_end) ? "none" : "relu");
+  if (facts.regression) fill("objective.loss", "squared");
+  else if (end_to_end || !paper) fill("objective.loss", "cross_entropy");
+  else fill("objective.loss", photonic ? "cosine" : "margin");
+  fill("objective.reduction", paper && !photonic && v.is("objective.loss", "margin") ? "sum" : "mean");
+  fill("gradient.distribution", v.is("gradient.estimator", "activity") ? "prototypes" : "gaussian");
+  fill("update.rule", directional || v.is("gradient.estimator", "coordinate") ? "sgd" : "adam");
+  const bool adam = v.is("update.rule", "adam");
+  double lr = 1e-3;
+  if (directional && v.is("preset", "paper_stable")) lr = 1e-4;
+  if (directional && !paper) lr = adam ? 3e-3 : photonic ? 3e-3 : 1e-2;
+  fill("update.lr", lr);
+}
+
+void Config::resolve(const DataFacts& facts) {
+  facts_ = facts;
+  std::vector<std::string> said;
+  for (const KeyInfo& key : keys())
+    if (values_.is_explicit(key.name)) said.push_back(key.name);
+  resolve_values(values_, facts);
+  if (values_.is("objective.scope", "end_to_end") && !values_.is("model.kind", "photonic")) {
+    json layers = values_.at("model.layers");
+    // End to end the last layer is the output: one number in regression, and one score a class if a preset chose the widths.
+    if (facts.regression) layers.back() = 1;
+    else if (!values_.is_explicit("model.layers") && layers.back() != facts.classes) layers.push_back(facts.classes);
+    values_.resolve("model.layers", layers);
+  }
+  check_used(values_, said);
+  for (const LayerTable& table : layers_) {
+    if (table.layer >= layer_count())
+      throw ConfigError(table.place, fmt::format("the model has {} layers", layer_count()), std::to_string(table.layer), "count from 0");
+    std::vector<std::string> names;
+    for (const auto& kv : table.values) names.push_back(kv.first);
+    resolved_ = true;
+    check_used(layer_values(table.layer), names);
+  }
+  resolved_ = true;
+  check_combinations(facts);
+}
+
+void Config::check_used(const Values& v, const std::vector<std::string>& said) const {
+  for (const std::string& name : said) {
+    const KeyInfo& key = key_info(name, "config");
+    if (const std::string reason = key.unused(v); !reason.empty())
+      throw ConfigError(fmt::format("{}: {}", v.place_of(name), name), "this key has no effect here: " + reason, v.at(name).dump(), "remove it");
+  }
+}
+
+void Config::check_combinations(const DataFacts& facts) const {
+  const auto fail = [&](std::string_view key, const std::string& requirement, const std::string& remedy) {
+    throw ConfigError(fmt::format("{}: {}", values_.place_of(key), key), requirement, values_.at(key).dump(), remedy);
+  };
+  const bool end_to_end = values_.is("objective.scope", "end_to_end");
+  if (facts.regression) {
+    if (!values_.is("objective.loss", "squared")) fail("objective.loss", "regression needs the squared loss", "use \"squared\" or \"auto\"");
+  } else {
+    if (values_.is("objective.loss", "squared")) fail("objective.loss", "the squared loss is for regression", "use \"margin\" or \"cross_entropy\"");
+    if (end_to_end && !values_.is("objective.loss", "cross_entropy"))
+      fail("objective.loss", "an end-to-end classifier is trained by cross-entropy on its outputs", "use \"cross_entropy\" or \"auto\"");
+  }
+  for (Index layer = 0; layer < layer_count(); ++layer) {
+    const Values v = layer_values(layer);
+    const std::string estimator = v.word("gradient.estimator"), distribution = v.word("gradient.distribution");
+    const bool of_activity = distribution == "prototypes" || distribution == "span" || distribution == "full";
+    if (estimator == "activity" && end_to_end) fail("gradient.estimator", "activity perturbation needs local losses", "use objective.scope = \"local\"");
+    if (estimator == "activity" && !of_activity)
+      fail("gradient.distribution", "activity perturbations are prototypes, span or full", "use \"prototypes\" or \"auto\"");
+    if (estimator == "directional" && of_activity)
+      fail("gradient.distribution", "directions are gaussian, rademacher, hadamard or coordinate", "use \"gaussian\" or \"auto\"");
+    if (estimator == "coordinate" && (!v.is("model.kind", "photonic") || end_to_end))
+      fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss", "use model.kind = \"photonic\" and scope \"local\"");
+    if (v.integer("training.batch_size") > facts.train_size)
+      fail("training.batch_size", fmt::format("must not exceed the {} training samples", facts.train_size), "choose a smaller batch");
+  }
+}
+
+std::string Config::solver() const {
+  const std::string scope = values_.word("objective.scope"), estimator = values_.word("gradient.estimator");
+  const std::string first = scope == "local" ? "ff" : scope == "end_to_end" ? "bp" : "grouped";
+  return first + "_" + (estimator == "directional" ? "dd" : estimator == "adjoint" ? "ad" : estimator);
+}
+
+std::string Config::to_toml() const {
+  std::string text, table;
+  const auto write = [&](const std::string& name, const json& value) {
+    const auto dot = name.rfind('.');
+    const std::string owner = dot == std::string::npos ? "" : name.substr(0, dot);
+    if (owner != table) {
+      text += fmt::format("\n[{}]\n", owner);
+      table = owner;
+    }
+    text += fmt::format("{} = {}\n", dot == std::string::npos ? name : name.substr(dot + 1), toml_value(value));
+  };
+  for (const KeyInfo& key : keys())
+    if (key.unused(values_).empty()) write(key.name, values_.at(key.name));
+  for (const LayerTable& layer : layers_) {
+    text += fmt::format("\n[[layer]]\nindex = {}\n", layer.layer);
+    for (const auto& [key, value] : layer.values) text += fmt::format("{} = {}\n", key, toml_value(value));
+  }
+  return text;
+}
+
+}  // namespace ffzero

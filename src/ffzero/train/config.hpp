@@ -1,0 +1,72 @@
+// A run's settings: presets, files, overrides, resolution of "auto", and the resolved file. Dependency level 4 (train).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ffzero/base/index.hpp"
+#include "ffzero/train/keys.hpp"
+
+namespace ffzero {
+
+/// Where settings come from, weakest first: defaults, preset, file, overrides.
+struct ConfigSources {
+  std::optional<std::filesystem::path> file;                    ///< TOML
+  std::vector<std::pair<std::string, std::string>> overrides;  ///< dotted key, TOML value (bare words are texts): --set and flags
+};
+
+/// What the data decide about the settings.
+struct DataFacts {
+  bool regression = false;
+  Index classes = 0;     ///< K; 1 in regression
+  Index train_size = 0;
+};
+
+class Config {
+ public:
+  /// @throws ConfigError with source, key, requirement, value found and remedy; DataError if the file cannot be read.
+  [[nodiscard]] static Config load(const ConfigSources& sources);
+  /// The same from TOML text; `place` names it in messages.
+  [[nodiscard]] static Config parse(const std::string& toml, const std::string& place, const ConfigSources& more = {});
+
+  /// Replaces every "auto", checks combinations, and that every key that the user said has an effect. Call once, after the data are known.
+  void resolve(const DataFacts& facts);
+
+  [[nodiscard]] const Values& values() const noexcept { return values_; }
+  /// The run's values with the [[layer]] table of that layer over them, resolved.
+  [[nodiscard]] Values layer_values(Index layer) const;
+  [[nodiscard]] Index layer_count() const;  ///< trained layers of the network
+
+  /// Complete and canonical: all keys in use with their values; reading it gives the same run.
+  [[nodiscard]] std::string to_toml() const;
+  /// ff_dd | ff_ad | bp_dd | bp_ad, ff_activity, ff_coordinate, grouped_dd, ..: what reports call the cell.
+  [[nodiscard]] std::string solver() const;
+
+  /// Sets a key before resolve(), as the user would.
+  void set(const std::string& key, const nlohmann::json& value, const std::string& place);
+
+ private:
+  struct LayerTable {
+    Index layer;
+    std::vector<std::pair<std::string, nlohmann::json>> values;
+    std::string place;
+  };
+  void apply_preset();
+  void resolve_values(Values& v, const DataFacts& facts) const;
+  void check_combinations(const DataFacts& facts) const;
+  void check_used(const Values& v, const std::vector<std::string>& said) const;
+
+  Values values_;
+  std::vector<LayerTable> layers_;
+  DataFacts facts_;
+  bool resolved_ = false;
+};
+
+/// Objective and estimator of a --solver name. @throws ConfigError naming the valid names.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> solver_overrides(const std::string& solver);
+
+}  // namespace ffzero
