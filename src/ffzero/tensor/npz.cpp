@@ -434,6 +434,11 @@ struct Stream : z_stream {
   Stream& operator=(const Stream&) = delete;
 };
 
+// Continues the checksum `crc`. zlib starts anew when it is given no memory, which an empty array has.
+std::uint32_t crc_of(Bytes data, std::uint32_t crc) {
+  return data.empty() ? crc : static_cast<std::uint32_t>(crc32_z(crc, reinterpret_cast<const Bytef*>(data.data()), data.size()));
+}
+
 std::vector<std::byte> inflate_member(const Source& in, const Member& m, std::uint64_t offset, const Place& place) {
   constexpr std::uint64_t kChunk = 1U << 16, kHighestRatio = 1032;
   if (m.unpacked / kHighestRatio > m.packed)
@@ -467,9 +472,7 @@ std::vector<std::byte> read_member(const Source& in, const Member& m, const Plac
   const std::uint64_t offset = m.offset + kLocalSize + u16(local, 26) + u16(local, 28);
   if (m.method == 0 && m.packed != m.unpacked) place.fail("has a corrupt directory entry: stored sizes must agree");
   auto content = m.method == 0 ? in.take(offset, m.packed, "a member") : inflate_member(in, m, offset, place);
-  const auto crc = crc32_z(0, reinterpret_cast<const Bytef*>(content.data()), content.size());
-  if (!content.empty() && crc != m.crc)
-    place.fail("is corrupt: its checksum must agree with its content", {}, "copy or write the file again");
+  if (crc_of(content, 0) != m.crc) place.fail("is corrupt: its checksum must agree with its content", {}, "copy or write the file again");
   return content;
 }
 
@@ -558,8 +561,7 @@ Member put_member(std::string& out, const std::string& name, const NpyArray& a, 
   m.flags = ascii ? 0 : 0x800;
   m.offset = out.size();
   m.unpacked = head.size() + a.bytes.size();
-  m.crc = static_cast<std::uint32_t>(crc32_z(crc32_z(0, reinterpret_cast<const Bytef*>(head.data()), head.size()),
-                                             reinterpret_cast<const Bytef*>(a.bytes.data()), a.bytes.size()));
+  m.crc = crc_of(a.bytes, crc_of(std::as_bytes(std::span(head)), 0));
   const std::string packed = compress ? deflated(head, a) : std::string();
   m.method = compress && packed.size() < m.unpacked ? 8 : 0;
   m.packed = m.method == 8 ? packed.size() : m.unpacked;

@@ -29,6 +29,7 @@ struct NpyArray {
   [[nodiscard]] std::vector<T> to() const;
   /// Real arrays get zero imaginary parts; returns re, im, re, im, ...
   [[nodiscard]] std::vector<double> to_complex_pairs() const;
+  friend bool operator==(const NpyArray&, const NpyArray&) = default;
   [[nodiscard]] bool is_complex() const noexcept { return type == Type::c64 || type == Type::c128; }
 
   template <class T>  // float, double, std::int32_t, std::int64_t, std::uint8_t
