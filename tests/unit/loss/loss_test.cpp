@@ -1,0 +1,195 @@
+// Losses: values by hand, exact gradients, invariances, refusals.
+// SPDX-License-Identifier: MIT
+#include "ffzero/loss/loss.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "ffzero/base/error.hpp"
+#include "support/gradient_check.hpp"
+#include "support/property.hpp"
+
+namespace ffzero {
+namespace {
+
+constexpr double kTight = 1e-13;
+
+template <class S>
+Matrix<double> values_of(const Loss<S>& loss, const Matrix<S>& scores, Index classes, const Targets& targets) {
+  Matrix<double> losses = Matrix<double>::Constant(scores.rows(), loss.joint() ? 1 : scores.cols() / classes, -1.0);
+  loss.values(scores, classes, targets, losses);
+  return losses;
+}
+
+template <class S>
+Matrix<S> gradient_of(const Loss<S>& loss, const Matrix<S>& scores, Index classes, const Targets& targets) {
+  Matrix<S> gs = Matrix<S>::Constant(scores.rows(), scores.cols(), std::numeric_limits<S>::quiet_NaN());
+  loss.gradient(scores, classes, targets, gs);
+  return gs;
+}
+
+void expect_exact_gradient(const Loss<double>& loss, Index groups, Index classes, const Targets& targets, Index batch) {
+  const Matrix<double> s = test::normal_matrix(batch, groups * classes, 77) * 0.4;
+  const auto f = [&](const Matrix<double>& at) { return values_of<double>(loss, at, classes, targets).sum(); };
+  test::expect_matrix_gradient(f, s, gradient_of<double>(loss, s, classes, targets), loss.name());
+}
+
+TEST(MarginLoss, AddsTheMarginForTheTrueClassToo) {
+  const auto loss = make_margin_loss<double>(0.3);
+  Matrix<double> s(2, 3);
+  s << 0.5, 0.4, -0.9, 1.0, 0.2, 0.1;
+  const std::vector<std::int32_t> labels{0, 0};
+  const Matrix<double> v = values_of<double>(*loss, s, 3, {.labels = labels, .values = {}});
+  EXPECT_NEAR(v(0, 0), 0.3 + 0.2, kTight);
+  EXPECT_NEAR(v(1, 0), 0.3, kTight);
+  EXPECT_FALSE(loss->joint());
+}
+
+TEST(MarginLoss, HasNoSlopeAtTheKinkAndNoneForTheTrueClassAlone) {
+  const auto loss = make_margin_loss<double>(0.25);
+  Matrix<double> s(1, 3);
+  s << 0.75, 0.5, 0.625;  // class 1 sits exactly on the kink
+  const std::vector<std::int32_t> labels{0};
+  const Matrix<double> g = gradient_of<double>(*loss, s, 3, {.labels = labels, .values = {}});
+  EXPECT_EQ(g(0, 0), -1.0);
+  EXPECT_EQ(g(0, 1), 0.0);
+  EXPECT_EQ(g(0, 2), 1.0);
+}
+
+TEST(CosineLoss, IsOneMinusTheTrueSimilarity) {
+  const auto loss = make_cosine_loss<float>();
+  Matrix<float> s(2, 4);
+  s << 0.5F, 1.0F, -0.25F, 0.75F, 0.0F, 0.0F, 0.0F, -1.0F;  // two groups of two classes
+  const std::vector<std::int32_t> labels{0, 1};
+  const Matrix<double> v = values_of<float>(*loss, s, 2, {.labels = labels, .values = {}});
+  Matrix<double> expected(2, 2);
+  expected << 0.5, 1.25, 1.0, 2.0;
+  EXPECT_EQ(v, expected);
+}
+
+TEST(CrossEntropyLoss, EqualsItsDefinition) {
+  const auto loss = make_cross_entropy_loss<double>(0.5, 0.1);
+  Matrix<double> s(1, 2);
+  s << 0.2, -0.3;
+  const std::vector<std::int32_t> labels{1};
+  const double z = std::exp(0.4) + std::exp(-0.6);
+  const double expected = -(0.05 * std::log(std::exp(0.4) / z) + 0.95 * std::log(std::exp(-0.6) / z));
+  EXPECT_NEAR(values_of<double>(*loss, s, 2, {.labels = labels, .values = {}})(0, 0), expected, kTight);
+}
+
+TEST(CrossEntropyLoss, DoesNotChangeWhenAllScoresShift) {
+  test::expect_property("softmax shift", [] {
+    const auto classes = *rc::gen::inRange<Index>(2, 12);
+    const auto seed = *rc::gen::arbitrary<std::uint64_t>();
+    const double shift = *rc::gen::inRange(-1000, 1000) / 7.0;
+    const double temperature = *rc::gen::inRange(1, 100) / 20.0;
+    const double smoothing = *rc::gen::inRange(0, 9) / 10.0;
+    const auto loss = make_cross_entropy_loss<double>(temperature, smoothing);
+    const Matrix<double> s = test::normal_matrix(3, classes, seed);
+    const Matrix<double> moved = s.array() + shift;
+    const auto labels = test::random_labels(3, classes, seed);
+    const Targets targets{.labels = labels, .values = {}};
+    RC_ASSERT((values_of<double>(*loss, s, classes, targets) - values_of<double>(*loss, moved, classes, targets)).cwiseAbs().maxCoeff() <
+              1e-11 / temperature);
+    const Matrix<double> g = gradient_of<double>(*loss, s, classes, targets);
+    RC_ASSERT(g.rowwise().sum().cwiseAbs().maxCoeff() < 1e-11);  // so the slope along the shift is none
+  });
+}
+
+TEST(CrossEntropyLoss, StaysFiniteForHugeScores) {
+  const auto loss = make_cross_entropy_loss<float>(0.05);
+  Matrix<float> s(1, 2);
+  s << 1e30F, -1e30F;
+  const std::vector<std::int32_t> labels{1};
+  const Targets targets{.labels = labels, .values = {}};
+  EXPECT_TRUE(std::isfinite(values_of<float>(*loss, s, 2, targets)(0, 0)));
+  EXPECT_TRUE(gradient_of<float>(*loss, s, 2, targets).allFinite());
+}
+
+TEST(SquaredLoss, LooksAtTheMeanOverGroups) {
+  const auto loss = make_squared_loss<double>();
+  Matrix<double> s(2, 2);
+  s << 0.5, 1.0, -0.5, 0.5;
+  const std::vector<float> y{0.25F, -1.0F};
+  const Matrix<double> v = values_of<double>(*loss, s, 1, {.labels = {}, .values = y});
+  EXPECT_TRUE(loss->joint());
+  ASSERT_EQ(v.cols(), 1);
+  EXPECT_NEAR(v(0, 0), 0.25, kTight);
+  EXPECT_NEAR(v(1, 0), 1.0, kTight);
+}
+
+TEST(Losses, HaveExactGradients) {
+  const auto labels = test::random_labels(5, 4, 9);
+  const Targets classes{.labels = labels, .values = {}};
+  for (const Index groups : {1, 3}) {
+    expect_exact_gradient(*make_margin_loss<double>(), groups, 4, classes, 5);
+    expect_exact_gradient(*make_cosine_loss<double>(), groups, 4, classes, 5);
+    expect_exact_gradient(*make_cross_entropy_loss<double>(), groups, 4, classes, 5);
+    expect_exact_gradient(*make_cross_entropy_loss<double>(0.3, 0.2), groups, 4, classes, 5);
+    const std::vector<float> y{0.1F, -0.7F, 0.3F, 1.0F, -1.0F};
+    expect_exact_gradient(*make_squared_loss<double>(), groups, 1, {.labels = {}, .values = y}, 5);
+  }
+}
+
+TEST(Losses, AgreeInFloatAndDouble) {
+  const auto labels = test::random_labels(16, 10, 4);
+  const Targets targets{.labels = labels, .values = {}};
+  const Matrix<float> s = test::normal_matrix<float>(16, 20, 6) * 0.3F;
+  const Matrix<double> wide = s.cast<double>();
+  const auto compare = [&](const Loss<float>& single, const Loss<double>& exact) {
+    EXPECT_EQ(values_of<float>(single, s, 10, targets), values_of<double>(exact, wide, 10, targets)) << single.name();
+    EXPECT_LT(
+        (gradient_of<float>(single, s, 10, targets).cast<double>() - gradient_of<double>(exact, wide, 10, targets)).cwiseAbs().maxCoeff(),
+        1e-5)
+        << single.name();
+  };
+  compare(*make_margin_loss<float>(), *make_margin_loss<double>());
+  compare(*make_cosine_loss<float>(), *make_cosine_loss<double>());
+  compare(*make_cross_entropy_loss<float>(0.05, 0.1), *make_cross_entropy_loss<double>(0.05, 0.1));
+}
+
+TEST(Losses, KeepNotANumber) {
+  Matrix<double> s = Matrix<double>::Zero(1, 3);
+  s(0, 2) = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<std::int32_t> labels{0};
+  const Targets targets{.labels = labels, .values = {}};
+  EXPECT_TRUE(std::isnan(values_of<double>(*make_margin_loss<double>(), s, 3, targets)(0, 0)));
+  EXPECT_TRUE(std::isnan(values_of<double>(*make_cross_entropy_loss<double>(), s, 3, targets)(0, 0)));
+}
+
+TEST(Losses, RefuseTargetsThatDoNotFit) {
+  const Matrix<double> s = Matrix<double>::Zero(2, 3);
+  Matrix<double> losses(2, 1);
+  const std::vector<std::int32_t> outside{0, 3};
+  const std::vector<std::int32_t> negative{-1, 0};
+  const std::vector<std::int32_t> few{0};
+  const std::vector<float> real{0.0F, 1.0F};
+  const auto margin = make_margin_loss<double>();
+  EXPECT_THROW(margin->values(s, 3, {.labels = outside, .values = {}}, losses), ShapeError);
+  EXPECT_THROW(margin->values(s, 3, {.labels = negative, .values = {}}, losses), ShapeError);
+  EXPECT_THROW(margin->values(s, 3, {.labels = few, .values = {}}, losses), ShapeError);
+  EXPECT_THROW(margin->values(s, 3, {.labels = {}, .values = real}, losses), ShapeError);
+  EXPECT_THROW(margin->values(s, 2, {.labels = negative, .values = {}}, losses), ShapeError);
+  const auto squared = make_squared_loss<double>();
+  EXPECT_THROW(squared->values(s, 3, {.labels = {}, .values = real}, losses), ShapeError);
+  EXPECT_THROW(squared->values(s, 1, {.labels = outside, .values = {}}, losses), ShapeError);
+}
+
+TEST(Losses, RefuseSettingsOutOfRange) {
+  EXPECT_THROW(static_cast<void>(make_margin_loss<float>(-0.1)), ConfigError);
+  EXPECT_THROW(static_cast<void>(make_cross_entropy_loss<float>(0.0)), ConfigError);
+  EXPECT_THROW(static_cast<void>(make_cross_entropy_loss<float>(1.0, 1.0)), ConfigError);
+}
+
+TEST(Targets, CutRows) {
+  const std::vector<std::int32_t> labels{4, 5, 6, 7};
+  const Targets part = Targets{.labels = labels, .values = {}}.rows(1, 2);
+  ASSERT_EQ(part.size(), 2);
+  EXPECT_EQ(part.labels[0], 5);
+  EXPECT_TRUE(part.values.empty());
+}
+
+}  // namespace
+}  // namespace ffzero
