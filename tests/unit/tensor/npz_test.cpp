@@ -155,14 +155,16 @@ TEST(Npz, RoundTripsAnyArrays) {
     NpzArchive a;
     const int arrays = *rc::gen::inRange(0, 4);
     for (int i = 0; i < arrays; ++i) {
-      const auto shape = *rc::gen::container<std::vector<Index>>(rc::gen::inRange<Index>(0, 5));
+      const auto shape = *rc::gen::container<std::vector<Index>>(*rc::gen::inRange<std::size_t>(0, 5), rc::gen::inRange<Index>(0, 6));
       Index count = 1;
       for (const Index d : shape) count *= d;
-      RC_PRE(count < 5000);
       const auto type = *rc::gen::element(Type::u8, Type::i32, Type::i64, Type::f32, Type::f64, Type::c64, Type::c128, Type::boolean);
       constexpr std::size_t kWidth[] = {1, 4, 8, 4, 8, 8, 16, 1};
       NpyArray array{type, shape, std::vector<std::byte>(usize(count) * kWidth[static_cast<int>(type)])};
-      for (std::byte& b : array.bytes) b = static_cast<std::byte>(*rc::gen::inRange(0, type == Type::boolean ? 2 : 256));
+      std::vector<std::uint32_t> words(array.bytes.size());
+      RandomStream(*rc::gen::arbitrary<std::uint64_t>(), Stream::test).fill_bits(words);
+      const std::uint32_t values = type == Type::boolean ? 2 : 256;
+      for (std::size_t b = 0; b < words.size(); ++b) array.bytes[b] = static_cast<std::byte>(words[b] % values);
       a["array" + std::to_string(i)] = array;
     }
     RC_ASSERT(parse(npz_bytes(a, *rc::gen::arbitrary<bool>())) == a);
