@@ -121,6 +121,7 @@ template <class S>
 void PrototypeHead<S>::scores(const ConstMatrixRef<S>& z, MatrixRef<S> scores) const {
   require_shape("PrototypeHead", "z", z.rows(), z.cols(), z.rows(), input_size());
   require_shape("PrototypeHead", "the scores", scores.rows(), scores.cols(), z.rows(), groups_ * classes_);
+  if (z.rows() == 0) return;
   for (Index g = 0; g < groups_; ++g) {
     const ConstMatrixRef<S> zg = z.middleCols(g * dimension_, dimension_);
     MatrixRef<S> sg = scores.middleCols(g * classes_, classes_);
@@ -139,6 +140,7 @@ void PrototypeHead<S>::pullback(const ConstMatrixRef<S>& z, const ConstMatrixRef
   require_shape("PrototypeHead", "z", z.rows(), z.cols(), z.rows(), input_size());
   require_shape("PrototypeHead", "gs", gs.rows(), gs.cols(), z.rows(), groups_ * classes_);
   require_shape("PrototypeHead", "gz", gz.rows(), gz.cols(), z.rows(), input_size());
+  if (z.rows() == 0) return;
   for (Index g = 0; g < groups_; ++g) {
     const ConstMatrixRef<S> zg = z.middleCols(g * dimension_, dimension_);
     MatrixRef<S> t = gz.middleCols(g * dimension_, dimension_);
@@ -178,6 +180,7 @@ template <class S>
 void LogitsHead<S>::pullback(const ConstMatrixRef<S>& z, const ConstMatrixRef<S>& gs, MatrixRef<S> gz) const {
   require_shape("LogitsHead", "gs", gs.rows(), gs.cols(), z.rows(), classes_);
   require_shape("LogitsHead", "gz", gz.rows(), gz.cols(), z.rows(), input_size_);
+  if (z.rows() == 0) return;
   gz.leftCols(classes_) = gs;
   gz.rightCols(input_size_ - classes_).setZero();
 }

@@ -113,6 +113,7 @@ Matrix<S> class_scores(const ConstMatrixRef<S>& scores, Index classes) {
                      std::to_string(scores.cols()) + " columns");
   }
   Matrix<double> sum = Matrix<double>::Zero(scores.rows(), classes);
+  if (scores.rows() == 0) return sum.cast<S>();
   for (Index first = 0; first < scores.cols(); first += classes) sum += scores.middleCols(first, classes).template cast<double>();
   return sum.cast<S>();
 }

@@ -188,5 +188,13 @@ TEST(LogitsHead, RefusesMoreClassesThanOutputs) {
   EXPECT_THROW(head.pullback(z, s, z), ShapeError);
 }
 
+TEST(Heads, AcceptAnEmptyBatch) {
+  const PrototypeHead<float> prototypes(make_prototypes(2, 3, 4));
+  EXPECT_EQ(pullback_of<float>(prototypes, Matrix<float>(0, 8), Matrix<float>(0, 6)).rows(), 0);
+  const LogitsHead<float> logits(8, 3);
+  EXPECT_EQ(scores_of<float>(logits, Matrix<float>(0, 8)).rows(), 0);
+  EXPECT_EQ(pullback_of<float>(logits, Matrix<float>(0, 8), Matrix<float>(0, 3)).rows(), 0);
+}
+
 }  // namespace
 }  // namespace ffzero

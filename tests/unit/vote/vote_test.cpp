@@ -126,6 +126,7 @@ TEST(ClassScores, SumOverGroups) {
   Matrix<float> expected(1, 2);
   expected << 1.5F, -2.0F;
   EXPECT_EQ(class_scores<float>(s, 2), expected);
+  EXPECT_EQ(class_scores<float>(Matrix<float>(0, 4), 2).rows(), 0);
   EXPECT_THROW(static_cast<void>(class_scores<float>(s, 3)), ShapeError);
 }
 
