@@ -8,6 +8,7 @@
 #include "ffzero/base/parameter_layout.hpp"
 #include "ffzero/base/random.hpp"
 #include "ffzero/base/shape.hpp"
+#include "ffzero/map/fixed_state.hpp"
 #include "ffzero/tensor/types.hpp"
 
 namespace ffzero {
@@ -44,17 +45,15 @@ class ForwardMap {
   [[nodiscard]] virtual std::string kind() const { return "device"; }
 };
 
-/// A map that carries numbers which are neither inputs nor trained: running statistics, fixed projections, fitted components. They
-/// are part of a checkpoint. `forward` is what training evaluates; `infer` is what a trained network evaluates (they differ, for
-/// example, when batch statistics give way to the training set's).
+/// A map whose state() is fixed by the training set: running statistics, fitted components. `forward` is what training evaluates;
+/// `infer` is what a trained network evaluates (they differ, for example, when batch statistics give way to the training set's).
 template <class S>
-class StatefulMap {
+class StatefulMap : public FixedState<S> {
  public:
-  virtual ~StatefulMap() = default;
-  [[nodiscard]] virtual std::span<const S> state() const = 0;
-  [[nodiscard]] virtual std::span<S> state() = 0;
   virtual void infer(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const = 0;
 
+  /// False if inference has no use for statistics of the training set: then the pass is saved.
+  [[nodiscard]] virtual bool needs_statistics() const { return true; }
   /// One pass over the training set fixes the state: begin, absorb every batch, finish. Cost: one forward evaluation a sample,
   /// counted by the caller. Summation in double, in the order of the calls.
   virtual void begin_statistics() = 0;

@@ -1,0 +1,461 @@
+// Convolution kernels: one sample a lane, so that any stride, kernel and padding runs at full width.
+// SPDX-License-Identifier: MIT
+#include "ffzero/map/conv/conv_kernel-inl.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ffzero/map/conv/conv_kernel.cpp"
+#include <hwy/aligned_allocator.h>
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#if defined(__clang__)
+#define FFZERO_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define FFZERO_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#ifndef FFZERO_CONV_KERNEL_ONCE
+#define FFZERO_CONV_KERNEL_ONCE
+namespace ffzero::conv {
+namespace {
+
+/// Scratch memory of one thread, kept between calls: no allocation inside a training step.
+template <class S>
+class Scratch {
+ public:
+  S* reserve(Index size) {
+    if (size > size_) {
+      memory_ = hwy::AllocateAligned<S>(usize(size));
+      size_ = size;
+    }
+    return memory_.get();
+  }
+
+ private:
+  hwy::AlignedFreeUniquePtr<S[]> memory_;
+  Index size_ = 0;
+};
+
+/// The input of one block as the windows see it: (channels, height, width, lanes), padded, cut and dilated.
+struct Frame {
+  explicit Frame(const WindowPass& p)
+      : height((p.out_height - 1) * p.stride + p.kernel),
+        width((p.out_width - 1) * p.stride + p.kernel),
+        first_row(std::clamp<Index>(p.padding, 0, height)),
+        last_row(std::clamp<Index>(p.padding + (p.input.height - 1) * p.dilation + 1, first_row, height)) {}
+
+  /// Window rows of output row y that hold pixels.
+  [[nodiscard]] std::pair<Index, Index> kernel_rows(const WindowPass& p, Index y) const {
+    const Index first = std::clamp<Index>(first_row - y * p.stride, 0, p.kernel);
+    return {first, std::clamp<Index>(last_row - y * p.stride, first, p.kernel)};
+  }
+
+  Index height, width;
+  Index first_row, last_row;  ///< rows outside are zero
+};
+
+}  // namespace
+}  // namespace ffzero::conv
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace ffzero::conv {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Registers for sums: 24 of 32, or 12 of 16.
+constexpr int kAccumulators = HWY_TARGET <= HWY_AVX3 ? 24 : 12;
+constexpr int kTilePlanes = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+constexpr int kTileColumns = 6;
+
+template <class S>
+constexpr Index lanes() {
+  return static_cast<Index>(hn::MaxLanes(hn::ScalableTag<S>()));
+}
+
+/// rows <= lanes() samples into the frame; missing samples are zero.
+template <class S>
+void pack(const WindowPass& p, const Frame& f, const S* HWY_RESTRICT x, Index x_stride, Index rows, S* HWY_RESTRICT frame) {
+  constexpr Index n = lanes<S>();
+  for (Index c = 0; c < p.input.channels; ++c) {
+    for (Index i = 0; i < p.input.height; ++i) {
+      const Index u = i * p.dilation + p.padding;
+      if (u < 0 || u >= f.height) continue;
+      const S* source = x + (c * p.input.height + i) * p.input.width;
+      S* line = frame + (c * f.height + u) * f.width * n;
+      for (Index k = 0; k < p.input.width; ++k) {
+        const Index v = k * p.dilation + p.padding;
+        if (v < 0 || v >= f.width) continue;
+        S* pixel = line + v * n;
+        for (Index l = 0; l < rows; ++l) pixel[l] = source[l * x_stride + k];
+        for (Index l = rows; l < n; ++l) pixel[l] = S{0};
+      }
+    }
+  }
+}
+
+/// Planes o .. o + NO and columns x .. x + NX of one output row.
+template <int NO, int NX, class S>
+HWY_INLINE void conv_tile(const ConvTask<S>& t, const Frame& f, const S* HWY_RESTRICT frame, Index y, Index x, Index o,
+                          S* HWY_RESTRICT row) {
+  const hn::ScalableTag<S> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr Index n = lanes<S>();
+  const WindowPass& p = t.pass;
+  V sum[NO][NX];
+  FFZERO_UNROLL
+  for (int i = 0; i < NO; ++i) {
+    const V start = t.offset != nullptr ? hn::Set(d, t.offset[o + i]) : hn::Zero(d);
+    FFZERO_UNROLL
+    for (int k = 0; k < NX; ++k) sum[i][k] = start;
+  }
+  const auto [first, last] = f.kernel_rows(p, y);
+  const Index column_step = p.stride * n;
+  for (Index c = 0; c < p.input.channels; ++c) {
+    for (Index ky = first; ky < last; ++ky) {
+      const S* HWY_RESTRICT in = frame + ((c * f.height + y * p.stride + ky) * f.width + x * p.stride) * n;
+      const S* HWY_RESTRICT w = t.weights + (c * p.kernel + ky) * p.kernel * p.outputs + o;
+      for (Index kx = 0; kx < p.kernel; ++kx, in += n, w += p.outputs) {
+        V pixel[NX];
+        FFZERO_UNROLL
+        for (int k = 0; k < NX; ++k) pixel[k] = hn::Load(d, in + k * column_step);
+        FFZERO_UNROLL
+        for (int i = 0; i < NO; ++i) {
+          const V weight = hn::Set(d, w[i]);
+          FFZERO_UNROLL
+          for (int k = 0; k < NX; ++k) sum[i][k] = hn::MulAdd(weight, pixel[k], sum[i][k]);
+        }
+      }
+    }
+  }
+  FFZERO_UNROLL
+  for (int i = 0; i < NO; ++i) {
+    FFZERO_UNROLL
+    for (int k = 0; k < NX; ++k) hn::Store(sum[i][k], d, row + ((o + i) * p.out_width + x + k) * n);
+  }
+}
+
+template <int NO, int NX, class S>
+void conv_columns(const ConvTask<S>& t, const Frame& f, const S* frame, Index y, Index x, Index o, S* row) {
+  const Index left = t.pass.out_width - x;
+  if (left >= NX) {
+    conv_tile<NO, NX>(t, f, frame, y, x, o, row);
+    conv_columns<NO, NX>(t, f, frame, y, x + NX, o, row);
+  } else if constexpr (NX > 1) {
+    conv_columns<NO, NX - 1>(t, f, frame, y, x, o, row);
+  }
+}
+
+template <int NO, class S>
+void conv_planes(const ConvTask<S>& t, const Frame& f, const S* frame, Index y, Index o, S* row) {
+  while (t.pass.outputs - o >= NO) {
+    conv_columns<NO, std::min(kTileColumns, kAccumulators / NO)>(t, f, frame, y, 0, o, row);
+    o += NO;
+  }
+  if constexpr (NO > 1) {
+    if (o < t.pass.outputs) conv_planes<NO / 2>(t, f, frame, y, o, row);
+  }
+}
+
+/// Adds the lanes of v to as many doubles.
+template <class S, class V>
+HWY_INLINE void add_in_double(V v, double* HWY_RESTRICT total) {
+  constexpr Index n = lanes<S>();
+  HWY_ALIGN S values[n];
+  hn::Store(v, hn::ScalableTag<S>(), values);
+  for (Index l = 0; l < n; ++l) total[l] += static_cast<double>(values[l]);
+}
+
+/// totals (outputs, 3, lanes) += sums over one row of the maps.
+template <class S>
+void add_statistics(const ConvTask<S>& t, const S* HWY_RESTRICT row, double* HWY_RESTRICT totals) {
+  const hn::ScalableTag<S> d;
+  constexpr Index n = lanes<S>();
+  const Index size = t.pass.out_width * n;
+  for (Index o = 0; o < t.pass.outputs; ++o) {
+    const S* v = row + o * size;
+    const Index mate = t.mate != nullptr ? t.mate[o] : -1;
+    const S* other = row + std::max<Index>(mate, 0) * size;
+    auto sum = hn::Zero(d), square = hn::Zero(d), cross = hn::Zero(d);
+    for (Index i = 0; i < size; i += n) {
+      const auto value = hn::Load(d, v + i);
+      sum = hn::Add(sum, value);
+      square = hn::MulAdd(value, value, square);
+      if (mate >= 0) cross = hn::MulAdd(value, hn::Load(d, other + i), cross);
+    }
+    double* total = totals + o * 3 * n;
+    add_in_double<S>(sum, total);
+    add_in_double<S>(square, total + n);
+    if (mate >= 0) add_in_double<S>(cross, total + 2 * n);
+  }
+}
+
+/// Products of `MAPS` planes with `SIZE` rows of the read-out matrix of their common read-out plane, for one row of the maps.
+template <int MAPS, int SIZE, class S>
+HWY_INLINE void project_tile(const ConvTask<S>& t, const S* const* HWY_RESTRICT maps, const S* HWY_RESTRICT readout,
+                             S* const* HWY_RESTRICT out) {
+  const hn::ScalableTag<S> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr Index n = lanes<S>();
+  V sum[MAPS][SIZE];
+  FFZERO_UNROLL
+  for (int m = 0; m < MAPS; ++m) {
+    FFZERO_UNROLL
+    for (int i = 0; i < SIZE; ++i) sum[m][i] = hn::Load(d, out[m] + i * n);
+  }
+  for (Index x = 0; x < t.pass.out_width; ++x, readout += t.readout_size) {
+    V value[MAPS];
+    FFZERO_UNROLL
+    for (int m = 0; m < MAPS; ++m) value[m] = hn::Load(d, maps[m] + x * n);
+    FFZERO_UNROLL
+    for (int i = 0; i < SIZE; ++i) {
+      const V factor = hn::Set(d, readout[i]);
+      FFZERO_UNROLL
+      for (int m = 0; m < MAPS; ++m) sum[m][i] = hn::MulAdd(factor, value[m], sum[m][i]);
+    }
+  }
+  FFZERO_UNROLL
+  for (int m = 0; m < MAPS; ++m) {
+    FFZERO_UNROLL
+    for (int i = 0; i < SIZE; ++i) hn::Store(sum[m][i], d, out[m] + i * n);
+  }
+}
+
+template <int MAPS, int SIZE, class S>
+void project_sizes(const ConvTask<S>& t, const S* const* maps, const S* readout, S* const* out, Index first) {
+  const Index left = t.readout_size - first;
+  if (left >= SIZE) {
+    S* shifted[MAPS];
+    for (int m = 0; m < MAPS; ++m) shifted[m] = out[m] + first * lanes<S>();
+    project_tile<MAPS, SIZE>(t, maps, readout + first, shifted);
+    project_sizes<MAPS, SIZE>(t, maps, readout, out, first + SIZE);
+  } else if constexpr (SIZE > 1) {
+    project_sizes<MAPS, SIZE - 1>(t, maps, readout, out, first);
+  }
+}
+
+/// totals (outputs, readout_size, lanes) += read-out of row y of the maps.
+template <class S>
+void add_projection(const ConvTask<S>& t, const S* row, Index y, S* totals) {
+  constexpr Index n = lanes<S>();
+  constexpr int kSize = kAccumulators / 2 > 10 ? 10 : 5;
+  const Index size = t.pass.out_width * n, step = t.readout_planes;
+  for (Index plane = 0; plane < step; ++plane) {
+    const S* readout = t.readout + (plane * t.pass.positions() + y * t.pass.out_width) * t.readout_size;
+    Index o = plane;
+    for (; o + step < t.pass.outputs; o += 2 * step) {
+      const S* maps[2] = {row + o * size, row + (o + step) * size};
+      S* out[2] = {totals + o * t.readout_size * n, totals + (o + step) * t.readout_size * n};
+      project_sizes<2, kSize>(t, maps, readout, out, 0);
+    }
+    if (o < t.pass.outputs) {
+      const S* maps[1] = {row + o * size};
+      S* out[1] = {totals + o * t.readout_size * n};
+      project_sizes<1, kSize>(t, maps, readout, out, 0);
+    }
+  }
+}
+
+/// Row y of the maps to their places in the samples' rows.
+template <class S>
+void unpack_maps(const ConvTask<S>& t, const S* HWY_RESTRICT row, Index y, Index rows, S* HWY_RESTRICT maps) {
+  constexpr Index n = lanes<S>();
+  const Index width = t.pass.out_width;
+  for (Index o = 0; o < t.pass.outputs; ++o) {
+    const S scale = t.scale != nullptr ? t.scale[o] : S{1}, shift = t.shift != nullptr ? t.shift[o] : S{0};
+    const S* source = row + o * width * n;
+    for (Index l = 0; l < rows; ++l) {
+      S* target = maps + l * t.maps_stride + o * t.pass.positions() + y * width;
+      for (Index x = 0; x < width; ++x) target[x] = scale * source[x * n + l] + shift;
+    }
+  }
+}
+
+template <class S>
+void run_conv_block(const ConvTask<S>& t, const Frame& f, const S* frame, Index rows, S* row, S* projected, double* totals, S* maps,
+                    S* projected_rows) {
+  constexpr Index n = lanes<S>();
+  const Index outputs = t.pass.outputs, sizes = outputs * t.readout_size;
+  std::fill_n(totals, outputs * 3 * n, 0.0);
+  if (t.projected != nullptr) std::fill_n(projected, sizes * n, S{0});
+  for (Index y = 0; y < t.pass.out_height; ++y) {
+    conv_planes<kTilePlanes>(t, f, frame, y, 0, row);
+    if (t.sums != nullptr) add_statistics(t, row, totals);
+    if (t.projected != nullptr) add_projection(t, row, y, projected);
+    if (t.maps != nullptr) unpack_maps(t, row, y, rows, maps);
+  }
+  if (t.sums != nullptr)
+    for (Index i = 0; i < outputs * 3; ++i)
+      for (Index l = 0; l < rows; ++l) t.sums[i] += totals[i * n + l];
+  if (t.projected != nullptr)
+    for (Index l = 0; l < rows; ++l)
+      for (Index i = 0; i < sizes; ++i) projected_rows[l * t.projected_stride + i] = projected[i * n + l];
+}
+
+template <class S>
+void run_conv_typed(const ConvTask<S>& t, const S* x, Index x_stride, Index rows) {
+  constexpr Index n = lanes<S>();
+  const Frame f(t.pass);
+  static thread_local Scratch<S> scratch;
+  static thread_local Scratch<double> double_scratch;
+  const Index frame_size = t.pass.input.channels * f.height * f.width * n;
+  const Index row_size = t.pass.outputs * t.pass.out_width * n;
+  const Index projected_size = t.projected != nullptr ? t.pass.outputs * t.readout_size * n : 0;
+  S* frame = scratch.reserve(frame_size + row_size + projected_size);
+  S* row = frame + frame_size;
+  S* projected = row + row_size;
+  double* totals = double_scratch.reserve(t.pass.outputs * 3 * n);
+  std::fill_n(frame, frame_size, S{0});
+  if (t.sums != nullptr) std::fill_n(t.sums, t.pass.outputs * 3, 0.0);
+  for (Index b = 0; b < rows; b += n) {
+    const Index here = std::min(n, rows - b);
+    pack(t.pass, f, x + b * x_stride, x_stride, here, frame);
+    run_conv_block(t, f, frame, here, row, projected, totals, t.maps != nullptr ? t.maps + b * t.maps_stride : nullptr,
+                   t.projected != nullptr ? t.projected + b * t.projected_stride : nullptr);
+  }
+}
+
+/// One kernel row of NO planes: totals[i][kx] += sum over positions of gy_i times the pixel under tap kx, for NK taps.
+template <int NO, int NK, class S>
+HWY_INLINE void gradient_tile(const WindowPass& p, const Frame& f, const S* HWY_RESTRICT frame, const S* HWY_RESTRICT gy, Index c, Index ky,
+                              Index kx, Index o, S* HWY_RESTRICT totals) {
+  const hn::ScalableTag<S> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr Index n = lanes<S>();
+  const Index plane = p.positions() * n, tap = (c * p.kernel + ky) * p.kernel + kx;
+  V sum[NO][NK];
+  FFZERO_UNROLL
+  for (int i = 0; i < NO; ++i) {
+    FFZERO_UNROLL
+    for (int k = 0; k < NK; ++k) sum[i][k] = hn::Load(d, totals + ((o + i) * p.taps() + tap + k) * n);
+  }
+  for (Index y = 0; y < p.out_height; ++y) {
+    const Index u = y * p.stride + ky;
+    if (u < f.first_row || u >= f.last_row) continue;
+    const S* HWY_RESTRICT in = frame + ((c * f.height + u) * f.width + kx) * n;
+    const S* HWY_RESTRICT g = gy + o * plane + y * p.out_width * n;
+    for (Index x = 0; x < p.out_width; ++x, in += p.stride * n, g += n) {
+      V pixel[NK];
+      FFZERO_UNROLL
+      for (int k = 0; k < NK; ++k) pixel[k] = hn::Load(d, in + k * n);
+      FFZERO_UNROLL
+      for (int i = 0; i < NO; ++i) {
+        const V slope = hn::Load(d, g + i * plane);
+        FFZERO_UNROLL
+        for (int k = 0; k < NK; ++k) sum[i][k] = hn::MulAdd(slope, pixel[k], sum[i][k]);
+      }
+    }
+  }
+  FFZERO_UNROLL
+  for (int i = 0; i < NO; ++i) {
+    FFZERO_UNROLL
+    for (int k = 0; k < NK; ++k) hn::Store(sum[i][k], d, totals + ((o + i) * p.taps() + tap + k) * n);
+  }
+}
+
+template <int NO, int NK, class S>
+void gradient_columns(const WindowPass& p, const Frame& f, const S* frame, const S* gy, Index c, Index ky, Index kx, Index o, S* totals) {
+  const Index left = p.kernel - kx;
+  if (left >= NK) {
+    gradient_tile<NO, NK>(p, f, frame, gy, c, ky, kx, o, totals);
+    gradient_columns<NO, NK>(p, f, frame, gy, c, ky, kx + NK, o, totals);
+  } else if constexpr (NK > 1) {
+    gradient_columns<NO, NK - 1>(p, f, frame, gy, c, ky, kx, o, totals);
+  }
+}
+
+template <int NO, class S>
+void gradient_planes(const WindowPass& p, const Frame& f, const S* frame, const S* gy, Index o, S* totals) {
+  while (p.outputs - o >= NO) {
+    for (Index c = 0; c < p.input.channels; ++c)
+      for (Index ky = 0; ky < p.kernel; ++ky)
+        gradient_columns<NO, std::min(kTileColumns, kAccumulators / NO)>(p, f, frame, gy, c, ky, 0, o, totals);
+    o += NO;
+  }
+  if constexpr (NO > 1) {
+    if (o < p.outputs) gradient_planes<NO / 2>(p, f, frame, gy, o, totals);
+  }
+}
+
+template <class S>
+void kernel_gradient_typed(const WindowPass& p, const S* x, Index x_stride, const S* gy, Index gy_stride, Index rows, double* gradient) {
+  constexpr Index n = lanes<S>();
+  const Frame f(p);
+  const WindowPass slopes{
+      .input = {p.outputs, p.out_height, p.out_width}, .outputs = p.outputs, .out_height = p.out_height, .out_width = p.out_width};
+  const Frame slope_frame(slopes);
+  static thread_local Scratch<S> scratch;
+  const Index frame_size = p.input.channels * f.height * f.width * n;
+  const Index gy_size = slopes.input.size() * n, total_size = p.outputs * p.taps() * n;
+  S* frame = scratch.reserve(frame_size + gy_size + total_size);
+  S* packed = frame + frame_size;
+  S* totals = packed + gy_size;
+  std::fill_n(frame, frame_size, S{0});
+  std::fill_n(totals, total_size, S{0});
+  for (Index b = 0; b < rows; b += n) {
+    const Index here = std::min(n, rows - b);
+    pack(p, f, x + b * x_stride, x_stride, here, frame);
+    pack(slopes, slope_frame, gy + b * gy_stride, gy_stride, here, packed);
+    gradient_planes<4>(p, f, frame, packed, 0, totals);
+  }
+  for (Index i = 0; i < p.outputs * p.taps(); ++i) {
+    gradient[i] = 0.0;
+    for (Index l = 0; l < n; ++l) gradient[i] += static_cast<double>(totals[i * n + l]);
+  }
+}
+
+}  // namespace
+
+void run_conv_float(const ConvTask<float>& task, const float* x, Index x_stride, Index rows) { run_conv_typed(task, x, x_stride, rows); }
+void run_conv_double(const ConvTask<double>& task, const double* x, Index x_stride, Index rows) { run_conv_typed(task, x, x_stride, rows); }
+void kernel_gradient_float(const WindowPass& pass, const float* x, Index x_stride, const float* gy, Index gy_stride, Index rows,
+                           double* gradient) {
+  kernel_gradient_typed(pass, x, x_stride, gy, gy_stride, rows, gradient);
+}
+void kernel_gradient_double(const WindowPass& pass, const double* x, Index x_stride, const double* gy, Index gy_stride, Index rows,
+                            double* gradient) {
+  kernel_gradient_typed(pass, x, x_stride, gy, gy_stride, rows, gradient);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ffzero::conv
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ffzero::conv {
+
+HWY_EXPORT(run_conv_float);
+HWY_EXPORT(run_conv_double);
+HWY_EXPORT(kernel_gradient_float);
+HWY_EXPORT(kernel_gradient_double);
+
+template <>
+void run_conv<float>(const ConvTask<float>& task, const float* x, Index x_stride, Index rows) {
+  HWY_DYNAMIC_DISPATCH(run_conv_float)(task, x, x_stride, rows);
+}
+
+template <>
+void run_conv<double>(const ConvTask<double>& task, const double* x, Index x_stride, Index rows) {
+  HWY_DYNAMIC_DISPATCH(run_conv_double)(task, x, x_stride, rows);
+}
+
+template <>
+void kernel_gradient<float>(const WindowPass& pass, const float* x, Index x_stride, const float* gy, Index gy_stride, Index rows,
+                            double* gradient) {
+  HWY_DYNAMIC_DISPATCH(kernel_gradient_float)(pass, x, x_stride, gy, gy_stride, rows, gradient);
+}
+
+template <>
+void kernel_gradient<double>(const WindowPass& pass, const double* x, Index x_stride, const double* gy, Index gy_stride, Index rows,
+                             double* gradient) {
+  HWY_DYNAMIC_DISPATCH(kernel_gradient_double)(pass, x, x_stride, gy, gy_stride, rows, gradient);
+}
+
+}  // namespace ffzero::conv
+#endif
