@@ -264,6 +264,11 @@ void install(const Job& job, PartFile& part) {
 // False if interrupted.
 bool fetch_file(const Job& job) {
   PartFile part(job.folder / (job.packed_name() + ".part"));
+  // Whole already: an earlier run was cut off between the last byte and the new name.
+  if (part.size() > 0 && verify_file(job.file, part.path()).state == FileState::ok) {
+    install(job, part);
+    return true;
+  }
   std::string reasons;
   bool offline = true;
   for (const std::string& mirror : job.mirrors()) {
