@@ -1,0 +1,75 @@
+// The fast mesh in float: what one processor target offers, chosen at run time. Private to map/mesh.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "ffzero/map/mesh/layout.hpp"
+
+// How the kernel works.
+//   * Samples are vector lanes: a "bundle" is as many samples as a vector has lanes; its state holds, waveguide after waveguide, one
+//     vector of real and one of imaginary parts.
+//   * A factor i that every interferometer puts on both of its outputs is taken out of every column and put back once, on the input
+//     phases. What is left of an interferometer is real up to exp(i phi) on its upper output:
+//       a' = exp(i phi) (sin t a + cos t b),   b' = cos t a - sin t b.
+//     A waveguide that passes a column with factor f gets f / i instead. The upper edge passes into the phase of the interferometer
+//     in front of it, the lower edge is the upper half of a pair whose lower waveguide is dark.
+//   * Columns are taken in blocks. A block is swept once from top to bottom along diagonals: step d works on pair d of the block's first
+//     column, then on the pair half a step higher in the second one, and so on, so that a field is loaded and stored once a block
+//     and travels between columns in registers. Coefficients are packed in exactly this order.
+namespace ffzero::mesh_kernel {
+
+/// Dimensions of a mesh as the kernel sees it: columns in blocks of `width`, waveguides padded with dark ones.
+struct Grid {
+  Index width = 0;      ///< columns per block, even
+  Index blocks = 0;     ///< blocks of columns
+  Index diagonals = 0;  ///< steps of a sweep
+  Index rows = 0;       ///< waveguides in a state, dark ones included; waveguide w is row width + w
+
+  Grid(const MeshLayout& layout, Index block_width);
+  /// Interferometer positions of a block, those of dark or passing waveguides included.
+  [[nodiscard]] Index positions() const noexcept { return diagonals * width; }
+  /// Position of pair k of the column that a sweep takes as its j-th, inside its block. shift: 0 forwards, 1 backwards.
+  [[nodiscard]] Index position(Index top_waveguide, Index j, Index shift) const noexcept {
+    return (top_waveguide + j + shift) / 2 * width + j;
+  }
+};
+
+/// theta + step * direction; `direction` may be null.
+struct Phases {
+  const float* theta = nullptr;
+  const float* direction = nullptr;
+  float step = 0.0F;
+};
+
+inline constexpr Index kCoefficients = 4;  ///< sin t, cos t, cos phi, sin phi
+
+/// One processor target. Functions are thread-safe; pointers to states and coefficients are vector-aligned.
+struct Kernel {
+  Index lanes;           ///< samples in a bundle
+  Index forward_width;   ///< columns per block, forwards
+  Index backward_width;  ///< columns per block, backwards
+
+  /// Coefficients (positions() * kCoefficients) of one block.
+  void (*pack_forward)(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients);
+  void (*pack_backward)(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients);
+  /// input_phases (2n): cos and sin of gamma times i^columns, interleaved.
+  void (*pack_input)(const MeshLayout& layout, const Phases& phases, float* input_phases);
+
+  /// state (rows, 2, lanes) = `count` <= lanes rows of x, transposed; the other lanes and the dark waveguides are 0.
+  void (*load)(const Grid& grid, Index ports, const float* re, const float* im, Index stride, Index count, float* state);
+  /// to = from, every waveguide multiplied by its input phase (its conjugate if `conjugate`). May be the same memory.
+  void (*rotate)(const Grid& grid, Index ports, const float* input_phases, bool conjugate, const float* from, float* to);
+  /// The inverse of load. im null: re gets the powers |E|^2.
+  void (*store)(const Grid& grid, Index ports, const float* state, Index count, float* re, Index re_stride, float* im, Index im_stride);
+
+  /// state <- state behind the block's columns.
+  void (*sweep_forward)(const Grid& grid, const float* coefficients, float* state);
+  /// light, gradient <- those in front of the block's columns; slopes (positions(), 2) += dL/dt, dL/dphi summed over the lanes.
+  void (*sweep_backward)(const Grid& grid, const float* coefficients, float* light, float* gradient, double* slopes);
+  /// slopes (n) += dL/dgamma, from the states in front of the first column.
+  void (*input_slopes)(const Grid& grid, Index ports, const float* light, const float* gradient, double* slopes);
+};
+
+/// That of the best target that this processor has (and that tests have not disabled).
+[[nodiscard]] const Kernel& kernel();
+
+}  // namespace ffzero::mesh_kernel

@@ -1,0 +1,67 @@
+// Working memory that a thread keeps between evaluations. Private to map/mesh.
+// SPDX-License-Identifier: MIT
+#include "ffzero/map/mesh/scratch.hpp"
+
+#include <algorithm>
+#include <new>
+#include <vector>
+
+namespace ffzero {
+
+namespace {
+
+constexpr std::align_val_t kAlignment{128};
+
+struct Piece {
+  void* memory;
+  std::size_t bytes;
+};
+
+/// Pieces that nobody holds at the moment.
+struct Store {
+  std::vector<Piece> pieces;
+  Store() { pieces.reserve(16); }
+  ~Store() {
+    for (const Piece& p : pieces) ::operator delete(p.memory, kAlignment);
+  }
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+};
+
+thread_local Store store;
+
+}  // namespace
+
+template <class T>
+void* Scratch<T>::take(std::size_t& bytes) {
+  // The smallest piece that is large enough; if none is, the largest one makes room for its successor.
+  const auto smaller = [](const Piece& a, const Piece& b) { return a.bytes < b.bytes; };
+  std::sort(store.pieces.begin(), store.pieces.end(), smaller);
+  const auto fit = std::find_if(store.pieces.begin(), store.pieces.end(), [&](const Piece& p) { return p.bytes >= bytes; });
+  if (fit != store.pieces.end()) {
+    const Piece found = *fit;
+    store.pieces.erase(fit);
+    bytes = found.bytes;
+    return found.memory;
+  }
+  if (!store.pieces.empty()) {
+    ::operator delete(store.pieces.back().memory, kAlignment);
+    store.pieces.pop_back();
+  }
+  bytes = std::max<std::size_t>(bytes, 64);
+  return ::operator new(bytes, kAlignment);
+}
+
+template <class T>
+void Scratch<T>::give_back(void* memory, std::size_t bytes) noexcept {
+  if (store.pieces.size() < store.pieces.capacity()) {
+    store.pieces.push_back({memory, bytes});
+  } else {
+    ::operator delete(memory, kAlignment);
+  }
+}
+
+template class Scratch<float>;
+template class Scratch<double>;
+
+}  // namespace ffzero
