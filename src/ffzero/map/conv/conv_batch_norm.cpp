@@ -367,31 +367,33 @@ void ConvBatchNorm<S>::run_pairs(std::span<const S> theta, const ConstMatrixRef<
   });
   add_shard_sums(count, planes);
 
-  w.plus.resize(x.rows(), channels * width);
-  w.minus.resize(x.rows(), channels * width);
+  // Both sides of a difference are combinations of z, p and 1: weight (z +- eps p - mean) / deviation + bias.
   struct Side {
     S z, p, one;
   };
   const double n = static_cast<double>(x.rows() * positions());
-  for (Index j = 0; j < directions.rows(); ++j) {
+  const auto side = [&](Index j, Index c, double step) {
     const S* direction = directions.row(j).data();
-    // Both sides are the same combination of z, p and 1: weight (z +- eps p - mean) / deviation + bias.
-    const auto side = [&](Index c, double step) {
-      const Index q = channels * (1 + j) + c;
-      const Moments z = moments(c, x.rows()), p = moments(q, x.rows());
-      const double covariance = w.sums[usize(q * 3 + 2)] / n - z.mean * p.mean;
-      const double variance = std::max(0.0, z.variance + 2.0 * step * covariance + step * step * p.variance);
-      const double weight = static_cast<double>(theta[usize(kernels + c)]) + step * static_cast<double>(direction[kernels + c]);
-      const double bias =
-          static_cast<double>(theta[usize(kernels + channels + c)]) + step * static_cast<double>(direction[kernels + channels + c]);
-      const double scale = weight / std::sqrt(variance + options_.epsilon);
-      return Side{static_cast<S>(scale), static_cast<S>(scale * step), static_cast<S>(bias - scale * (z.mean + step * p.mean))};
-    };
-    std::vector<Side> up, down;
+    const Index q = channels * (1 + j) + c;
+    const Moments z = moments(c, x.rows()), p = moments(q, x.rows());
+    const double covariance = w.sums[usize(q * 3 + 2)] / n - z.mean * p.mean;
+    const double variance = std::max(0.0, z.variance + 2.0 * step * covariance + step * step * p.variance);
+    const double weight = static_cast<double>(theta[usize(kernels + c)]) + step * static_cast<double>(direction[kernels + c]);
+    const double bias =
+        static_cast<double>(theta[usize(kernels + channels + c)]) + step * static_cast<double>(direction[kernels + channels + c]);
+    const double scale = weight / std::sqrt(variance + options_.epsilon);
+    return Side{static_cast<S>(scale), static_cast<S>(scale * step), static_cast<S>(bias - scale * (z.mean + step * p.mean))};
+  };
+  // All of them first: a sink may evaluate this map.
+  std::vector<Side> up, down;
+  for (Index j = 0; j < directions.rows(); ++j)
     for (Index c = 0; c < channels; ++c) {
-      up.push_back(side(c, eps));
-      down.push_back(side(c, -eps));
+      up.push_back(side(j, c, eps));
+      down.push_back(side(j, c, -eps));
     }
+  w.plus.resize(x.rows(), channels * width);
+  w.minus.resize(x.rows(), channels * width);
+  for (Index j = 0; j < directions.rows(); ++j) {
     shards(x.rows(), kShardRows, [&](Index, Index first, Index rows) {
       for (Index b = first; b < first + rows; ++b)
         for (Index c = 0; c < channels; ++c) {
@@ -399,7 +401,7 @@ void ConvBatchNorm<S>::run_pairs(std::span<const S> theta, const ConstMatrixRef<
           const S* p = w.stacked.row(b).data() + (channels * (1 + j) + c) * width;
           S* plus = w.plus.row(b).data() + c * width;
           S* minus = w.minus.row(b).data() + c * width;
-          const Side u = up[usize(c)], d = down[usize(c)];
+          const Side u = up[usize(j * channels + c)], d = down[usize(j * channels + c)];
           const S* one = projection != nullptr ? w.ones.data() + c * width : nullptr;
           for (Index i = 0; i < width; ++i) {
             const S constant = one != nullptr ? one[i] : S{1};
