@@ -34,18 +34,17 @@ std::vector<double> sorted_copy(const char* place, std::span<const double> value
 }
 
 template <class S>
-double r_squared_of(std::span<const S> predictions, std::span<const S> targets, const TargetScale& scale) {
+double r_squared_of(std::span<const S> predictions, std::span<const S> targets) {
   require_same_size("r_squared", predictions.size(), targets.size());
   if (targets.empty()) throw ShapeError("r_squared", "at least one sample", "none");
-  const auto original = [&scale](S y) { return scale.offset + scale.factor * static_cast<double>(y); };
   double mean = 0.0;
-  for (const S y : targets) mean += original(y);
+  for (const S y : targets) mean += static_cast<double>(y);
   mean /= static_cast<double>(targets.size());
   double unexplained = 0.0;
   double spread = 0.0;
   for (std::size_t b = 0; b < targets.size(); ++b) {
-    const double miss = original(targets[b]) - original(predictions[b]);
-    const double deviation = original(targets[b]) - mean;
+    const double miss = static_cast<double>(targets[b]) - static_cast<double>(predictions[b]);
+    const double deviation = static_cast<double>(targets[b]) - mean;
     unexplained += miss * miss;
     spread += deviation * deviation;
   }
@@ -83,12 +82,12 @@ double ConfusionMatrix::accuracy() const {
   return all == 0 ? 0.0 : static_cast<double>(counts_.trace()) / static_cast<double>(all);
 }
 
-double r_squared(std::span<const float> predictions, std::span<const float> targets, const TargetScale& scale) {
-  return r_squared_of(predictions, targets, scale);
+double r_squared(std::span<const float> predictions, std::span<const float> targets) {
+  return r_squared_of(predictions, targets);
 }
 
-double r_squared(std::span<const double> predictions, std::span<const double> targets, const TargetScale& scale) {
-  return r_squared_of(predictions, targets, scale);
+double r_squared(std::span<const double> predictions, std::span<const double> targets) {
+  return r_squared_of(predictions, targets);
 }
 
 Summary summarise(std::span<const double> values) {

@@ -30,16 +30,11 @@ class ConfusionMatrix {
   Matrix<std::int64_t> counts_;
 };
 
-/// An affine scale y_scaled = (y - offset) / factor: how targets were scaled for training.
-struct TargetScale {
-  double offset = 0.0;
-  double factor = 1.0;
-};
-
-/// 1 - sum (y - p)^2 / sum (y - mean y)^2 on the original scale.   predictions (N) and targets (N) in training units, N >= 1.
+/// 1 - sum (y - p)^2 / sum (y - mean y)^2 the same on the original scale of the targets and on any other
+/// affine one.   predictions (N) and targets (N), N >= 1.
 /// Targets that are all equal have no spread to explain: 1 if every prediction is exact, else minus infinity. @throws ShapeError
-[[nodiscard]] double r_squared(std::span<const float> predictions, std::span<const float> targets, const TargetScale& scale = {});
-[[nodiscard]] double r_squared(std::span<const double> predictions, std::span<const double> targets, const TargetScale& scale = {});
+[[nodiscard]] double r_squared(std::span<const float> predictions, std::span<const float> targets);
+[[nodiscard]] double r_squared(std::span<const double> predictions, std::span<const double> targets);
 
 /// What several runs with different seeds gave. Quantiles interpolate linearly between order statistics.
 struct Summary {

@@ -13,7 +13,7 @@ namespace ffzero {
 namespace {
 
 const std::vector<std::int32_t> kPredicted{0, 1, 2, 2};
-const std::vector<std::int32_t> kTrue{0, 2, 2, 1};
+const std::vector<std::int32_t> kTrue{0, 2, 2, 0};
 
 TEST(Accuracy, CountsHits) {
   EXPECT_DOUBLE_EQ(accuracy(kPredicted, kTrue), 0.5);
@@ -27,7 +27,8 @@ TEST(ConfusionMatrix, HasTrueClassesInRows) {
   m.add(kPredicted, kTrue);
   m.add(kPredicted, kTrue);
   EXPECT_EQ(m.counts()(2, 1), 2);
-  EXPECT_EQ(m.counts()(1, 2), 2);
+  EXPECT_EQ(m.counts()(0, 2), 2);
+  EXPECT_EQ(m.counts()(1, 2), 0);
   EXPECT_EQ(m.counts()(2, 2), 2);
   EXPECT_EQ(m.total(), 8);
   EXPECT_DOUBLE_EQ(m.accuracy(), accuracy(kPredicted, kTrue));

@@ -1,0 +1,29 @@
+// What the subcommands share: registration, signals, places. The only folder that parses arguments, prints and reads the environment.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+namespace ffzero::app {
+
+constexpr int kDone = 0;
+constexpr int kInterrupted = 130;
+
+/// A parsed command line: what to do, and the exit code it ended with.
+struct Commands {
+  std::function<int()> chosen;
+};
+
+void add_train(CLI::App& app, Commands& commands);
+
+/// $XDG_CACHE_HOME/ffzero, or ~/.cache/ffzero: where data sets live.
+[[nodiscard]] std::filesystem::path cache_dir();
+
+/// From now on the first Ctrl-C only sets a flag; a second one ends the process the usual way.
+void catch_interrupts();
+[[nodiscard]] bool interrupted();
+
+}  // namespace ffzero::app

@@ -1,0 +1,161 @@
+// ffzero train
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "command.hpp"
+#include "ffzero/base/error.hpp"
+#include "ffzero/report/run.hpp"
+#include "progress.hpp"
+
+namespace ffzero::app {
+
+namespace {
+
+struct TrainOptions {
+  std::string config, out, resume;
+  std::vector<std::string> sets;
+  std::vector<std::pair<std::string, std::string>> flags;  // key, value
+  std::string solver;
+  bool json = false, quiet = false;
+};
+
+std::pair<std::string, std::string> split_assignment(const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw UsageError("--set", "must be key=value", "\"" + text + "\"", "for example --set training.epochs=5");
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+// runs/<dataset>-<solver>, runs/<dataset>-<solver>-2, ...: the first that does not exist.
+std::filesystem::path free_folder(const std::string& stem) {
+  std::filesystem::path path = std::filesystem::path("runs") / stem;
+  for (int i = 2; std::filesystem::exists(path); ++i) path = std::filesystem::path("runs") / fmt::format("{}-{}", stem, i);
+  return path;
+}
+
+ConfigSources sources_of(const TrainOptions& options) {
+  ConfigSources sources;
+  if (!options.config.empty()) sources.file = options.config;
+  if (!options.solver.empty()) sources.overrides = solver_overrides(options.solver);
+  sources.overrides.insert(sources.overrides.end(), options.flags.begin(), options.flags.end());
+  for (const auto& text : options.sets) sources.overrides.push_back(split_assignment(text));
+  return sources;
+}
+
+int run_train(const TrainOptions& options) {
+  if (!options.resume.empty() && (!options.config.empty() || !options.flags.empty() || !options.sets.empty() || !options.solver.empty()))
+    throw UsageError("--resume", "goes on with a run as it is; no setting can change", "further settings", "drop them, or start a new run");
+  RunRequest request;
+  request.cache_dir = cache_dir();
+  if (!options.resume.empty()) {
+    request.resume = options.resume;
+  } else {
+    request.sources = sources_of(options);
+    request.out = options.out;
+    if (options.out.empty()) {
+      const Config config = Config::load(request.sources);
+      request.out = free_folder(config.values().word("dataset.name") + "-" + config.solver());
+    }
+  }
+  ProgressDisplay display(options.quiet);
+  std::shared_ptr<spdlog::logger> log;
+  const auto folder = request.resume ? *request.resume : request.out;
+  const auto write_log = [&](const std::string& line) {
+    // The log starts with the folder, which the run creates.
+    if (!log && std::filesystem::exists(folder)) {
+      log = std::make_shared<spdlog::logger>("run", std::make_shared<spdlog::sinks::basic_file_sink_st>((folder / "log.txt").string()));
+      log->set_pattern("%Y-%m-%d %H:%M:%S %v");
+      log->flush_on(spdlog::level::info);
+    }
+    if (log) log->info(line);
+  };
+  RunEvents events;
+  events.step_done = [&](const Progress& p) { display.step(p); };
+  events.epoch_done = [&](const EpochRecord& r, const std::string& metric) {
+    display.epoch(r, metric);
+    write_log(fmt::format("{} epoch {} loss {:.6g} test {}", r.layer, r.epoch, r.training_loss, r.test ? fmt::format("{:.4f}", r.test->value) : "-"));
+  };
+  events.message = [&](const std::string& line) {
+    display.message(line);
+    write_log(line);
+  };
+  catch_interrupts();
+  events.stop_requested = [] { return interrupted(); };
+  RunResult result;
+  try {
+    result = run_training(request, events);
+  } catch (const Error& e) {
+    display.finish();
+    if (e.kind() != ErrorKind::usage) write_log(std::string("error: ") + e.what());
+    throw;
+  }
+  display.finish();
+  if (result.interrupted) {
+    const std::string line = fmt::format("interrupted and saved; go on with: ffzero train --resume {}", result.folder.string());
+    fmt::print(stderr, "{}\n", line);
+    write_log(line);
+    return kInterrupted;
+  }
+  if (options.json) fmt::print("{}\n", result.summary.dump(2));
+  display.message(fmt::format("written to {}", result.folder.string()));
+  return kDone;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Commands& commands) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* train = app.add_subcommand("train", "Train a network with forward evaluations (or exactly, for comparison)");
+  train->add_option("config", options->config, "experiment in TOML; without it the defaults: glyphs, a dense network");
+  train->add_option("--set", options->sets, "key=value: override any key, may be repeated")->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  train->add_option("--solver", options->solver, "ff_dd | ff_ad | bp_dd | bp_ad | ff_activity | ff_coordinate");
+  const auto flag = [&](const char* name, const char* key, const char* help, bool list = false) {
+    train->add_option_function<std::string>(
+        name,
+        [options, key, list](const std::string& value) {
+          options->flags.emplace_back(key, list && value.find_first_of(",[") != std::string::npos && value.front() != '[' ? "[" + value + "]" : value);
+        },
+        help);
+  };
+  flag("--dataset", "dataset.name", "mnist | fashion-mnist | function1 | function2 | glyphs | npz | idx");
+  flag("--data-dir", "dataset.dir", "folder with the data set (npz: the file)");
+  flag("--classes", "dataset.classes", "the first K labels, or a list: 0,1,7", true);
+  flag("--model", "model.kind", "mlp | cnn | photonic");
+  train->add_option_function<std::string>("--layers", [options](const std::string& v) { options->flags.emplace_back("layers", v); },
+                                          "widths of the dense layers: 100,100,10 (photonic: number of meshes)");
+  flag("--epochs", "training.epochs", "passes over the train set per layer");
+  flag("--batch-size", "training.batch_size", "samples in a step");
+  flag("--lr", "update.lr", "learning rate");
+  flag("--eps", "gradient.eps", "length of the perturbation");
+  flag("--directions", "gradient.directions", "directions averaged in a step");
+  flag("--seed", "seed", "every random number follows from it");
+  flag("--threads", "threads", "threads; 0: all cores");
+  flag("--preset", "preset", "default | paper | paper_stable | paper_mnist | paper_fashion | opaque | grouped | activity | adjoint");
+  flag("--budget", "budget.forward_evals", "stop before the training evaluations pass this number");
+  train->add_flag_callback("--control", [options] { options->flags.emplace_back("control.untrained", "true"); },
+                           "also train the same head on untrained layers");
+  train->add_option("--out", options->out, "run folder to create (default: runs/<dataset>-<solver>)");
+  train->add_option("--resume", options->resume, "go on with the run in this folder");
+  train->add_flag("--json", options->json, "print summary.json on standard output");
+  train->add_flag("--quiet", options->quiet, "no progress on standard error");
+  train->callback([options, &commands] {
+    commands.chosen = [options] {
+      for (auto& [key, value] : options->flags)
+        if (key == "layers") {
+          const bool photonic = std::any_of(options->flags.begin(), options->flags.end(),
+                                            [](const auto& kv) { return kv.first == "model.kind" && kv.second == "photonic"; });
+          key = photonic ? "model.mesh.layers" : "model.layers";
+          if (!photonic && (value.empty() || value.front() != '[')) value = "[" + value + "]";
+        }
+      return run_train(*options);
+    };
+  });
+}
+
+}  // namespace ffzero::app

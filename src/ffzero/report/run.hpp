@@ -1,0 +1,59 @@
+// One run from configuration to run folder. Dependency level 5 (report).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "ffzero/train/config.hpp"
+#include "ffzero/train/trainer.hpp"
+
+namespace ffzero {
+
+struct RunRequest {
+  ConfigSources sources;                          ///< of a new run
+  std::optional<std::filesystem::path> resume;    ///< or the folder of a run to go on with
+  std::filesystem::path out;                      ///< folder to create; empty: nothing is written
+  std::filesystem::path cache_dir;                ///< where data sets are looked for if dataset.dir is empty
+};
+
+struct RunEvents {
+  std::function<void(const Progress&)> step_done;
+  std::function<void(const EpochRecord&, const std::string& metric)> epoch_done;
+  std::function<bool()> stop_requested;
+  std::function<void(const std::string& line)> message;  ///< one line of log
+};
+
+struct RunResult {
+  nlohmann::ordered_json summary;  ///< summary.json; null if interrupted
+  std::filesystem::path folder;
+  bool interrupted = false;
+};
+
+/// Loads the data, trains, and writes config.toml, metrics.jsonl, checkpoint.npz (after every epoch), evaluation.npz and summary.json.
+/// @throws UsageError for an existing folder, ConfigError, DataError, DivergedError, OutputError.
+[[nodiscard]] RunResult run_training(const RunRequest& request, const RunEvents& events = {});
+
+/// A trained network with what belongs to it, from a run folder or a checkpoint file. @throws DataError, ConfigError
+struct LoadedRun {
+  Config config;
+  nlohmann::json meta;
+  NpzArchive checkpoint;
+  std::string place;
+};
+[[nodiscard]] LoadedRun load_run(const std::filesystem::path& run);
+
+/// Data of a run; dataset.dir empty: `cache_dir`.
+[[nodiscard]] Splits load_splits(const Config& config, const std::filesystem::path& cache_dir);
+
+/// Host name free description of the machine: processor, cores, BLAS, compiler.
+[[nodiscard]] nlohmann::ordered_json machine_description(int threads);
+/// Version of the library.
+[[nodiscard]] std::string version();
+/// Largest resident size of this process so far.
+[[nodiscard]] std::int64_t peak_rss_bytes();
+
+}  // namespace ffzero

@@ -1,0 +1,124 @@
+// From a configuration to a network: the only place that knows which maps a kind of model is made of.
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/head/prototypes.hpp"
+#include "ffzero/map/activation.hpp"
+#include "ffzero/map/dense.hpp"
+#include "ffzero/map/normalise.hpp"
+#include "ffzero/train/network.hpp"
+
+namespace ffzero {
+
+template <class S>
+class NetworkBuilder {
+ public:
+  NetworkBuilder(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor)
+      : config_(config), seed_(static_cast<std::uint64_t>(config.values().integer("seed"))), classes_(classes), executor_(std::move(executor)) {
+    network_.input_ = input;
+    network_.classes_ = classes;
+    network_.executor_ = executor_;
+    network_.end_to_end_ = config.values().is("objective.scope", "end_to_end");
+  }
+
+  Network<S> build() {
+    const Values& v = config_.values();
+    Shape shape = network_.input_;
+    if (v.is("model.kind", "mlp")) add_dense_layers(shape);
+    finish();
+    return std::move(network_);
+  }
+
+ private:
+  [[nodiscard]] std::uint32_t next_index() const { return static_cast<std::uint32_t>(network_.layers_.size()); }
+
+  void add_dense_layers(Shape shape) {
+    const auto widths = config_.values().integers("model.layers");
+    const auto pca = config_.values().integers("model.pca");
+    if (!pca.empty() && pca.size() != widths.size())
+      throw ConfigError("model.pca", fmt::format("needs one entry for each of the {} dense layers", widths.size()), std::to_string(pca.size()),
+                        "write 0 for layers without");
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      std::shared_ptr<Pca<S>> front;
+      if (!pca.empty() && pca[i] > 0) {
+        front = std::make_shared<Pca<S>>(shape, pca[i], config_.values().number("model.pca_power"));
+        shape = front->output_shape();
+      }
+      shape = add_dense(shape, widths[i], fmt::format("dense{}", i), i + 1 == widths.size());
+      network_.fronts_.push_back(std::move(front));
+    }
+  }
+
+  Shape add_dense(const Shape& input, Index width, const std::string& name, bool last) {
+    const Values v = config_.layer_values(next_index());
+    const Index groups = network_.end_to_end_ ? 1 : v.integer("model.groups");
+    Layer<S> layer;
+    layer.name = name;
+    layer.map = std::make_shared<Dense<S>>(input, width, groups);
+    const Shape shape = layer.map->output_shape();
+    if (!(network_.end_to_end_ && last)) {
+      if (const auto kind = activation_kind(v.word("model.activation")); kind != ActivationKind::none)
+        layer.passed_on.push_back(std::make_shared<Activation<S>>(shape, kind));
+      if (const auto kind = normalise_kind(v.word("model.normalise")); kind != NormaliseKind::none)
+        layer.passed_on.push_back(std::make_shared<Normalise<S>>(shape, kind));
+    }
+    layer.loss_after = v.is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
+    layer.dropout = last ? 0.0 : v.number("model.dropout");
+    layer.head = prototype_head(name, shape.size(), groups, 0.0);
+    network_.layers_.push_back(std::move(layer));
+    return shape;
+  }
+
+  std::shared_ptr<Head<S>> prototype_head(const std::string& name, Index outputs, Index groups, double floor) const {
+    const Index dimension = outputs / groups;
+    if (!network_.end_to_end_ && classes_ > dimension)
+      throw ConfigError(groups == 1 ? "model.layers" : "model.groups",
+                        fmt::format("{} needs at least K = {} outputs {}: a simplex of K prototypes does not fit into fewer dimensions", name, classes_,
+                                    groups == 1 ? "" : "in every group"),
+                        std::to_string(dimension), "widen the layer, use fewer groups or fewer classes");
+    std::vector<Matrix<double>> prototypes;
+    for (Index g = 0; g < groups; ++g) {
+      // One stream a layer and group; 4096 groups are far more than any model has channels.
+      const RandomStream random(seed_, Stream::prototype, next_index(), static_cast<std::uint64_t>(g));
+      prototypes.push_back(classes_ > dimension ? Matrix<double>::Zero(classes_, dimension) : simplex_prototypes(classes_, dimension, random));
+    }
+    return std::make_shared<PrototypeHead<S>>(prototypes, floor);
+  }
+
+  void finish() {
+    const Layer<S>& last = network_.layers_.back();
+    if (network_.end_to_end_) {
+      const Index outputs = last.readout ? last.readout->output_shape().size() : last.map->output_shape().size();
+      if (classes_ > outputs)
+        throw ConfigError("model.layers", fmt::format("the last layer needs at least one output for each of the {} classes", classes_),
+                          std::to_string(outputs), "widen it");
+      network_.end_to_end_head_ = std::make_shared<LogitsHead<S>>(outputs, classes_);
+    }
+    Index offset = 0;
+    for (const auto& layer : network_.layers_) {
+      network_.offsets_.push_back(offset);
+      offset += layer.map->parameter_count();
+    }
+    network_.offsets_.push_back(offset);
+    network_.theta_.resize(offset);
+    for (Index i = 0; i < network_.layers(); ++i)
+      network_.layers_[usize(i)].map->initialise(network_.theta(i, i + 1), RandomStream(seed_, Stream::initial, static_cast<std::uint32_t>(i)));
+  }
+
+  const Config& config_;
+  std::uint64_t seed_;
+  Index classes_;
+  std::shared_ptr<const Executor> executor_;
+  Network<S> network_;
+};
+
+template <class S>
+Network<S> Network<S>::build(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor) {
+  return NetworkBuilder<S>(config, input, classes, std::move(executor)).build();
+}
+
+template Network<float> Network<float>::build(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
+template Network<double> Network<double>::build(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
+
+}  // namespace ffzero

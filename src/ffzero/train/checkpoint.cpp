@@ -1,0 +1,128 @@
+// The state of a run as an npz archive that NumPy reads: arrays as they are, everything else as JSON in the array "meta".
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/train/checkpoint.hpp"
+#include "ffzero/train/trainer.hpp"
+
+namespace ffzero {
+
+namespace {
+
+using json = nlohmann::json;
+
+constexpr int kFormat = 1;
+
+json to_json(const Evaluations& e) { return {e.training, e.propagation, e.logging, e.replayed, e.pullbacks}; }
+
+Evaluations evaluations_from(const json& j) {
+  return {.training = j.at(0), .propagation = j.at(1), .logging = j.at(2), .replayed = j.at(3), .pullbacks = j.at(4)};
+}
+
+json to_json(const std::optional<Measure>& m) { return m ? json{m->value, m->loss} : json(nullptr); }
+
+std::optional<Measure> measure_from(const json& j) {
+  if (j.is_null()) return std::nullopt;
+  return Measure{.value = j.at(0), .loss = j.at(1)};
+}
+
+json epoch_to_meta(const EpochRecord& r) {
+  return {{"layer", r.layer}, {"layer_index", r.layer_index},     {"epoch", r.epoch},
+          {"loss", r.training_loss}, {"train", to_json(r.train)}, {"test", to_json(r.test)},
+          {"validation", to_json(r.validation)}, {"forward_evals", r.forward_evals}, {"wall_s", r.wall_s}};
+}
+
+EpochRecord epoch_from_meta(const json& j) {
+  return {.layer = j.at("layer"),
+          .layer_index = j.at("layer_index"),
+          .epoch = j.at("epoch"),
+          .training_loss = j.at("loss"),
+          .train = measure_from(j.at("train")),
+          .test = measure_from(j.at("test")),
+          .validation = measure_from(j.at("validation")),
+          .forward_evals = j.at("forward_evals"),
+          .wall_s = j.at("wall_s")};
+}
+
+}  // namespace
+
+nlohmann::json checkpoint_meta(const NpzArchive& checkpoint, const std::string& place) {
+  const auto found = checkpoint.find("meta");
+  if (found == checkpoint.end()) throw DataError(place, "must be a checkpoint of ffzero", "no array \"meta\"", "give the folder of a run");
+  const auto bytes = found->second.to<std::uint8_t>();
+  const json meta = json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  if (!meta.is_object() || !meta.contains("format"))
+    throw DataError(place, "the array \"meta\" must hold JSON", "something else", "the file is damaged");
+  if (meta["format"] != kFormat)
+    throw DataError(place, fmt::format("must be a checkpoint of format {}", kFormat), meta["format"].dump(), "use the version that wrote it");
+  return meta;
+}
+
+template <class S>
+NpzArchive Trainer<S>::checkpoint() const {
+  NpzArchive archive;
+  network_.save(archive);
+  if (rule_) {
+    const std::span<const S> moments = std::as_const(*rule_).state();
+    archive["optimizer.moments"] = NpyArray::of<S>(moments, {isize(moments.size())});
+  }
+  json ledger = json::array(), records = json::array();
+  for (Index i = 0; i < ledger_.layers(); ++i) ledger.push_back(to_json(ledger_.layer(i)));
+  for (const auto& r : records_) records.push_back(epoch_to_meta(r));
+  const Shape raw = splits_.train.shape();
+  const json meta = {{"format", kFormat},
+                     {"config", config_.to_toml()},
+                     {"block", block_},
+                     {"epoch", epoch_},
+                     {"step", step_},
+                     {"loss_sum", loss_sum_},
+                     {"schedule", schedule_.state()},
+                     {"ledger", ledger},
+                     {"records", records},
+                     {"elapsed_s", elapsed()},
+                     {"evaluation_s", evaluation_s_},
+                     {"finished", block_ >= blocks_.size() || stopped_by_ == "budget"},
+                     {"task", to_string(splits_.train.task())},
+                     {"classes", network_.classes()},
+                     {"class_names", splits_.train.info().class_names},
+                     {"sample_shape", {raw.channels, raw.height, raw.width}}};
+  const std::string text = meta.dump();
+  archive["meta"] = NpyArray::of<std::uint8_t>({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, {isize(text.size())});
+  return archive;
+}
+
+template <class S>
+void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place) {
+  const json meta = checkpoint_meta(checkpoint, place);
+  if (meta.at("config").get<std::string>() != config_.to_toml())
+    throw DataError(place, "must belong to this configuration", "another configuration", "resume without changing settings, or start a new run");
+  network_.load(checkpoint, place);
+  try {
+    block_ = meta.at("block");
+    epoch_ = meta.at("epoch");
+    step_ = meta.at("step");
+    loss_sum_ = meta.at("loss_sum");
+    restored_schedule_ = meta.at("schedule");
+    if (isize(meta.at("ledger").size()) != ledger_.layers())
+      throw DataError(place, fmt::format("must count {} layers", ledger_.layers()), std::to_string(meta.at("ledger").size()));
+    for (Index i = 0; i < ledger_.layers(); ++i) ledger_.layer(i) = evaluations_from(meta.at("ledger").at(usize(i)));
+    for (const auto& r : meta.at("records")) records_.push_back(epoch_from_meta(r));
+    earlier_s_ = meta.at("elapsed_s");
+    evaluation_s_ = meta.at("evaluation_s");
+  } catch (const json::exception& e) {
+    throw DataError(place, "the array \"meta\" must be complete", e.what(), "the file is damaged");
+  }
+  if (const auto moments = checkpoint.find("optimizer.moments"); moments != checkpoint.end()) {
+    const auto values = moments->second.to<S>();
+    restored_moments_ = as_vector(std::span<const S>(values));
+  }
+  restored_ = true;
+}
+
+template NpzArchive Trainer<float>::checkpoint() const;
+template NpzArchive Trainer<double>::checkpoint() const;
+template void Trainer<float>::restore(const NpzArchive&, const std::string&);
+template void Trainer<double>::restore(const NpzArchive&, const std::string&);
+
+}  // namespace ffzero

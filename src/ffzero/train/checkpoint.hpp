@@ -1,0 +1,16 @@
+// What a checkpoint says besides its arrays. Dependency level 4 (train).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "ffzero/tensor/npz.hpp"
+
+namespace ffzero {
+
+/// The JSON of a checkpoint: format, config (resolved TOML), position, ledger, records, task, classes, class_names, sample_shape.
+/// @throws DataError naming `place` if it is no checkpoint, is damaged, or is of another format.
+[[nodiscard]] nlohmann::json checkpoint_meta(const NpzArchive& checkpoint, const std::string& place);
+
+}  // namespace ffzero

@@ -1,0 +1,83 @@
+// Layers with their parameters: built from a configuration, evaluated in inference. Dependency level 4 (train).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ffzero/base/executor.hpp"
+#include "ffzero/map/pca.hpp"
+#include "ffzero/objective/layer.hpp"
+#include "ffzero/tensor/npz.hpp"
+#include "ffzero/train/config.hpp"
+
+namespace ffzero {
+
+/// What one trained layer says about a batch.
+template <class S>
+struct LayerOutput {
+  Matrix<S> passed_on;   ///< (B, d) the next layer's input, before dropout
+  Matrix<S> head_input;  ///< (B, d) what the head looked at
+  Matrix<S> scores;      ///< (B, G K)
+};
+
+template <class S>
+class Network {
+ public:
+  /// The network of a resolved configuration for samples of shape `input` and `classes` classes (1 in regression), with its initial
+  /// parameters and prototypes drawn from the seed. @throws ConfigError if shapes do not fit (K > d, groups, kernels, ...).
+  static Network build(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor);
+
+  [[nodiscard]] Index layers() const noexcept { return isize(layers_.size()); }
+  [[nodiscard]] const Layer<S>& layer(Index i) const { return layers_.at(usize(i)); }
+  /// Fitted front end of a layer, null if there is none.
+  [[nodiscard]] Pca<S>* front(Index i) const { return fronts_.at(usize(i)).get(); }
+  [[nodiscard]] Shape input_shape() const noexcept { return input_; }
+  [[nodiscard]] Index classes() const noexcept { return classes_; }
+
+  /// Parameters of layers [first, last), contiguous.
+  [[nodiscard]] std::span<S> theta(Index first, Index last);
+  [[nodiscard]] std::span<const S> theta(Index first, Index last) const;
+
+  /// One layer in inference: front end, map (trained statistics), what is passed on, head. want_head: also fills head_input and scores.
+  /// Rows are evaluated side by side where the map allows it. front_done: x went through the front end already.
+  /// Cost: B forward evaluations, billed by the caller.
+  void infer(Index layer, const ConstMatrixRef<S>& x, bool want_head, LayerOutput<S>& out, bool front_done = false) const;
+
+  /// What turns a layer's output into scores: its own head, or that of the whole network for the last layer of an end-to-end one.
+  [[nodiscard]] const Head<S>& head_of(Index layer) const;
+
+  /// Everything that is not configuration: parameters, prototypes, projections, statistics, components.
+  void save(NpzArchive& archive) const;
+  /// @throws DataError naming `place` and the array if it is missing or of another size (a checkpoint of another architecture).
+  void load(const NpzArchive& archive, const std::string& place);
+
+ private:
+  struct StateSlot {
+    std::string name;
+    std::span<S> values;
+  };
+  [[nodiscard]] std::vector<StateSlot> slots() const;
+  void infer_rows(Index layer, const ConstMatrixRef<S>& x, bool want_head, LayerOutput<S>& out, bool front_done, Index first) const;
+  [[nodiscard]] bool rows_are_independent(Index layer) const;
+
+  Shape input_;
+  Index classes_ = 0;
+  std::vector<Layer<S>> layers_;
+  std::vector<std::shared_ptr<Pca<S>>> fronts_;
+  std::vector<Index> offsets_;
+  Vector<S> theta_;
+  std::shared_ptr<Head<S>> end_to_end_head_;
+  std::shared_ptr<const Executor> executor_;
+  bool end_to_end_ = false;
+
+  template <class T>
+  friend class NetworkBuilder;
+};
+
+extern template class Network<float>;
+extern template class Network<double>;
+
+}  // namespace ffzero

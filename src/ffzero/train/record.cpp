@@ -1,0 +1,76 @@
+// Records as JSON.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/record.hpp"
+
+namespace ffzero {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+json measure(const Measure& m, const std::string& metric) { return {{"metric", metric}, {"value", m.value}, {"loss", m.loss}}; }
+
+}  // namespace
+
+nlohmann::ordered_json to_json(const EpochRecord& r, const std::string& metric) {
+  json j = {{"layer", r.layer},           {"layer_index", r.layer_index}, {"epoch", r.epoch}, {"loss", r.training_loss},
+                      {"forward_evals", r.forward_evals}, {"wall_s", r.wall_s},           {"metric", metric}};
+  const auto put = [&](const char* name, const std::optional<Measure>& m) {
+    j[name] = m ? json(m->value) : json(nullptr);
+    j[std::string(name) + "_loss"] = m ? json(m->loss) : json(nullptr);
+  };
+  put("train", r.train);
+  put("test", r.test);
+  if (r.validation) put("validation", r.validation);
+  return j;
+}
+
+nlohmann::ordered_json to_json(const RunRecord& r) {
+  json layers = json::array();
+  for (const LayerRecord& layer : r.layers) {
+    json entry = {{"name", layer.name},
+                  {"parameters", layer.parameters},
+                  {"information", layer.information},
+                  {"train", measure(layer.train, r.metric)},
+                  {"test", measure(layer.test, r.metric)}};
+    if (layer.validation) entry["validation"] = measure(*layer.validation, r.metric);
+    layers.push_back(std::move(entry));
+  }
+  json vote = nullptr;
+  if (r.vote) {
+    vote = {{"rule", r.vote->rule}, {"train", r.vote->train}, {"test", r.vote->test}};
+    if (r.vote->validation) vote["validation"] = *r.vote->validation;
+  }
+  json final_result = {{"metric", r.metric}, {"train", r.final_train.value}, {"test", r.final_test.value}};
+  if (r.final_validation) final_result["validation"] = r.final_validation->value;
+  const Evaluations total = r.ledger.total();
+  json per_layer = json::array();
+  for (Index i = 0; i < r.ledger.layers(); ++i) {
+    const Evaluations& e = r.ledger.layer(i);
+    per_layer.push_back({{"training", e.training}, {"propagation", e.propagation}, {"logging", e.logging}, {"replayed", e.replayed}, {"pullbacks", e.pullbacks}});
+  }
+  return {{"schema", 1},
+          {"solver", r.solver},
+          {"information", r.information},
+          {"front_ends", r.front_ends},
+          {"dataset", r.dataset},
+          {"seed", r.seed},
+          {"epochs", r.epochs},
+          {"layers", layers},
+          {"vote", vote},
+          {"control", r.control},
+          {"stopped_by", r.stopped_by},
+          {"preset", r.preset},
+          {"estimator", r.estimator},
+          {"final", final_result},
+          {"forward_evals",
+           {{"training", total.training},
+            {"propagation", total.propagation},
+            {"logging", total.logging},
+            {"replayed", total.replayed},
+            {"pullbacks", total.pullbacks},
+            {"per_layer", per_layer}}},
+          {"wall_s", {{"load", r.load_s}, {"training", r.training_s}, {"evaluation", r.evaluation_s}, {"total", r.total_s}}}};
+}
+
+}  // namespace ffzero

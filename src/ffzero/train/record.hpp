@@ -1,0 +1,67 @@
+// What a run records about itself. Dependency level 4 (train).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ffzero/base/ledger.hpp"
+#include "ffzero/tensor/types.hpp"
+
+namespace ffzero {
+
+/// A metric of one split: fraction of correct predictions or R^2, and the mean loss of a sample.
+struct Measure {
+  double value = 0.0;
+  double loss = 0.0;
+  friend bool operator==(const Measure&, const Measure&) = default;
+};
+
+/// One line of metrics.jsonl.
+struct EpochRecord {
+  std::string layer;
+  Index layer_index = 0;
+  Index epoch = 0;  ///< from 1
+  double training_loss = 0.0;          ///< mean over the epoch's steps of (L+ + L-)/2 or L: free
+  std::optional<Measure> train, test, validation;
+  std::int64_t forward_evals = 0;  ///< training evaluations so far
+  double wall_s = 0.0;
+};
+
+struct LayerRecord {
+  std::string name;
+  Index parameters = 0;
+  std::string information;  ///< opaque | grouped | activity | adjoint | none
+  Measure train, test;
+  std::optional<Measure> validation;
+};
+
+struct VoteRecord {
+  std::string rule;
+  double train = 0.0, test = 0.0;
+  std::optional<double> validation;
+};
+
+/// Everything that summary.json says about learning; machine and version are added by the writer.
+struct RunRecord {
+  std::string solver, information, dataset, preset, estimator, metric;
+  std::uint64_t seed = 0;
+  Index epochs = 0;
+  std::vector<LayerRecord> layers;
+  std::optional<VoteRecord> vote;
+  Measure final_train, final_test;
+  std::optional<Measure> final_validation;
+  nlohmann::json control;  ///< null, or {"metric", "train", "test", "forward_evals"}
+  std::string stopped_by;  ///< epochs | budget | interrupt
+  Ledger ledger;
+  double load_s = 0.0, training_s = 0.0, evaluation_s = 0.0, total_s = 0.0;
+  std::vector<std::string> front_ends;  ///< "pca", "trained readout": named beside the information
+};
+
+[[nodiscard]] nlohmann::ordered_json to_json(const EpochRecord& record, const std::string& metric);
+/// summary.json, schema version 1  [design.md].
+[[nodiscard]] nlohmann::ordered_json to_json(const RunRecord& record);
+
+}  // namespace ffzero

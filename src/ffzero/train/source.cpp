@@ -1,0 +1,131 @@
+// Samples of a block.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/source.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace ffzero {
+
+namespace {
+constexpr Index kGatherRows = 64;
+}
+
+template <class S>
+SampleSource<S>::SampleSource(const Dataset& data, const Encoder& encoder, const Network<S>& network, const Executor& executor,
+                              const Options& options)
+    : data_(data), encoder_(encoder), network_(network), executor_(executor), options_(options) {}
+
+template <class S>
+Index SampleSource<S>::width() const {
+  if (front_done_) return network_.front(depth_)->output_shape().size();
+  return depth_ == 0 ? encoder_.output_shape().size() : network_.layer(depth_ - 1).output_shape().size();
+}
+
+template <class S>
+bool SampleSource<S>::may_cache(Index columns) const noexcept {
+  return !options_.augment && usize(size()) * usize(columns) * sizeof(S) <= options_.cache_bytes;
+}
+
+template <class S>
+void SampleSource<S>::advance(std::optional<Matrix<S>> outputs) {
+  cache_ = std::move(outputs);
+  front_done_ = false;
+  ++depth_;
+}
+
+template <class S>
+void SampleSource<S>::encode(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const {
+  const Index columns = encoder_.output_shape().size();
+  const RandomStream shifts(options_.seed, Stream::augment, 0, epoch);
+  x.resize(isize(rows.size()), columns);
+  executor_.run((isize(rows.size()) + kGatherRows - 1) / kGatherRows, [&](Index shard) {
+    std::vector<float> buffer(std::is_same_v<S, float> ? 0 : usize(columns));
+    const Index end = std::min(isize(rows.size()), (shard + 1) * kGatherRows);
+    for (Index i = shard * kGatherRows; i < end; ++i) {
+      const Index row = rows[usize(i)];
+      const Displacement move = options_.augment ? encoder_.displacement(shifts, row) : Displacement{};
+      std::span<float> out(buffer);
+      if constexpr (std::is_same_v<S, float>) out = {x.row(i).data(), usize(columns)};
+      if (data_.is_bytes()) encoder_.encode(data_.bytes(row), out, move.dy, move.dx);
+      else encoder_.encode(data_.values(row), out, move.dy, move.dx);
+      if constexpr (!std::is_same_v<S, float>) std::copy(out.begin(), out.end(), x.row(i).data());
+    }
+  });
+}
+
+template <class S>
+void SampleSource<S>::gather(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const {
+  if (cache_) {
+    x.resize(isize(rows.size()), cache_->cols());
+    executor_.run((isize(rows.size()) + kGatherRows - 1) / kGatherRows, [&](Index shard) {
+      const Index end = std::min(isize(rows.size()), (shard + 1) * kGatherRows);
+      for (Index i = shard * kGatherRows; i < end; ++i) x.row(i) = cache_->row(rows[usize(i)]);
+    });
+    return;
+  }
+  encode(rows, epoch, x);
+  LayerOutput<S> out;
+  for (Index layer = 0; layer < depth_; ++layer) {
+    network_.infer(layer, x, false, out);
+    x.swap(out.passed_on);
+  }
+  if (front_done_) {
+    out.passed_on.resize(x.rows(), width());
+    network_.front(depth_)->forward({}, x, out.passed_on);
+    x.swap(out.passed_on);
+  }
+}
+
+template <class S>
+void SampleSource<S>::fit_front(Index batch_rows) {
+  Pca<S>& front = *network_.front(depth_);
+  Matrix<S> x;
+  front.begin_statistics();
+  for (Index first = 0; first < size(); first += batch_rows) {
+    gather_range(first, std::min(batch_rows, size() - first), 0, x);
+    front.absorb({}, x);
+  }
+  front.finish_statistics();
+}
+
+template <class S>
+void SampleSource<S>::apply_front(Index batch_rows) {
+  const Pca<S>& front = *network_.front(depth_);
+  const Index columns = front.output_shape().size();
+  if (!may_cache(columns)) {
+    front_done_ = true;
+    return;
+  }
+  Matrix<S> transformed(size(), columns), x;
+  for (Index first = 0; first < size(); first += batch_rows) {
+    const Index count = std::min(batch_rows, size() - first);
+    gather_range(first, count, 0, x);
+    front.forward({}, x, transformed.middleRows(first, count));
+  }
+  cache_ = std::move(transformed);
+  front_done_ = true;
+}
+
+template <class S>
+void SampleSource<S>::gather_range(Index first, Index count, std::uint64_t epoch, Matrix<S>& x) const {
+  std::vector<std::uint32_t> rows(usize(count));
+  std::iota(rows.begin(), rows.end(), static_cast<std::uint32_t>(first));
+  gather(rows, epoch, x);
+}
+
+template <class S>
+Targets SampleSource<S>::targets(std::span<const std::uint32_t> rows, std::vector<std::int32_t>& labels, std::vector<float>& values) const {
+  labels.clear();
+  values.clear();
+  for (const std::uint32_t row : rows) {
+    if (!data_.labels().empty()) labels.push_back(data_.labels()[row]);
+    else values.push_back(data_.targets()[row]);
+  }
+  return {labels, values};
+}
+
+template class SampleSource<float>;
+template class SampleSource<double>;
+
+}  // namespace ffzero

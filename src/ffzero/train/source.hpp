@@ -1,0 +1,72 @@
+// Where a block's samples come from: the data set, a cache of a frozen layer's outputs, or recomputation. Dependency level 4 (train).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "ffzero/base/executor.hpp"
+#include "ffzero/base/ledger.hpp"
+#include "ffzero/dataset/dataset.hpp"
+#include "ffzero/encode/encoder.hpp"
+#include "ffzero/loss/loss.hpp"
+#include "ffzero/train/network.hpp"
+
+namespace ffzero {
+
+/// The inputs of the block that is being trained. Starts at the encoded data set; advance() passes it through a trained layer. Outputs
+/// are kept in memory (4 bytes a number) unless they would exceed `cache_bytes` or training images are shifted: then frozen layers are
+/// evaluated again for every batch.
+template <class S>
+class SampleSource {
+ public:
+  struct Options {
+    bool augment = false;           ///< training images are shifted, anew each epoch
+    std::size_t cache_bytes = 0;    ///< largest cache
+    std::uint64_t seed = 0;
+  };
+  SampleSource(const Dataset& data, const Encoder& encoder, const Network<S>& network, const Executor& executor, const Options& options);
+
+  [[nodiscard]] Index size() const noexcept { return data_.size(); }
+  [[nodiscard]] Index width() const;
+  /// Layers that lie between the data and what gather() returns.
+  [[nodiscard]] Index depth() const noexcept { return depth_; }
+  /// True if gather() evaluates frozen layers: `depth()` evaluations a sample, for the caller to bill.
+  [[nodiscard]] bool recomputes() const noexcept { return depth_ > 0 && !cache_; }
+
+  /// x (rows.size(), width()); epoch: of the augmentation; only used if the source augments.
+  void gather(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const;
+  /// Rows [first, first + count).
+  void gather_range(Index first, Index count, std::uint64_t epoch, Matrix<S>& x) const;
+  /// Labels or values of these rows, in buffers of the caller.
+  [[nodiscard]] Targets targets(std::span<const std::uint32_t> rows, std::vector<std::int32_t>& labels, std::vector<float>& values) const;
+  [[nodiscard]] Targets all_targets() const { return {data_.labels(), data_.targets()}; }
+
+  /// The next layer's inputs: `outputs` (size, width) of layer `depth()`, taken over as the cache, or recomputation if empty.
+  void advance(std::optional<Matrix<S>> outputs);
+  /// Fits the front end of layer `depth()` on this source; does not put it before gather().
+  void fit_front(Index batch_rows);
+  /// Puts the already fitted front end of layer `depth()` before gather().
+  void apply_front(Index batch_rows);
+  [[nodiscard]] bool front_done() const noexcept { return front_done_; }
+  /// True if a cache of that width may be kept.
+  [[nodiscard]] bool may_cache(Index width) const noexcept;
+
+ private:
+  void encode(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const;
+
+  const Dataset& data_;
+  const Encoder& encoder_;
+  const Network<S>& network_;
+  const Executor& executor_;
+  Options options_;
+  Index depth_ = 0;
+  bool front_done_ = false;
+  std::optional<Matrix<S>> cache_;
+};
+
+extern template class SampleSource<float>;
+extern template class SampleSource<double>;
+
+}  // namespace ffzero

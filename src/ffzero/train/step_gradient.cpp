@@ -1,0 +1,102 @@
+// Choice of the estimator.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/step_gradient.hpp"
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/gradient/directional.hpp"
+#include "ffzero/objective/adjoint_block_loss.hpp"
+
+namespace ffzero {
+
+namespace {
+
+Distribution distribution_of(const Values& v) {
+  const std::string word = v.word("gradient.distribution");
+  if (word == "rademacher") return Distribution::rademacher;
+  if (word == "hadamard") return Distribution::hadamard;
+  if (word == "coordinate") return Distribution::coordinate;
+  return Distribution::gaussian;
+}
+
+template <class S>
+class DirectionalStep final : public StepGradient<S> {
+ public:
+  DirectionalStep(const Values& v, const Block<S>& block, const Executor& executor, Ledger& ledger)
+      : executor_(executor),
+        loss_(block, executor, ledger),
+        estimator_({.directions = v.integer("gradient.directions"), .eps = v.number("gradient.eps"), .distribution = distribution_of(v)}),
+        cost_(2 * v.integer("gradient.directions") * isize(block.layers.size()) *
+              (block.loss->joint() ? loss_.layout().groups : 1)) {}
+  double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) override {
+    loss_.set_batch(batch);
+    return estimator_.estimate(loss_, theta, random, executor_, gradient);
+  }
+  [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
+  [[nodiscard]] std::string information() const override { return loss_.layout().groups > 1 ? "grouped" : "opaque"; }
+  [[nodiscard]] const ParameterLayout& layout() const override { return loss_.layout(); }
+
+ private:
+  const Executor& executor_;
+  BlockLoss<S> loss_;
+  Directional<S> estimator_;
+  std::int64_t cost_;
+};
+
+template <class S>
+class AdjointStep final : public StepGradient<S> {
+ public:
+  AdjointStep(const Block<S>& block, const Executor& executor, Ledger& ledger)
+      : loss_(block, executor, ledger), cost_(isize(block.layers.size())) {}
+  double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& /*random*/, std::span<S> gradient) override {
+    loss_.set_batch(batch);
+    return loss_.value_and_gradient(theta, gradient);
+  }
+  [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
+  [[nodiscard]] std::string information() const override { return "adjoint"; }
+  [[nodiscard]] const ParameterLayout& layout() const override { return loss_.layout(); }
+
+ private:
+  AdjointBlockLoss<S> loss_;
+  std::int64_t cost_;
+};
+
+template <class S>
+class ActivityStep final : public StepGradient<S> {
+ public:
+  ActivityStep(const Values& v, const Block<S>& block, const Executor& executor, Ledger& ledger) : loss_(block, executor, ledger) {
+    const std::string space = v.word("gradient.distribution");
+    perturbation_.space = space == "full" ? ActivitySpace::full : space == "span" ? ActivitySpace::span : ActivitySpace::prototypes;
+    perturbation_.directions = v.integer("gradient.directions");
+    perturbation_.eps = v.number("gradient.eps");
+    cost_ = 1 + 2 * (perturbation_.space == ActivitySpace::prototypes ? block.head->classes() : perturbation_.directions);
+    if (block.layers.size() != 1 || block.end_to_end)
+      throw ConfigError("gradient.estimator", "activity perturbation trains one layer at a time", "a block of several layers",
+                        "use objective.scope = \"local\"");
+  }
+  double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) override {
+    loss_.set_batch(batch);
+    return loss_.activity_gradient(theta, perturbation_, random, gradient);
+  }
+  [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
+  [[nodiscard]] std::string information() const override { return "activity"; }
+  [[nodiscard]] const ParameterLayout& layout() const override { return loss_.layout(); }
+
+ private:
+  AdjointBlockLoss<S> loss_;
+  ActivityPerturbation perturbation_;
+  std::int64_t cost_;
+};
+
+}  // namespace
+
+template <class S>
+std::unique_ptr<StepGradient<S>> make_step_gradient(const Values& v, const Block<S>& block, const Executor& executor, Ledger& ledger) {
+  if (v.is("gradient.estimator", "adjoint")) return std::make_unique<AdjointStep<S>>(block, executor, ledger);
+  if (v.is("gradient.estimator", "activity")) return std::make_unique<ActivityStep<S>>(v, block, executor, ledger);
+  return std::make_unique<DirectionalStep<S>>(v, block, executor, ledger);
+}
+
+template std::unique_ptr<StepGradient<float>> make_step_gradient(const Values&, const Block<float>&, const Executor&, Ledger&);
+template std::unique_ptr<StepGradient<double>> make_step_gradient(const Values&, const Block<double>&, const Executor&, Ledger&);
+
+}  // namespace ffzero

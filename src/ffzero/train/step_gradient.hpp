@@ -1,0 +1,34 @@
+// The estimator of a block, bound to the block's loss. Dependency level 4 (train).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ffzero/base/executor.hpp"
+#include "ffzero/objective/block_loss.hpp"
+#include "ffzero/train/config.hpp"
+
+namespace ffzero {
+
+/// Gradient of one block on one batch after another, by whatever estimator the configuration names.
+template <class S>
+class StepGradient {
+ public:
+  virtual ~StepGradient() = default;
+  /// gradient (dimension of the block), overwritten. random: the directions of this step. Returns the loss that training logs for free.
+  virtual double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) = 0;
+  /// Training evaluations that one sample costs in one step, all layers of the block together.
+  [[nodiscard]] virtual std::int64_t cost_per_sample() const = 0;
+  /// What the estimator knows: opaque | grouped | activity | adjoint.
+  [[nodiscard]] virtual std::string information() const = 0;
+  [[nodiscard]] virtual const ParameterLayout& layout() const = 0;
+};
+
+/// Binds before any data are read. block, executor, ledger outlive the result. @throws ConfigError if a map of the block cannot serve the
+/// estimator, naming the layer and the remedy.
+template <class S>
+[[nodiscard]] std::unique_ptr<StepGradient<S>> make_step_gradient(const Values& values, const Block<S>& block, const Executor& executor,
+                                                                  Ledger& ledger);
+
+}  // namespace ffzero

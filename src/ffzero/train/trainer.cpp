@@ -1,0 +1,539 @@
+// The training loop.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/trainer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/metric/metric.hpp"
+#include "ffzero/vote/vote.hpp"
+
+namespace ffzero {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr Index kEvaluationRows = 1024;
+constexpr std::uint32_t kNetworkInput = 0xFFFF;  // part of the dropout stream
+constexpr std::size_t kCacheBytes = std::size_t{6} << 30;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Adds the time of its life to an account.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& account) : account_(account) {}
+  ~Stopwatch() { account_ += seconds_since(start_); }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  double& account_;
+  Clock::time_point start_ = Clock::now();
+};
+
+template <class T>
+std::unique_ptr<Loss<T>> make_loss(const Values& v) {
+  const std::string name = v.word("objective.loss");
+  if (name == "margin") return make_margin_loss<T>(v.number("objective.margin"));
+  if (name == "cosine") return make_cosine_loss<T>();
+  if (name == "squared") return make_squared_loss<T>();
+  // Raw outputs of an end-to-end network are scores already; similarities lie in [-1, 1] and need a temperature.
+  const double temperature = v.is("objective.scope", "end_to_end") ? 1.0 : v.number("objective.temperature");
+  return make_cross_entropy_loss<T>(temperature, v.number("objective.smoothing"));
+}
+
+ScheduleOptions schedule_options(const Values& v) {
+  return {.kind = parse_schedule_kind(v.word("update.schedule")), .warmup_steps = v.integer("update.warmup")};
+}
+
+template <class S>
+std::unique_ptr<UpdateRule<S>> make_rule(const Values& v, Index parameters) {
+  if (v.is("update.rule", "sgd")) return make_sgd<S>();
+  if (v.is("update.rule", "momentum")) return make_momentum<S>(parameters, v.number("update.momentum"));
+  return make_adam<S>(parameters, {.beta1 = v.number("update.beta1"),
+                                   .beta2 = v.number("update.beta2"),
+                                   .epsilon = v.number("update.epsilon"),
+                                   .epsilon_form = v.is("update.epsilon_form", "keras") ? EpsilonForm::keras : EpsilonForm::torch,
+                                   .weight_decay = v.number("update.weight_decay")});
+}
+
+template <class S>
+double unit_norm(const Unit& unit, std::span<const S> theta) {
+  double squared = 0.0;
+  for (const Segment& s : unit.segments) squared += as_vector(theta).segment(s.begin, s.size).template cast<double>().squaredNorm();
+  return std::sqrt(squared);
+}
+
+}  // namespace
+
+EncoderOptions encoder_options(const Values& v) {
+  return {.crop = v.integer("dataset.crop"),
+          .downsample = v.integer("dataset.downsample"),
+          .optical_field = v.is("model.kind", "photonic") ? optical_field_from(v.word("dataset.optical_field")) : OpticalField::none,
+          .shift = v.integer("dataset.shift")};
+}
+
+DatasetOptions dataset_options(const Values& v) {
+  DatasetOptions o;
+  o.name = v.word("dataset.name");
+  o.dir = v.word("dataset.dir");
+  o.task = v.word("dataset.task");
+  if (v.at("dataset.classes").is_array()) o.class_list = v.at("dataset.classes").get<std::vector<std::int32_t>>();
+  else o.classes = v.integer("dataset.classes");
+  o.validation = v.integer("dataset.validation");
+  o.seed = static_cast<std::uint64_t>(v.integer("seed"));
+  return o;
+}
+
+DataFacts data_facts(const Splits& splits) {
+  const bool regression = splits.train.task() == Task::regression;
+  return {.regression = regression, .classes = regression ? 1 : splits.train.classes(), .train_size = splits.train.size()};
+}
+
+template <class S>
+Trainer<S>::Trainer(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events)
+    : config_(config),
+      splits_(splits),
+      executor_(std::move(executor)),
+      events_(std::move(events)),
+      encoder_(encoder_options(config.values()), splits.train.shape()),
+      network_(Network<S>::build(config, encoder_.output_shape(), data_facts(splits).classes, executor_)),
+      ledger_(network_.layers()) {
+  make_blocks();
+  const auto options = [&](bool augment) {
+    return typename SampleSource<S>::Options{.augment = augment && config.values().integer("dataset.shift") > 0,
+                                             .cache_bytes = kCacheBytes,
+                                             .seed = static_cast<std::uint64_t>(config.values().integer("seed"))};
+  };
+  train_.emplace(splits.train, encoder_, network_, *executor_, options(true));
+  test_.emplace(splits.test, encoder_, network_, *executor_, options(false));
+  if (!splits.validation.empty()) validation_.emplace(splits.validation, encoder_, network_, *executor_, options(false));
+}
+
+template <class S>
+void Trainer<S>::make_blocks() {
+  const Values& v = config_.values();
+  const bool end_to_end = v.is("objective.scope", "end_to_end");
+  const Index size = end_to_end ? network_.layers() : v.is("objective.scope", "grouped") ? v.integer("objective.block_layers") : 1;
+  for (Index first = 0; first < network_.layers(); first += size) {
+    BlockSetup& setup = blocks_.emplace_back();
+    setup.first = first;
+    setup.last = std::min(first + size, network_.layers());
+    setup.values = config_.layer_values(first);
+    setup.name = end_to_end ? "all" : network_.layer(setup.last - 1).name;
+    setup.loss = make_loss<S>(setup.values);
+    setup.exact_loss = make_loss<double>(setup.values);
+    for (Index i = first; i < setup.last; ++i) {
+      setup.block.layers.push_back(&network_.layer(i));
+      if (i > first && network_.front(i) != nullptr)
+        throw ConfigError("model.pca", "a front end stands at the start of a block", fmt::format("layer {}", i),
+                          "use objective.scope = \"local\" or 0 for that layer");
+    }
+    setup.block.head = &network_.head_of(setup.last - 1);
+    setup.block.loss = setup.loss.get();
+    setup.block.exact_loss = setup.exact_loss.get();
+    setup.block.reduction = setup.values.is("objective.reduction", "sum") ? Reduction::sum : Reduction::mean;
+    setup.block.first_layer = first;
+    setup.block.end_to_end = end_to_end;
+    setup.gradient = make_step_gradient<S>(setup.values, setup.block, *executor_, ledger_);
+  }
+}
+
+template <class S>
+Index Trainer<S>::steps_per_epoch(const BlockSetup& setup) const {
+  const Index batch = setup.values.integer("training.batch_size");
+  return (splits_.train.size() + batch - 1) / batch;
+}
+
+template <class S>
+std::int64_t Trainer<S>::planned_evaluations() const {
+  std::int64_t planned = 0;
+  for (const auto& setup : blocks_) planned += setup.gradient->cost_per_sample() * splits_.train.size() * setup.values.integer("training.epochs");
+  const std::int64_t budget = config_.values().integer("budget.forward_evals");
+  return budget > 0 ? std::min(planned, budget) : planned;
+}
+
+template <class S>
+double Trainer<S>::elapsed() const {
+  return earlier_s_ + seconds_since(start_);
+}
+
+template <class S>
+void Trainer<S>::save() const {
+  if (events_.save) events_.save(checkpoint());
+}
+
+template <class S>
+void Trainer<S>::bill(Index first, Index last, std::int64_t Evaluations::*account, Index samples) {
+  for (Index i = first; i < last; ++i) ledger_.layer(i).*account += samples;
+}
+
+template <class S>
+RunRecord Trainer<S>::run() {
+  start_ = Clock::now();
+  planned_ = planned_evaluations();
+  Outcome outcome = Outcome::done;
+  for (std::size_t b = 0; b < blocks_.size() && outcome == Outcome::done; ++b) {
+    const bool replay = restored_ && b < block_;
+    if (!replay) outcome = train_block(b);
+    if (outcome == Outcome::interrupted) break;
+    finish_block(blocks_[b], replay);
+    if (!replay && outcome == Outcome::done) {
+      block_ = b + 1;
+      epoch_ = step_ = 0;
+      loss_sum_ = 0.0;
+      rule_.reset();
+      restored_ = false;
+    }
+  }
+  if (outcome != Outcome::done) stopped_by_ = outcome == Outcome::budget ? "budget" : "interrupt";
+  RunRecord record;
+  finish_run(record);
+  save();
+  return record;
+}
+
+template <class S>
+void Trainer<S>::start_block(BlockSetup& setup) {
+  const Index parameters = setup.block.parameter_count();
+  rule_ = make_rule<S>(setup.values, parameters);
+  schedule_ = Schedule(schedule_options(setup.values));
+  gradient_.resize(parameters);
+  held_norms_.clear();
+  if (setup.values.flag("update.hold_norm")) {
+    // The lengths to hold are those of the initial values, which can be drawn again at any time.
+    Vector<S> initial(parameters);
+    Index at = 0;
+    for (Index i = setup.first; i < setup.last; ++i) {
+      const auto& map = *network_.layer(i).map;
+      map.initialise(as_span(initial).subspan(usize(at), usize(map.parameter_count())),
+                     RandomStream(static_cast<std::uint64_t>(config_.values().integer("seed")), Stream::initial, static_cast<std::uint32_t>(i)));
+      at += map.parameter_count();
+    }
+    for (const Unit& unit : setup.gradient->layout().units) held_norms_.push_back(unit_norm<S>(unit, as_span(std::as_const(initial))));
+  }
+}
+
+template <class S>
+typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
+  BlockSetup& setup = blocks_[b];
+  start_block(setup);
+  if (network_.front(setup.first) != nullptr) {
+    // A restored run holds the fitted front end already.
+    const bool fitted = restored_ && (epoch_ > 0 || step_ > 0);
+    if (!fitted) {
+      train_->fit_front(kEvaluationRows);
+      if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, train_->size());
+    }
+    train_->apply_front(kEvaluationRows);
+    test_->apply_front(kEvaluationRows);
+    if (validation_) validation_->apply_front(kEvaluationRows);
+  }
+  if (restored_ && (epoch_ > 0 || step_ > 0)) {
+    // Position and moments of this block came from the checkpoint.
+    rule_->set_steps(epoch_ * steps_per_epoch(setup) + step_);
+    const auto moments = rule_->state();
+    if (isize(moments.size()) != restored_moments_.size())
+      throw DataError("checkpoint", fmt::format("the optimiser must have {} moments", moments.size()), std::to_string(restored_moments_.size()),
+                      "this checkpoint is of another configuration");
+    std::copy(restored_moments_.begin(), restored_moments_.end(), moments.begin());
+    schedule_.set_state(restored_schedule_);
+  } else {
+    epoch_ = step_ = 0;
+    loss_sum_ = 0.0;
+  }
+  block_ = b;
+  const Index epochs = setup.values.integer("training.epochs");
+  for (; epoch_ < epochs; ++epoch_, step_ = 0, loss_sum_ = 0.0) {
+    const Outcome outcome = train_epoch(setup);
+    if (outcome == Outcome::interrupted) return outcome;
+    if (step_ > 0) finish_epoch(setup);
+    if (outcome != Outcome::done) return outcome;
+  }
+  return Outcome::done;
+}
+
+template <class S>
+typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup& setup) {
+  const Index batch = setup.values.integer("training.batch_size"), steps = steps_per_epoch(setup), size = splits_.train.size();
+  const auto seed = static_cast<std::uint64_t>(config_.values().integer("seed"));
+  const std::int64_t budget = config_.values().integer("budget.forward_evals");
+  std::vector<std::uint32_t> order(usize(size));
+  RandomStream(seed, Stream::order, static_cast<std::uint32_t>(setup.first), static_cast<std::uint64_t>(epoch_)).permutation(order);
+  for (; step_ < steps; ++step_) {
+    const Index first = step_ * batch, count = std::min(batch, size - first);
+    if (budget > 0 && ledger_.total().training + setup.gradient->cost_per_sample() * count > budget) return Outcome::budget;
+    loss_sum_ += train_step(setup, std::span(order).subspan(usize(first), usize(count)));
+    if (events_.step_done) {
+      const std::int64_t evals = ledger_.total().training;
+      events_.step_done({.layer = setup.name,
+                         .block = isize(block_),
+                         .blocks = isize(blocks_.size()),
+                         .epoch = epoch_,
+                         .epochs = setup.values.integer("training.epochs"),
+                         .step = step_,
+                         .steps = steps,
+                         .loss = loss_sum_ / static_cast<double>(step_ + 1),
+                         .forward_evals = evals,
+                         .fraction = static_cast<double>(evals) / static_cast<double>(std::max<std::int64_t>(1, planned_))});
+    }
+    if (events_.stop_requested && step_ + 1 < steps && events_.stop_requested()) {
+      ++step_;
+      save();
+      return Outcome::interrupted;
+    }
+  }
+  return Outcome::done;
+}
+
+template <class S>
+double Trainer<S>::train_step(BlockSetup& setup, std::span<const std::uint32_t> rows) {
+  const auto seed = static_cast<std::uint64_t>(config_.values().integer("seed"));
+  const auto part = static_cast<std::uint32_t>(setup.first);
+  const Index step = epoch_ * steps_per_epoch(setup) + step_;
+  const auto position = static_cast<std::uint64_t>(step);
+  train_->gather(rows, static_cast<std::uint64_t>(epoch_), batch_x_);
+  if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, isize(rows.size()));
+  drop_inputs(setup, batch_x_);
+  const Batch<S> batch{.x = batch_x_,
+                       .targets = train_->targets(rows, batch_labels_, batch_values_),
+                       .dropout = RandomStream(seed, Stream::dropout, part, position)};
+  const std::span<S> theta = network_.theta(setup.first, setup.last);
+  const double loss = setup.gradient->estimate(batch, theta, RandomStream(seed, Stream::direction, part, position), as_span(gradient_));
+  require_finite(setup, loss);
+  const double lr = setup.values.number("update.lr") *
+                    schedule_.factor(step, steps_per_epoch(setup) * setup.values.integer("training.epochs"));
+  rule_->step(theta, as_span(std::as_const(gradient_)), lr);
+  hold_norms(setup, theta);
+  return loss;
+}
+
+template <class S>
+void Trainer<S>::drop_inputs(const BlockSetup& setup, Matrix<S>& x) const {
+  const double share = setup.first == 0 ? config_.values().number("model.input_dropout") : network_.layer(setup.first - 1).dropout;
+  if (share <= 0.0) return;
+  const std::uint32_t part = setup.first == 0 ? kNetworkInput : static_cast<std::uint32_t>(setup.first - 1);
+  const auto step = static_cast<std::uint64_t>(epoch_ * steps_per_epoch(setup) + step_);
+  Matrix<S> mask(x.rows(), x.cols());
+  dropout_mask<S>(RandomStream(static_cast<std::uint64_t>(config_.values().integer("seed")), Stream::dropout, part, step), share,
+                  {mask.data(), usize(mask.size())});
+  x.array() *= mask.array();
+}
+
+template <class S>
+void Trainer<S>::hold_norms(const BlockSetup& setup, std::span<S> theta) const {
+  for (std::size_t u = 0; u < held_norms_.size(); ++u) {
+    const Unit& unit = setup.gradient->layout().units[u];
+    const double norm = unit_norm<S>(unit, theta);
+    if (norm <= 0.0) continue;
+    for (const Segment& s : unit.segments) as_vector(theta).segment(s.begin, s.size) *= static_cast<S>(held_norms_[u] / norm);
+  }
+}
+
+template <class S>
+void Trainer<S>::require_finite(const BlockSetup& setup, double loss) const {
+  const auto theta = network_.theta(setup.first, setup.last);
+  // The parameters are looked at once an epoch; a loss that is not finite is seen at once.
+  if (std::isfinite(loss) && (step_ > 0 || as_vector(theta).allFinite())) return;
+  throw DivergedError(fmt::format("{}, epoch {}, step {}", setup.name, epoch_ + 1, step_ + 1), "loss and parameters must stay finite",
+                      std::isfinite(loss) ? "a parameter that is not" : fmt::format("a loss of {}", loss),
+                      fmt::format("lower update.lr (now {:g}); the last good state is in the checkpoint", setup.values.number("update.lr")));
+}
+
+template <class S>
+void Trainer<S>::finish_epoch(BlockSetup& setup) {
+  const double mean_loss = loss_sum_ / static_cast<double>(step_);
+  schedule_.observe(mean_loss);
+  if (!as_vector(network_.theta(setup.first, setup.last)).allFinite()) require_finite(setup, std::nan(""));
+  EpochRecord record;
+  record.layer = setup.name;
+  record.layer_index = setup.last - 1;
+  record.epoch = epoch_ + 1;
+  record.training_loss = mean_loss;
+  {
+    const Stopwatch watch(evaluation_s_);
+    calibrate(setup, false);
+    const auto log = [&](const SampleSource<S>& source, const Dataset& data, Index samples) {
+      const Measure m = measure(evaluate(setup, source, samples, nullptr), samples == data.size() ? data : data.slice(0, samples));
+      bill(setup.first, setup.last, &Evaluations::logging, samples);
+      if (source.recomputes()) bill(0, source.depth(), &Evaluations::logging, samples);
+      return m;
+    };
+    const Index train_samples = std::min(config_.values().integer("training.log_samples"), splits_.train.size());
+    if (train_samples > 0) record.train = log(*train_, splits_.train, train_samples);
+    if (config_.values().flag("training.log_test")) record.test = log(*test_, splits_.test, splits_.test.size());
+    if (validation_) record.validation = log(*validation_, splits_.validation, splits_.validation.size());
+  }
+  record.forward_evals = ledger_.total().training;
+  record.wall_s = elapsed();
+  records_.push_back(record);
+  if (events_.epoch_done) events_.epoch_done(record);
+  // The checkpoint stands at the start of the next epoch.
+  const Index epoch = epoch_, step = step_;
+  const double loss_sum = loss_sum_;
+  if (step_ == steps_per_epoch(setup)) {
+    ++epoch_;
+    step_ = 0;
+    loss_sum_ = 0.0;
+  }
+  save();
+  epoch_ = epoch;
+  step_ = step;
+  loss_sum_ = loss_sum;
+}
+
+template <class S>
+void Trainer<S>::calibrate(BlockSetup& setup, bool replay) {
+  for (Index i = setup.first; i < setup.last; ++i) {
+    auto* stateful = dynamic_cast<StatefulMap<S>*>(network_.layer(i).map.get());
+    if (stateful == nullptr || !stateful->needs_statistics()) continue;
+    stateful->begin_statistics();
+    Matrix<S> x;
+    LayerOutput<S> out;
+    for (Index first = 0; first < train_->size(); first += kEvaluationRows) {
+      train_->gather_range(first, std::min(kEvaluationRows, train_->size() - first), 0, x);
+      for (Index k = setup.first; k < i; ++k) {
+        network_.infer(k, x, false, out, k == setup.first && train_->front_done());
+        x.swap(out.passed_on);
+      }
+      stateful->absorb(network_.theta(i, i + 1), x);
+    }
+    stateful->finish_statistics();
+    bill(setup.first, i + 1, replay ? &Evaluations::replayed : &Evaluations::logging, train_->size());
+  }
+}
+
+template <class S>
+typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup& setup, const SampleSource<S>& source, Index samples,
+                                                      Matrix<S>* passed_on) {
+  const Index classes = network_.classes();
+  SplitScores result;
+  result.scores.resize(samples, classes);
+  Matrix<S> x;
+  LayerOutput<S> out;
+  Matrix<double> losses;
+  const bool own_batches = setup.values.is("model.kind", "cnn") && config_.values().is("model.conv.batchnorm", "batch");
+  const Index rows = own_batches ? setup.values.integer("training.batch_size") : kEvaluationRows;
+  for (Index first = 0; first < samples; first += rows) {
+    const Index count = std::min(rows, samples - first);
+    source.gather_range(first, count, 0, x);
+    for (Index i = setup.first; i < setup.last; ++i) {
+      network_.infer(i, x, i + 1 == setup.last, out, i == setup.first && source.front_done());
+      if (i + 1 < setup.last) x.swap(out.passed_on);
+    }
+    const Index groups = network_.head_of(setup.last - 1).groups();
+    losses.resize(count, setup.loss->joint() ? 1 : groups);
+    setup.loss->values(out.scores, classes, source.all_targets().rows(first, count), losses);
+    result.loss += losses.sum();
+    Matrix<S> summed = class_scores<S>(out.scores, classes);
+    if (setup.loss->joint()) summed /= static_cast<S>(groups);
+    result.scores.middleRows(first, count) = summed.template cast<float>();
+    if (passed_on != nullptr) passed_on->middleRows(first, count) = out.passed_on;
+  }
+  result.loss /= static_cast<double>(std::max<Index>(1, samples));
+  return result;
+}
+
+template <class S>
+Measure Trainer<S>::measure(const SplitScores& scores, const Dataset& data) const {
+  if (data.task() == Task::classification) return {accuracy(predict<float>(scores.scores), data.labels()), scores.loss};
+  const std::span<const float> predictions(scores.scores.data(), usize(scores.scores.rows()));
+  return {r_squared(predictions, data.targets()), scores.loss};
+}
+
+template <class S>
+void Trainer<S>::finish_block(BlockSetup& setup, bool replay) {
+  const Stopwatch watch(evaluation_s_);
+  const bool more = setup.last < network_.layers();
+  if (replay && network_.front(setup.first) != nullptr) {
+    train_->apply_front(kEvaluationRows);
+    test_->apply_front(kEvaluationRows);
+    if (validation_) validation_->apply_front(kEvaluationRows);
+  }
+  if (!replay) calibrate(setup, false);
+  const auto pass = [&](SampleSource<S>& source, const Dataset& data, std::vector<SplitScores>& kept, bool training) {
+    const Index columns = network_.layer(setup.last - 1).output_shape().size();
+    std::optional<Matrix<S>> outputs;
+    if (more && source.may_cache(columns)) outputs.emplace(source.size(), columns);
+    kept.push_back(evaluate(setup, source, source.size(), outputs ? &*outputs : nullptr));
+    const auto account = replay ? &Evaluations::replayed : training && more ? &Evaluations::propagation : &Evaluations::logging;
+    bill(setup.first, setup.last, account, source.size());
+    if (source.recomputes()) bill(0, source.depth(), account, source.size());
+    for (Index i = setup.first; i < setup.last; ++i) source.advance(i + 1 == setup.last ? std::move(outputs) : std::nullopt);
+    return measure(kept.back(), data);
+  };
+  LayerRecord record{.name = setup.name,
+                     .parameters = setup.block.parameter_count(),
+                     .information = setup.values.integer("training.epochs") == 0 ? "none" : setup.gradient->information(),
+                     .train = pass(*train_, splits_.train, train_scores_, true),
+                     .test = {},
+                     .validation = {}};
+  record.test = pass(*test_, splits_.test, test_scores_, false);
+  if (validation_) record.validation = pass(*validation_, splits_.validation, validation_scores_, false);
+  layer_records_.push_back(record);
+}
+
+template <class S>
+void Trainer<S>::finish_run(RunRecord& record) {
+  const Values& v = config_.values();
+  const bool regression = splits_.train.task() == Task::regression;
+  record.solver = config_.solver();
+  record.dataset = v.word("dataset.name");
+  record.preset = v.word("preset");
+  record.estimator = v.word("gradient.estimator");
+  record.metric = regression ? "r2" : "accuracy";
+  record.seed = static_cast<std::uint64_t>(v.integer("seed"));
+  record.epochs = v.integer("training.epochs");
+  record.layers = layer_records_;
+  record.stopped_by = stopped_by_;
+  record.ledger = ledger_;
+  static const std::vector<std::string> strength{"none", "opaque", "grouped", "activity", "adjoint"};
+  const auto rank = [&](const std::string& information) { return std::find(strength.begin(), strength.end(), information) - strength.begin(); };
+  record.information = "none";
+  for (const auto& layer : layer_records_)
+    if (rank(layer.information) > rank(record.information)) record.information = layer.information;
+  for (Index i = 0; i < network_.layers(); ++i)
+    if (network_.front(i) != nullptr && record.front_ends.empty()) record.front_ends.emplace_back("pca");
+  if (layer_records_.empty()) return;
+  record.final_train = layer_records_.back().train;
+  record.final_test = layer_records_.back().test;
+  record.final_validation = layer_records_.back().validation;
+  for (const auto& s : test_scores_) {
+    outputs_.test_scores.push_back(s.scores);
+    if (!regression) outputs_.predictions.push_back(predict<float>(s.scores));
+  }
+  if (!regression && !v.is("objective.scope", "end_to_end")) {
+    const VoteRule rule = parse_vote_rule(v.word("vote.rule"));
+    const double temperature = rule == VoteRule::sum_log_softmax ? v.number("objective.temperature") : 1.0;
+    const auto vote_of = [&](const std::vector<SplitScores>& layers) {
+      std::vector<Matrix<float>> scores;
+      for (const auto& s : layers) scores.push_back(s.scores);
+      return vote<float>(rule, scores, temperature);
+    };
+    outputs_.vote = vote_of(test_scores_);
+    VoteRecord result{.rule = v.word("vote.rule"),
+                      .train = accuracy(vote_of(train_scores_), splits_.train.labels()),
+                      .test = accuracy(outputs_.vote, splits_.test.labels()),
+                      .validation = {}};
+    record.final_train.value = result.train;
+    record.final_test.value = result.test;
+    if (validation_) {
+      result.validation = accuracy(vote_of(validation_scores_), splits_.validation.labels());
+      record.final_validation->value = *result.validation;
+    }
+    record.vote = result;
+  }
+  record.total_s = elapsed();
+  record.evaluation_s = evaluation_s_;
+  record.training_s = record.total_s - evaluation_s_;
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace ffzero

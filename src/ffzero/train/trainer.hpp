@@ -1,0 +1,151 @@
+// The one training loop: for every block, epoch after epoch: batch, estimate, update. Dependency level 4 (train).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ffzero/dataset/load.hpp"
+#include "ffzero/encode/encoder.hpp"
+#include "ffzero/tensor/npz.hpp"
+#include "ffzero/train/config.hpp"
+#include "ffzero/train/network.hpp"
+#include "ffzero/train/record.hpp"
+#include "ffzero/train/source.hpp"
+#include "ffzero/train/step_gradient.hpp"
+#include "ffzero/update/rule.hpp"
+#include "ffzero/update/schedule.hpp"
+
+namespace ffzero {
+
+/// Where a run stands.
+struct Progress {
+  std::string layer;
+  Index block = 0, blocks = 0, epoch = 0, epochs = 0, step = 0, steps = 0;  ///< epoch and step from 0
+  double loss = 0.0;                  ///< mean over the epoch so far
+  std::int64_t forward_evals = 0;     ///< training evaluations so far
+  double fraction = 0.0;              ///< of all training evaluations that are planned
+};
+
+/// What a caller may watch and steer; every member may be empty.
+struct TrainEvents {
+  std::function<void(const Progress&)> step_done;
+  std::function<void(const EpochRecord&)> epoch_done;
+  /// Asked after every step: true finishes cleanly with a checkpoint.
+  std::function<bool()> stop_requested;
+  /// After every epoch, on interruption and at the end: the state to keep.
+  std::function<void(const NpzArchive&)> save;
+};
+
+/// Final outputs of a run, for reports.
+struct Outputs {
+  std::vector<Matrix<float>> test_scores;               ///< one (N_test, K) a layer; regression: K = 1
+  std::vector<std::vector<std::int32_t>> predictions;   ///< one (N_test) a layer, classification only
+  std::vector<std::int32_t> vote;                       ///< (N_test), classification with local losses only
+};
+
+template <class S>
+class Trainer {
+ public:
+  /// config: resolved. splits and config outlive the trainer. @throws ConfigError if the model does not fit the data.
+  Trainer(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events = {});
+
+  /// Continues from a checkpoint of this configuration. `place` names it in messages. @throws DataError
+  void restore(const NpzArchive& checkpoint, const std::string& place);
+
+  /// Trains what is left and evaluates. Cost: counted in the record's ledger. @throws DivergedError when a loss or a parameter stops
+  /// being finite: the last saved state is the last good one.
+  RunRecord run();
+
+  [[nodiscard]] const Network<S>& network() const noexcept { return network_; }
+  [[nodiscard]] const Outputs& outputs() const noexcept { return outputs_; }
+  [[nodiscard]] const std::vector<EpochRecord>& records() const noexcept { return records_; }
+  /// The state to keep: parameters, optimiser, position, ledger, records.
+  [[nodiscard]] NpzArchive checkpoint() const;
+
+ private:
+  struct BlockSetup {
+    Index first = 0, last = 0;  ///< layers [first, last)
+    Block<S> block;
+    std::unique_ptr<Loss<S>> loss;
+    std::unique_ptr<Loss<double>> exact_loss;
+    std::unique_ptr<StepGradient<S>> gradient;
+    Values values;
+    std::string name;
+  };
+  struct SplitScores {
+    Matrix<float> scores;  ///< (N, K), summed over groups (classification) or averaged (regression)
+    double loss = 0.0;     ///< mean of a sample
+  };
+  enum class Outcome { done, budget, interrupted };
+
+  void make_blocks();
+  Outcome train_block(std::size_t b);
+  Outcome train_epoch(BlockSetup& setup);
+  double train_step(BlockSetup& setup, std::span<const std::uint32_t> rows);
+  void start_block(BlockSetup& setup);
+  void finish_epoch(BlockSetup& setup);
+  void finish_block(BlockSetup& setup, bool replay);
+  void calibrate(BlockSetup& setup, bool replay);
+  void drop_inputs(const BlockSetup& setup, Matrix<S>& x) const;
+  void hold_norms(const BlockSetup& setup, std::span<S> theta) const;
+  void require_finite(const BlockSetup& setup, double loss) const;
+  SplitScores evaluate(const BlockSetup& setup, const SampleSource<S>& source, Index samples, Matrix<S>* passed_on);
+  Measure measure(const SplitScores& scores, const Dataset& data) const;
+  void bill(Index first, Index last, std::int64_t Evaluations::*account, Index samples);
+  void finish_run(RunRecord& record);
+  [[nodiscard]] Index steps_per_epoch(const BlockSetup& setup) const;
+  [[nodiscard]] std::int64_t planned_evaluations() const;
+  [[nodiscard]] double elapsed() const;
+  void save() const;
+
+  Config config_;
+  const Splits& splits_;
+  std::shared_ptr<const Executor> executor_;
+  TrainEvents events_;
+  Encoder encoder_;
+  Network<S> network_;
+  Ledger ledger_;
+  std::vector<BlockSetup> blocks_;
+  std::optional<SampleSource<S>> train_, validation_, test_;
+
+  // Position and everything that the current block's next step depends on.
+  std::size_t block_ = 0;
+  Index epoch_ = 0, step_ = 0;
+  double loss_sum_ = 0.0;
+  std::unique_ptr<UpdateRule<S>> rule_;
+  Schedule schedule_;
+  bool restored_ = false;
+  Vector<S> restored_moments_;
+  Schedule::State restored_schedule_{};
+  std::int64_t planned_ = 0;
+
+  std::vector<EpochRecord> records_;
+  std::vector<LayerRecord> layer_records_;
+  std::vector<SplitScores> train_scores_, validation_scores_, test_scores_;
+  Outputs outputs_;
+  std::string stopped_by_ = "epochs";
+  double earlier_s_ = 0.0, evaluation_s_ = 0.0;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Vector<S> gradient_;
+  Matrix<S> batch_x_;
+  std::vector<std::int32_t> batch_labels_;
+  std::vector<float> batch_values_;
+  std::vector<double> held_norms_;
+};
+
+extern template class Trainer<float>;
+extern template class Trainer<double>;
+
+/// Options of the encoder that a resolved configuration asks for.
+[[nodiscard]] EncoderOptions encoder_options(const Values& values);
+/// Facts of loaded data for Config::resolve.
+[[nodiscard]] DataFacts data_facts(const Splits& splits);
+/// Options of the loader that a configuration asks for.
+[[nodiscard]] DatasetOptions dataset_options(const Values& values);
+
+}  // namespace ffzero
