@@ -82,13 +82,9 @@ double ConfusionMatrix::accuracy() const {
   return all == 0 ? 0.0 : static_cast<double>(counts_.trace()) / static_cast<double>(all);
 }
 
-double r_squared(std::span<const float> predictions, std::span<const float> targets) {
-  return r_squared_of(predictions, targets);
-}
+double r_squared(std::span<const float> predictions, std::span<const float> targets) { return r_squared_of(predictions, targets); }
 
-double r_squared(std::span<const double> predictions, std::span<const double> targets) {
-  return r_squared_of(predictions, targets);
-}
+double r_squared(std::span<const double> predictions, std::span<const double> targets) { return r_squared_of(predictions, targets); }
 
 Summary summarise(std::span<const double> values) {
   const std::vector<double> sorted = sorted_copy("summarise", values);

@@ -57,7 +57,12 @@ TEST(RSquared, IsOneForExactZeroForTheMeanAndNegativeForWorse) {
 TEST(RSquared, DoesNotDependOnTheScale) {
   const std::vector<float> y{-1.0F, -0.5F, 0.25F, 1.0F};
   const std::vector<float> p{-0.9F, -0.6F, 0.5F, 0.8F};
-  EXPECT_NEAR(r_squared(p, y, {.offset = 12.0, .factor = -3.5}), r_squared(p, y), 1e-12);
+  const auto rescaled = [](const std::vector<float>& v) {
+    std::vector<double> out;
+    for (const float x : v) out.push_back(12.0 - 3.5 * static_cast<double>(x));
+    return out;
+  };
+  EXPECT_NEAR(r_squared(rescaled(p), rescaled(y)), r_squared(p, y), 1e-12);
 }
 
 TEST(RSquared, SaysMinusInfinityWithoutSpread) {
