@@ -50,10 +50,10 @@ double worst(const Matrix<S>& a, const Matrix<double>& b) {
 /// max |U U^H - 1|
 template <class S>
 double distance_from_unitarity(const Matrix<S>& u) {
-  const Index n = u.rows();
-  const Matrix<double> re = u.leftCols(n).template cast<double>();
-  const Matrix<double> im = u.rightCols(n).template cast<double>();
-  const Matrix<double> real = re * re.transpose() + im * im.transpose() - Matrix<double>::Identity(n, n);
+  const Index rows = u.rows();
+  const Matrix<double> re = u.leftCols(u.cols() / 2).template cast<double>();
+  const Matrix<double> im = u.rightCols(u.cols() / 2).template cast<double>();
+  const Matrix<double> real = re * re.transpose() + im * im.transpose() - Matrix<double>::Identity(rows, rows);
   const Matrix<double> imaginary = im * re.transpose() - re * im.transpose();
   return std::max(real.cwiseAbs().maxCoeff(), imaginary.cwiseAbs().maxCoeff());
 }
@@ -239,6 +239,15 @@ TEST(FloatKernel, StaysWithinTenMillionthsAndUnitaryAt784Ports) {
     for (Index b = 0; b < x.rows(); ++b)
       EXPECT_NEAR(y.row(b).cast<double>().squaredNorm(), x.row(b).cast<double>().squaredNorm(), kFloatTolerance);
   });
+}
+
+TEST(InterferometerMesh, IsUnitaryInDoubleAt784Ports) {
+  // Rows of U from one block of the identity: their Gram matrix is that of U.
+  const InterferometerMesh<double> mesh(MeshLayout(784));
+  const Vector<double> theta = haar(mesh);
+  Matrix<double> x = Matrix<double>::Zero(8, 2 * 784);
+  for (Index b = 0; b < 8; ++b) x(b, b * 111) = 1.0;
+  EXPECT_LT(distance_from_unitarity(forward(mesh, theta, x)), 1e-12);
 }
 
 TEST(FloatKernel, IsUnitaryAt784Ports) {

@@ -37,6 +37,10 @@ class MeshLayout {
   [[nodiscard]] Index columns() const noexcept { return geometry_ == MeshGeometry::rectangular ? ports_ : 2 * ports_ - 3; }
   /// Interferometers of the whole mesh: n (n - 1) / 2.
   [[nodiscard]] Index interferometers() const noexcept { return ports_ * (ports_ - 1) / 2; }
+  /// Reads that give the exact slopes of all live phases for one sample: four per theta, two per phi and gamma (shift_reads.hpp).
+  [[nodiscard]] Index shift_reads() const noexcept { return 6 * interferometers() + 2 * ports_; }
+  /// The theta block: phases that enter the light as half angles.
+  [[nodiscard]] Segment half_angles(Index first = 0) const noexcept { return {.begin = first, .size = block_size()}; }
 
   /// Pairs of waveguides in column l that lie side by side, interferometers or not.
   [[nodiscard]] Index neighbours(Index column) const noexcept { return (ports_ - column % 2) / 2; }
