@@ -14,7 +14,7 @@ fi
 
 tools/install_deps.sh
 . tools/build_release.sh
-build_release --target ffzero_app_ffzero
+build_release --target ffzero_app
 ffzero=build/release/ffzero
 
 # A finished run of this very program and these settings is shown, not repeated; nothing is ever overwritten.

@@ -1,4 +1,4 @@
-# How a folder, a program and a test become targets.
+# How a folder and a test become targets.
 
 # ffzero_add_stage(<name> SOURCES a.cpp ... DEPENDS base tensor ... [LINK lib ...] [PRIVATE_LINK lib ...])
 # One static library for one folder of src/ffzero: target ffzero_<name>, installed as ffzero::<name>. The folder's *.hpp are its public
@@ -16,17 +16,6 @@ function(ffzero_add_stage name)
   set_target_properties(ffzero_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON VERIFY_INTERFACE_HEADER_SETS ON)
   set_property(GLOBAL APPEND PROPERTY FFZERO_STAGES ffzero_${name})
   set_property(GLOBAL APPEND PROPERTY FFZERO_HEADERS ${headers})
-endfunction()
-
-# ffzero_add_app(<name> SOURCES ... DEPENDS stage ... [LINK lib ...]): a program of the user's, at the top of the build folder
-# (build/release/<name>) and installed into bin. The target is ffzero_app_<name>.
-function(ffzero_add_app name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
-  add_executable(ffzero_app_${name} ${ARG_SOURCES})
-  list(TRANSFORM ARG_DEPENDS PREPEND ffzero_)
-  target_link_libraries(ffzero_app_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} ffzero_options)
-  set_target_properties(ffzero_app_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
-  install(TARGETS ffzero_app_${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
 endfunction()
 
 # ffzero_add_test(<name> SOURCES ... DEPENDS stage ... [LINK lib ...] LABELS fast ...): one GoogleTest executable, test_<name>.
