@@ -16,7 +16,6 @@ struct Tolerance {
   double forward = 1e-12;    ///< scores and losses, absolute and relative
   double gradient = 1e-11;   ///< parameter gradients
   double adam = 1e-9;        ///< parameters after Adam: it divides by the size of the gradient
-  double regression = 2e-7;  ///< real targets travel in float
 };
 constexpr Tolerance kTolerance;
 constexpr double kPhotonicFloor = 1e-6;
@@ -24,14 +23,14 @@ constexpr double kPhotonicFloor = 1e-6;
 /// Targets of a file, with the memory that they point to. Labels are whole numbers, real targets are not.
 struct GoldenTargets {
   std::vector<std::int32_t> labels;
-  std::vector<float> values;
+  std::vector<double> values;
   [[nodiscard]] Targets view() const { return {.labels = labels, .values = values}; }
 };
 
 GoldenTargets targets_of(const nlohmann::json& y, bool regression) {
   GoldenTargets t;
   if (!regression) t.labels = test::labels_of(y);
-  for (const double v : regression ? test::flat(y) : std::vector<double>{}) t.values.push_back(static_cast<float>(v));
+  for (const double v : regression ? test::flat(y) : std::vector<double>{}) t.values.push_back(v);
   return t;
 }
 
@@ -64,7 +63,7 @@ struct LocalLoss {
 
 LocalLoss local_loss_of(const nlohmann::json& j, Index batch) {
   if (!is_regression(j)) return {.loss = make_margin_loss<double>(j.at("config").at("margin").get<double>())};
-  return {.loss = make_squared_loss<double>(), .divisor = static_cast<double>(batch), .tolerance = kTolerance.regression};
+  return {.loss = make_squared_loss<double>(), .divisor = static_cast<double>(batch)};
 }
 
 void expect_dense_forward(const nlohmann::json& j, const std::string& what) {

@@ -14,7 +14,7 @@ namespace ffzero {
 /// What a batch should become: labels 0 .. K-1 in classification, real values in regression; the other one is empty.
 struct Targets {
   std::span<const std::int32_t> labels;
-  std::span<const float> values;
+  std::span<const double> values;
   [[nodiscard]] Index size() const noexcept { return isize(labels.empty() ? values.size() : labels.size()); }
   [[nodiscard]] Targets rows(Index first, Index count) const {
     return {labels.empty() ? labels : labels.subspan(usize(first), usize(count)),

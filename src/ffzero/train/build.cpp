@@ -5,7 +5,12 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/head/prototypes.hpp"
 #include "ffzero/map/activation.hpp"
+#include "ffzero/map/conv/channel_projection.hpp"
+#include "ffzero/map/conv/conv_batch_norm.hpp"
+#include "ffzero/map/conv/max_pool.hpp"
 #include "ffzero/map/dense.hpp"
+#include "ffzero/map/mesh/field_maps.hpp"
+#include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/map/normalise.hpp"
 #include "ffzero/train/network.hpp"
 
@@ -25,13 +30,103 @@ class NetworkBuilder {
   Network<S> build() {
     const Values& v = config_.values();
     Shape shape = network_.input_;
-    if (v.is("model.kind", "mlp")) add_dense_layers(shape);
+    if (v.is("model.kind", "photonic")) {
+      add_meshes(shape);
+    } else {
+      if (v.is("model.kind", "cnn")) shape = add_convolutions(shape);
+      add_dense_layers(shape);
+    }
     finish();
     return std::move(network_);
   }
 
  private:
   [[nodiscard]] std::uint32_t next_index() const { return static_cast<std::uint32_t>(network_.layers_.size()); }
+
+  // One entry of a list with an entry a convolution, or of a list of one that stands for all.
+  [[nodiscard]] Index conv_entry(const char* key, std::size_t i, std::size_t convolutions) const {
+    const auto list = config_.values().integers(key);
+    if (list.size() != 1 && list.size() != convolutions)
+      throw ConfigError(key, fmt::format("needs one entry, or one for each of the {} convolutions", convolutions), std::to_string(list.size()),
+                        "one entry serves all");
+    return list.size() == 1 ? list[0] : list[i];
+  }
+
+  Shape add_convolutions(Shape shape) {
+    const auto channels = config_.values().integers("model.conv.channels");
+    if (channels.empty()) throw ConfigError("model.conv.channels", "needs at least one convolution", "[]", "use model.kind = \"mlp\"");
+    for (std::size_t i = 0; i < channels.size(); ++i) {
+      const ConvOptions options{.input = shape,
+                                .channels = channels[i],
+                                .kernel = conv_entry("model.conv.kernel", i, channels.size()),
+                                .stride = conv_entry("model.conv.stride", i, channels.size()),
+                                .padding = conv_entry("model.conv.padding", i, channels.size()),
+                                .batchnorm = batchnorm_mode(config_.values().word("model.conv.batchnorm")),
+                                .train_batchnorm = !network_.end_to_end_};
+      shape = add_convolution(options, conv_entry("model.conv.pool", i, channels.size()), conv_entry("model.conv.pool_stride", i, channels.size()));
+    }
+    return shape;
+  }
+
+  Shape add_convolution(const ConvOptions& options, Index pool, Index pool_stride) {
+    const Values v = config_.layer_values(next_index());
+    Layer<S> layer;
+    layer.name = fmt::format("conv{}", next_index());
+    layer.map = std::make_shared<ConvBatchNorm<S>>(options, executor_);
+    const Shape maps = layer.map->output_shape();
+    layer.passed_on.push_back(std::make_shared<Activation<S>>(maps, ActivationKind::relu));
+    if (pool > 0) layer.passed_on.push_back(std::make_shared<MaxPool<S>>(maps, pool, pool_stride));
+    const Shape passed = layer.passed_on.back()->output_shape();
+    layer.loss_after = v.is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
+    layer.dropout = v.number("model.dropout");
+    if (!network_.end_to_end_) {
+      const Index size = config_.values().integer("model.conv.projection");
+      layer.readout = std::make_shared<ChannelProjection<S>>(layer.loss_after == 0 ? maps : passed, size, RandomStream(seed_, Stream::projection, next_index()),
+                                                             config_.values().integer("model.conv.projection_pool"));
+      if (classes_ > size)
+        throw ConfigError("model.conv.projection", fmt::format("must be at least K = {}, the number of classes", classes_), std::to_string(size),
+                          "project to more dimensions");
+      layer.head = prototype_head(layer.name, options.channels * size, options.channels, 0.0);
+    } else {
+      layer.head = std::make_shared<LogitsHead<S>>(passed.size(), std::min(classes_, passed.size()));
+    }
+    network_.layers_.push_back(std::move(layer));
+    network_.fronts_.push_back(nullptr);
+    return passed;
+  }
+
+  void add_meshes(const Shape& input) {
+    const Values& v = config_.values();
+    const Index ports = input.width, layers = v.integer("model.mesh.layers"), parallel = v.integer("model.mesh.parallel");
+    if (input.channels != 2)
+      throw ConfigError("model.kind", "a photonic network needs complex inputs", to_string(input), "use images, or an npz of complex vectors");
+    if (parallel > 1 && layers > 1)
+      throw ConfigError("model.mesh.parallel", "meshes side by side form one layer", fmt::format("{} layers", layers), "use model.mesh.layers = 1");
+    const MeshLayout layout(ports, mesh_geometry(v.word("model.mesh.layout")), v.flag("model.mesh.dead_parameters"));
+    for (Index i = 0; i < layers; ++i) add_mesh(layout, parallel, i + 1 == layers);
+  }
+
+  void add_mesh(const MeshLayout& layout, Index parallel, bool last) {
+    const Values v = config_.layer_values(next_index());
+    Layer<S> layer;
+    layer.name = fmt::format("mesh{}", next_index());
+    if (parallel > 1) layer.map = std::make_shared<ParallelMeshes<S>>(layout, parallel, executor_);
+    else layer.map = std::make_shared<InterferometerMesh<S>>(layout, executor_);
+    const Index ports = layout.ports() * parallel;
+    if (!last) {
+      if (v.is("model.mesh.nonlinearity", "electro_optic")) layer.passed_on.push_back(std::make_shared<ElectroOptic<S>>(ports));
+      if (v.is("model.mesh.nonlinearity", "detect")) layer.passed_on.push_back(std::make_shared<Detect<S>>(ports));
+      const auto& gain = config_.values().at("model.mesh.gain");
+      if (gain == "unit_power") layer.passed_on.push_back(std::make_shared<Gain<S>>(Gain<S>::unit_power(ports)));
+      if (gain.is_number()) layer.passed_on.push_back(std::make_shared<Gain<S>>(Gain<S>::fixed(ports, gain.get<double>())));
+    }
+    layer.loss_after = v.is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
+    layer.readout = std::make_shared<Intensity<S>>(ports);
+    // |z| is sqrt(max(sum I^2, 1e-12))  [spec.md section 7].
+    layer.head = prototype_head(layer.name, ports, parallel, 1e-6);
+    network_.layers_.push_back(std::move(layer));
+    network_.fronts_.push_back(nullptr);
+  }
 
   void add_dense_layers(Shape shape) {
     const auto widths = config_.values().integers("model.layers");

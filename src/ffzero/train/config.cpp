@@ -175,6 +175,7 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
   fill("gradient.distribution", v.is("gradient.estimator", "activity") ? "prototypes" : "gaussian");
   fill("update.rule", directional || v.is("gradient.estimator", "coordinate") ? "sgd" : "adam");
   const bool adam = v.is("update.rule", "adam");
+  if (paper && adam && end_to_end && v.is("model.kind", "cnn") && !v.is_explicit("update.weight_decay")) v.resolve("update.weight_decay", 1e-5);
   double lr = 1e-3;
   if (directional && v.is("preset", "paper_stable")) lr = 1e-4;
   if (directional && !paper) lr = adam ? 3e-3 : photonic ? 3e-3 : 1e-2;

@@ -14,7 +14,7 @@ constexpr Index kGatherRows = 64;
 template <class S>
 SampleSource<S>::SampleSource(const Dataset& data, const Encoder& encoder, const Network<S>& network, const Executor& executor,
                               const Options& options)
-    : data_(data), encoder_(encoder), network_(network), executor_(executor), options_(options) {}
+    : data_(data), encoder_(encoder), network_(network), executor_(executor), options_(options), values_(data.targets().begin(), data.targets().end()) {}
 
 template <class S>
 Index SampleSource<S>::width() const {
@@ -115,12 +115,12 @@ void SampleSource<S>::gather_range(Index first, Index count, std::uint64_t epoch
 }
 
 template <class S>
-Targets SampleSource<S>::targets(std::span<const std::uint32_t> rows, std::vector<std::int32_t>& labels, std::vector<float>& values) const {
+Targets SampleSource<S>::targets(std::span<const std::uint32_t> rows, std::vector<std::int32_t>& labels, std::vector<double>& values) const {
   labels.clear();
   values.clear();
   for (const std::uint32_t row : rows) {
     if (!data_.labels().empty()) labels.push_back(data_.labels()[row]);
-    else values.push_back(data_.targets()[row]);
+    else values.push_back(values_[row]);
   }
   return {labels, values};
 }

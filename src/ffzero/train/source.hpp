@@ -40,8 +40,8 @@ class SampleSource {
   /// Rows [first, first + count).
   void gather_range(Index first, Index count, std::uint64_t epoch, Matrix<S>& x) const;
   /// Labels or values of these rows, in buffers of the caller.
-  [[nodiscard]] Targets targets(std::span<const std::uint32_t> rows, std::vector<std::int32_t>& labels, std::vector<float>& values) const;
-  [[nodiscard]] Targets all_targets() const { return {data_.labels(), data_.targets()}; }
+  [[nodiscard]] Targets targets(std::span<const std::uint32_t> rows, std::vector<std::int32_t>& labels, std::vector<double>& values) const;
+  [[nodiscard]] Targets all_targets() const { return {data_.labels(), values_}; }
 
   /// The next layer's inputs: `outputs` (size, width) of layer `depth()`, taken over as the cache, or recomputation if empty.
   void advance(std::optional<Matrix<S>> outputs);
@@ -61,6 +61,7 @@ class SampleSource {
   const Network<S>& network_;
   const Executor& executor_;
   Options options_;
+  std::vector<double> values_;  // regression targets
   Index depth_ = 0;
   bool front_done_ = false;
   std::optional<Matrix<S>> cache_;

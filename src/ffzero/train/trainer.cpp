@@ -69,6 +69,21 @@ double unit_norm(const Unit& unit, std::span<const S> theta) {
   return std::sqrt(squared);
 }
 
+// The parameters that belong to no unit.
+std::vector<Segment> uncovered_segments(const ParameterLayout& layout, Index parameters) {
+  std::vector<Segment> covered;
+  for (const Unit& unit : layout.units) covered.insert(covered.end(), unit.segments.begin(), unit.segments.end());
+  std::sort(covered.begin(), covered.end(), [](const Segment& a, const Segment& b) { return a.begin < b.begin; });
+  covered.push_back({.begin = parameters, .size = 0});
+  std::vector<Segment> gaps;
+  Index at = 0;
+  for (const Segment& s : covered) {
+    if (s.begin > at) gaps.push_back({.begin = at, .size = s.begin - at});
+    at = s.begin + s.size;
+  }
+  return gaps;
+}
+
 }  // namespace
 
 EncoderOptions encoder_options(const Values& v) {
@@ -204,6 +219,7 @@ void Trainer<S>::start_block(BlockSetup& setup) {
   rule_ = make_rule<S>(setup.values, parameters);
   schedule_ = Schedule(schedule_options(setup.values));
   gradient_.resize(parameters);
+  fixed_ = uncovered_segments(setup.gradient->layout(), parameters);
   held_norms_.clear();
   if (setup.values.flag("update.hold_norm")) {
     // The lengths to hold are those of the initial values, which can be drawn again at any time.
@@ -308,7 +324,10 @@ double Trainer<S>::train_step(BlockSetup& setup, std::span<const std::uint32_t> 
   require_finite(setup, loss);
   const double lr = setup.values.number("update.lr") *
                     schedule_.factor(step, steps_per_epoch(setup) * setup.values.integer("training.epochs"));
+  // Weight decay reaches every parameter of the rule; those of no unit stay as they are.
+  const Vector<S> before = fixed_.empty() ? Vector<S>() : Vector<S>(as_vector(theta));
   rule_->step(theta, as_span(std::as_const(gradient_)), lr);
+  for (const Segment& s : fixed_) as_vector(theta).segment(s.begin, s.size) = before.segment(s.begin, s.size);
   hold_norms(setup, theta);
   return loss;
 }

@@ -134,8 +134,9 @@ class Trainer {
   Vector<S> gradient_;
   Matrix<S> batch_x_;
   std::vector<std::int32_t> batch_labels_;
-  std::vector<float> batch_values_;
+  std::vector<double> batch_values_;
   std::vector<double> held_norms_;
+  std::vector<Segment> fixed_;
 };
 
 extern template class Trainer<float>;

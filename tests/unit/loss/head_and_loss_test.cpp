@@ -88,7 +88,7 @@ TEST(LocalLoss, RegressesOnTheMeanCosine) {
   const PrototypeHead<double> head(
       {simplex_prototypes(1, 6, RandomStream(2, Stream::prototype)), simplex_prototypes(1, 6, RandomStream(2, Stream::prototype, 1))});
   const Matrix<double> z = test::normal_matrix(3, 12, 15);
-  const std::vector<float> y{0.5F, -0.5F, 0.0F};
+  const std::vector<double> y{0.5, -0.5, 0.0};
   const Targets targets{.labels = {}, .values = y};
   const auto loss = make_squared_loss<double>();
   const auto f = [&](const Matrix<double>& at) { return evaluate(head, *loss, at, targets).loss; };

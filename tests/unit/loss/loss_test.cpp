@@ -112,7 +112,7 @@ TEST(SquaredLoss, LooksAtTheMeanOverGroups) {
   const auto loss = make_squared_loss<double>();
   Matrix<double> s(2, 2);
   s << 0.5, 1.0, -0.5, 0.5;
-  const std::vector<float> y{0.25F, -1.0F};
+  const std::vector<double> y{0.25, -1.0};
   const Matrix<double> v = values_of<double>(*loss, s, 1, {.labels = {}, .values = y});
   EXPECT_TRUE(loss->joint());
   ASSERT_EQ(v.cols(), 1);
@@ -128,7 +128,7 @@ TEST(Losses, HaveExactGradients) {
     expect_exact_gradient(*make_cosine_loss<double>(), groups, 4, classes, 5);
     expect_exact_gradient(*make_cross_entropy_loss<double>(), groups, 4, classes, 5);
     expect_exact_gradient(*make_cross_entropy_loss<double>(0.3, 0.2), groups, 4, classes, 5);
-    const std::vector<float> y{0.1F, -0.7F, 0.3F, 1.0F, -1.0F};
+    const std::vector<double> y{0.1, -0.7, 0.3, 1.0, -1.0};
     expect_exact_gradient(*make_squared_loss<double>(), groups, 1, {.labels = {}, .values = y}, 5);
   }
 }
@@ -165,7 +165,7 @@ TEST(Losses, RefuseTargetsThatDoNotFit) {
   const std::vector<std::int32_t> outside{0, 3};
   const std::vector<std::int32_t> negative{-1, 0};
   const std::vector<std::int32_t> few{0};
-  const std::vector<float> real{0.0F, 1.0F};
+  const std::vector<double> real{0.0, 1.0};
   const auto margin = make_margin_loss<double>();
   EXPECT_THROW(margin->values(s, 3, {.labels = outside, .values = {}}, losses), ShapeError);
   EXPECT_THROW(margin->values(s, 3, {.labels = negative, .values = {}}, losses), ShapeError);

@@ -93,11 +93,14 @@ template <class S>
 ParameterLayout ConvBatchNorm<S>::parameter_layout() const {
   const Index channels = options_.channels, kernels = channels * taps();
   ParameterLayout layout{.groups = channels, .units = {}};
-  for (Index c = 0; c < channels; ++c)
-    layout.units.push_back(
-        {.group = c,
-         .segments = {
-             {.begin = c * taps(), .size = taps()}, {.begin = kernels + c, .size = 1}, {.begin = kernels + channels + c, .size = 1}}});
+  for (Index c = 0; c < channels; ++c) {
+    Unit unit{.group = c, .segments = {{.begin = c * taps(), .size = taps()}}};
+    if (options_.train_batchnorm) {
+      unit.segments.push_back({.begin = kernels + c, .size = 1});
+      unit.segments.push_back({.begin = kernels + channels + c, .size = 1});
+    }
+    layout.units.push_back(std::move(unit));
+  }
   return layout;
 }
 

@@ -27,6 +27,7 @@ struct ConvOptions {
   Index padding = 0;      ///< zeros on every side
   double epsilon = 1e-5;  ///< added to the variance
   BatchnormMode batchnorm = BatchnormMode::running;
+  bool train_batchnorm = true;  ///< false: weights and biases of the norm are in no unit, so they stay (end to end in the paper)
 };
 
 /// y_c = weight_c (z_c - mean_c) / sqrt(variance_c + epsilon) + bias_c, z = 2-d cross-correlation of x with the kernels, zero padding,

@@ -79,23 +79,133 @@ constexpr Index lanes() {
   return static_cast<Index>(hn::MaxLanes(hn::ScalableTag<S>()));
 }
 
+#if HWY_TARGET != HWY_SCALAR
+
+/// Numbers in 128 bits, the unit in which samples are exchanged between memory and lanes.
+template <class S>
+constexpr Index block_size() {
+  return 16 / static_cast<Index>(sizeof(S));
+}
+
+/// A register whose block i comes from memory + i * step.
+template <class D, class S>
+HWY_INLINE hn::Vec<D> load_blocks(D d, const S* HWY_RESTRICT memory, Index step) {
+  if constexpr (static_cast<Index>(hn::MaxLanes(d)) <= block_size<S>()) {
+    return hn::LoadU(d, memory);
+  } else {
+    const hn::Half<D> half;
+    const Index upper = static_cast<Index>(hn::MaxLanes(half)) / block_size<S>();
+    return hn::Combine(d, load_blocks(half, memory + upper * step, step), load_blocks(half, memory, step));
+  }
+}
+
+/// The reverse.
+template <class D, class S>
+HWY_INLINE void store_blocks(D d, hn::Vec<D> v, S* HWY_RESTRICT memory, Index step) {
+  if constexpr (static_cast<Index>(hn::MaxLanes(d)) <= block_size<S>()) {
+    hn::StoreU(v, d, memory);
+  } else {
+    const hn::Half<D> half;
+    const Index upper = static_cast<Index>(hn::MaxLanes(half)) / block_size<S>();
+    store_blocks(half, hn::LowerHalf(half, v), memory, step);
+    store_blocks(half, hn::UpperHalf(half, v), memory + upper * step, step);
+  }
+}
+
+/// Number k of block i of register j <-> number j of block i of register k.
+template <class D>
+HWY_INLINE void transpose_blocks(D d, hn::Vec<D>* v) {
+  constexpr Index n = block_size<hn::TFromD<D>>();
+  if constexpr (n == 2) {
+    const auto low = hn::InterleaveLower(d, v[0], v[1]), high = hn::InterleaveUpper(d, v[0], v[1]);
+    v[0] = low;
+    v[1] = high;
+  } else if constexpr (n == 4) {
+    const hn::RepartitionToWide<D> wide;
+    const auto pairs = [&](auto x) HWY_ATTR { return hn::BitCast(wide, x); };
+    const auto a = pairs(hn::InterleaveLower(d, v[0], v[1])), b = pairs(hn::InterleaveUpper(d, v[0], v[1]));
+    const auto e = pairs(hn::InterleaveLower(d, v[2], v[3])), f = pairs(hn::InterleaveUpper(d, v[2], v[3]));
+    v[0] = hn::BitCast(d, hn::InterleaveLower(wide, a, e));
+    v[1] = hn::BitCast(d, hn::InterleaveUpper(wide, a, e));
+    v[2] = hn::BitCast(d, hn::InterleaveLower(wide, b, f));
+    v[3] = hn::BitCast(d, hn::InterleaveUpper(wide, b, f));
+  }
+}
+
+/// Calls work(k) for columns k, k + size, ...; the last call goes back so that it ends with the last column.
+template <class Work>
+HWY_INLINE void for_column_blocks(Index columns, Index size, Work&& work) {
+  for (Index k = 0; k + size <= columns; k += size) work(k);
+  if (columns % size != 0) work(columns - size);
+}
+
+#endif  // HWY_TARGET != HWY_SCALAR
+
+/// source (rows, columns) with row stride -> target (columns, lanes) with column stride; lanes beyond rows are zero.
+template <class S>
+void to_lanes(const S* HWY_RESTRICT source, Index row_stride, Index rows, Index columns, S* HWY_RESTRICT target, Index column_stride) {
+  constexpr Index n = lanes<S>();
+#if HWY_TARGET != HWY_SCALAR
+  const hn::ScalableTag<S> d;
+  constexpr Index size = block_size<S>();
+  if (rows == n && columns >= size) {
+    for_column_blocks(columns, size, [&](Index k) HWY_ATTR {
+      hn::Vec<decltype(d)> v[size];
+      FFZERO_UNROLL
+      for (Index j = 0; j < size; ++j) v[j] = load_blocks(d, source + j * row_stride + k, size * row_stride);
+      transpose_blocks(d, v);
+      FFZERO_UNROLL
+      for (Index j = 0; j < size; ++j) hn::Store(v[j], d, target + (k + j) * column_stride);
+    });
+    return;
+  }
+#endif
+  for (Index k = 0; k < columns; ++k)
+    for (Index l = 0; l < n; ++l) target[k * column_stride + l] = l < rows ? source[l * row_stride + k] : S{0};
+}
+
+/// target (rows, columns) with row stride = scale * source (columns, lanes) + shift.
+template <class S>
+void from_lanes(const S* HWY_RESTRICT source, Index columns, S scale, S shift, S* HWY_RESTRICT target, Index row_stride, Index rows) {
+  constexpr Index n = lanes<S>();
+#if HWY_TARGET != HWY_SCALAR
+  const hn::ScalableTag<S> d;
+  constexpr Index size = block_size<S>();
+  if (rows == n && columns >= size) {
+    const auto factor = hn::Set(d, scale), constant = hn::Set(d, shift);
+    for_column_blocks(columns, size, [&](Index k) HWY_ATTR {
+      hn::Vec<decltype(d)> v[size];
+      FFZERO_UNROLL
+      for (Index j = 0; j < size; ++j) v[j] = hn::MulAdd(factor, hn::Load(d, source + (k + j) * n), constant);
+      transpose_blocks(d, v);
+      FFZERO_UNROLL
+      for (Index j = 0; j < size; ++j) store_blocks(d, v[j], target + j * row_stride + k, size * row_stride);
+    });
+    return;
+  }
+#endif
+  // One lane, but the same instruction: a sample's value must not depend on its place in the batch.
+  const hn::CappedTag<S, 1> one;
+  const auto factor = hn::Set(one, scale), constant = hn::Set(one, shift);
+  for (Index l = 0; l < rows; ++l)
+    for (Index k = 0; k < columns; ++k)
+      target[l * row_stride + k] = hn::GetLane(hn::MulAdd(factor, hn::Set(one, source[k * n + l]), constant));
+}
+
 /// rows <= lanes() samples into the frame; missing samples are zero.
 template <class S>
 void pack(const WindowPass& p, const Frame& f, const S* HWY_RESTRICT x, Index x_stride, Index rows, S* HWY_RESTRICT frame) {
   constexpr Index n = lanes<S>();
+  // Columns of the input that land inside the frame.
+  const Index first = p.padding < 0 ? (-p.padding + p.dilation - 1) / p.dilation : 0;
+  const Index last = std::min(p.input.width, (f.width - 1 - p.padding + p.dilation) / p.dilation);
+  if (first >= last) return;
   for (Index c = 0; c < p.input.channels; ++c) {
     for (Index i = 0; i < p.input.height; ++i) {
       const Index u = i * p.dilation + p.padding;
       if (u < 0 || u >= f.height) continue;
-      const S* source = x + (c * p.input.height + i) * p.input.width;
-      S* line = frame + (c * f.height + u) * f.width * n;
-      for (Index k = 0; k < p.input.width; ++k) {
-        const Index v = k * p.dilation + p.padding;
-        if (v < 0 || v >= f.width) continue;
-        S* pixel = line + v * n;
-        for (Index l = 0; l < rows; ++l) pixel[l] = source[l * x_stride + k];
-        for (Index l = rows; l < n; ++l) pixel[l] = S{0};
-      }
+      S* line = frame + ((c * f.height + u) * f.width + first * p.dilation + p.padding) * n;
+      to_lanes(x + (c * p.input.height + i) * p.input.width + first, x_stride, rows, last - first, line, p.dilation * n);
     }
   }
 }
@@ -269,11 +379,7 @@ void unpack_maps(const ConvTask<S>& t, const S* HWY_RESTRICT row, Index y, Index
   const Index width = t.pass.out_width;
   for (Index o = 0; o < t.pass.outputs; ++o) {
     const S scale = t.scale != nullptr ? t.scale[o] : S{1}, shift = t.shift != nullptr ? t.shift[o] : S{0};
-    const S* source = row + o * width * n;
-    for (Index l = 0; l < rows; ++l) {
-      S* target = maps + l * t.maps_stride + o * t.pass.positions() + y * width;
-      for (Index x = 0; x < width; ++x) target[x] = scale * source[x * n + l] + shift;
-    }
+    from_lanes(row + o * width * n, width, scale, shift, maps + o * t.pass.positions() + y * width, t.maps_stride, rows);
   }
 }
 
@@ -293,9 +399,7 @@ void run_conv_block(const ConvTask<S>& t, const Frame& f, const S* frame, Index 
   if (t.sums != nullptr)
     for (Index i = 0; i < outputs * 3; ++i)
       for (Index l = 0; l < rows; ++l) t.sums[i] += totals[i * n + l];
-  if (t.projected != nullptr)
-    for (Index l = 0; l < rows; ++l)
-      for (Index i = 0; i < sizes; ++i) projected_rows[l * t.projected_stride + i] = projected[i * n + l];
+  if (t.projected != nullptr) from_lanes(projected, sizes, S{1}, S{0}, projected_rows, t.projected_stride, rows);
 }
 
 template <class S>
