@@ -132,13 +132,12 @@ void expect_dense_adjoint(const nlohmann::json& j, const std::string& what) {
     const Evaluated e = evaluate(head, *local.loss, map.forward(theta, x), targets.view());
     return map.gradient(x, e.gz / local.divisor);
   };
-  const double single = is_regression(j) ? kTolerance.regression : 0.0;
-  expect_vector(gradient(), joined(j.at("expected").at("grad_weight"), j.at("expected").at("grad_bias")), kTolerance.gradient + single,
+  expect_vector(gradient(), joined(j.at("expected").at("grad_weight"), j.at("expected").at("grad_bias")), kTolerance.gradient,
                 what);
   const auto adam = make_adam<double>(isize(theta.size()), {.epsilon = j.at("config").at("adam_eps").get<double>()});
   for (const auto& step : j.at("adam_steps")) {
     adam->step(theta, gradient(), j.at("config").at("lr").get<double>());
-    expect_vector(theta, joined(step.at("weight_after"), step.at("bias_after")), kTolerance.adam + single, what + " after Adam");
+    expect_vector(theta, joined(step.at("weight_after"), step.at("bias_after")), kTolerance.adam, what + " after Adam");
   }
 }
 
@@ -161,12 +160,12 @@ void expect_end_to_end(const nlohmann::json& j, const std::string& what) {
   const LogitsHead<double> head(logits.cols(), regression ? 1 : logits.cols());
   const auto loss = regression ? make_squared_loss<double>() : make_cross_entropy_loss<double>();
   const Evaluated e = evaluate(head, *loss, logits, targets.view());
-  EXPECT_NEAR(e.losses.mean(), j.at("expected").at("loss").get<double>(), regression ? kTolerance.regression : kTolerance.forward) << what;
+  EXPECT_NEAR(e.losses.mean(), j.at("expected").at("loss").get<double>(), kTolerance.forward) << what;
   // The bias of the last layer sees the sum over the batch of the gradient of the outputs.
   if (!j.at("expected").contains("grad_biases")) return;
   const Vector<double> bias_gradient = e.gz.colwise().sum().transpose() / static_cast<double>(logits.rows());
   test::expect_near(bias_gradient, test::vector_of(j.at("expected").at("grad_biases").back()),
-                    regression ? kTolerance.regression : kTolerance.gradient, 0.0, what);
+                    kTolerance.gradient, 0.0, what);
 }
 
 TEST(GoldenHeadLoss, HasTheEndToEndLossesOfTheReference) {
