@@ -8,6 +8,16 @@
 
 namespace ffzero {
 
+namespace {
+
+/// Not max(): a NaN must stay visible.
+template <class S>
+void relu_row(const S* __restrict x, Index size, S* __restrict y) {
+  for (Index i = 0; i < size; ++i) y[i] = x[i] < S{0} ? S{0} : x[i];
+}
+
+}  // namespace
+
 ActivationKind activation_kind(std::string_view word) {
   for (const ActivationKind kind : {ActivationKind::none, ActivationKind::relu, ActivationKind::tanh})
     if (word == to_string(kind)) return kind;
