@@ -16,7 +16,7 @@ namespace {
 
 MeshFile two_layers(const MeshLayout& layout) {
   MeshFile file;
-  for (const std::uint64_t seed : {1, 2}) {
+  for (const std::uint64_t seed : {1U, 2U}) {
     Vector<float> theta(layout.parameter_count());
     InterferometerMesh<float>(layout).initialise(as_span(theta), RandomStream(seed, Stream::test));
     file.layers.emplace_back(theta.cast<double>());

@@ -38,7 +38,7 @@ Index samples(const Tiling& tiling, Index rows, Index bundle) { return std::min(
 /// Coefficients of all blocks for every set of phases, one after the other.
 class PackedMesh {
  public:
-  using Pack = void (*)(const MeshLayout&, const Phases&, Index, float*);
+  using Pack = Form (*)(const MeshLayout&, const Phases&, Index, float*);
 
   PackedMesh(const Kernel& kernel, const MeshLayout& layout, const Grid& grid, Pack pack, std::span<const Phases> phases,
              const Executor* executor)
@@ -46,19 +46,25 @@ class PackedMesh {
         set_size_(block_size_ * grid.blocks),
         inputs_(divide_up(2 * layout.ports(), 32) * 32),
         memory_((set_size_ + inputs_) * isize(phases.size())),
-        sets_(isize(phases.size())) {
+        sets_(isize(phases.size())),
+        forms_(divide_up(grid.blocks * isize(phases.size()), isize(sizeof(float)))) {
     const bool fork = layout.parameter_count() * sets_ >= kWorthForking;
-    for_each(fork ? executor : nullptr, grid.blocks * sets_,
-             [&](Index i) { pack(layout, phases[usize(i / grid.blocks)], i % grid.blocks, memory_.data() + i * block_size_); });
+    for_each(fork ? executor : nullptr, grid.blocks * sets_, [&](Index i) {
+      form_data()[i] = pack(layout, phases[usize(i / grid.blocks)], i % grid.blocks, memory_.data() + i * block_size_);
+    });
     for (Index s = 0; s < sets_; ++s) kernel.pack_input(layout, phases[usize(s)], memory_.data() + sets_ * set_size_ + s * inputs_);
   }
   [[nodiscard]] const float* block(Index set, Index b) const { return memory_.data() + set * set_size_ + b * block_size_; }
+  [[nodiscard]] Form form(Index set, Index b) const { return form_data()[set * (set_size_ / block_size_) + b]; }
   [[nodiscard]] const float* input_phases(Index set) const { return memory_.data() + sets_ * set_size_ + set * inputs_; }
 
  private:
+  [[nodiscard]] Form* form_data() const { return static_cast<Form*>(static_cast<void*>(forms_.data())); }
+
   Index block_size_, set_size_, inputs_;
   Scratch<float> memory_;
   Index sets_;
+  Scratch<float> forms_;
 };
 
 /// Copies bundles of a batch into states.
@@ -102,7 +108,9 @@ void evaluate(const MeshLayout& layout, std::span<const Phases> phases, const Ba
         k.rotate(grid, layout.ports(), packed.input_phases(isize(set)), false, input.data() + b * state_size, tile + b * state_size);
       }
       for (Index block = 0; block < grid.blocks; ++block) {
-        for (Index b = 0; b < tiling.count(t); ++b) k.sweep_forward(grid, packed.block(isize(set), block), tile + b * state_size);
+        for (Index b = 0; b < tiling.count(t); ++b) {
+          k.sweep_forward(grid, packed.form(isize(set), block), packed.block(isize(set), block), tile + b * state_size);
+        }
       }
       for (Index b = 0; b < tiling.count(t); ++b) {
         store_bundle(k, grid, layout, tiling, tiling.first(t) + b, x.rows, tile + b * state_size, y[set]);

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "ffzero/map/mesh/scratch.hpp"
+
 // Targets that differ from their neighbours in nothing that is used here.
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)
 
@@ -155,20 +157,94 @@ HWY_INLINE void pack_column(const MeshLayout& layout, const Phases& phases, Inde
   phase[1] = even ? -im : -re;
 }
 
-void pack_forward(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients) {
+constexpr float kSmallestScale = 0x1p-80F;
+/// Floats per diagonal of a block of shears: those of its positions, then the scales of the two waveguides that leave the block.
+constexpr Index kShearStride = kForwardWidth * kShear + 2;
+
+/// Shears of the interferometers of one vector; the scales of their waveguides move on.
+HWY_INLINE void shear(V theta, V phi, V& upper_scale, V& lower_scale, float* triples) {
+  const SinCos t = sin_cos(hn::Mul(theta, hn::Set(kTag, 0.5F)));
+  const SinCos p = sin_cos(phi);
+  const V upper = hn::Mul(t.sin, upper_scale);
+  const V lower = hn::Mul(t.sin, lower_scale);
+  const V r = hn::Div(hn::Mul(t.cos, lower_scale), upper);
+  const V q = hn::Neg(hn::Div(hn::Mul(t.cos, upper_scale), lower));
+  hn::StoreInterleaved3(r, q, hn::Div(p.sin, p.cos), kTag, triples);
+  upper_scale = hn::Mul(upper, p.cos);
+  lower_scale = hn::Neg(lower);
+}
+
+/// The j-th column of a block of shears.  scales: of waveguide 0, 1, ..
+HWY_INLINE void shear_column(const MeshLayout& layout, const Phases& phases, Index column, Index j, Index diagonals, float* scales,
+                             float* to) {
+  const Index count = column < layout.columns() ? layout.pairs(column) : 0;
+  const Index first = (column % 2 + j) / 2;
+  const Index theta = count > 0 ? layout.offset(column) : 0;
+  const Index phi = layout.phi_begin() + theta;
+  alignas(64) float triples[kShear * kLanes + 1];
+  for (Index k = 0; k < count; k += kLanes) {
+    const Index some = std::min(kLanes, count - k);
+    float* const own = scales + column % 2 + 2 * k;
+    V upper, lower;
+    if (some == kLanes) {
+      hn::LoadInterleaved2(kTag, own, upper, lower);
+      shear(phases_at(phases, theta + k), phases_at(phases, phi + k), upper, lower, triples);
+      hn::StoreInterleaved2(upper, lower, kTag, own);
+    } else {
+      alignas(64) float some_scales[2 * kLanes] = {};
+      std::copy_n(own, 2 * some, some_scales);
+      hn::LoadInterleaved2(kTag, some_scales, upper, lower);
+      shear(phases_at(phases, theta + k, some), phases_at(phases, phi + k, some), upper, lower, triples);
+      hn::StoreInterleaved2(upper, lower, kTag, some_scales);
+      std::copy_n(some_scales, 2 * some, own);
+    }
+    float* at = to + (first + k) * kShearStride;
+    for (Index i = 0; i < some; ++i, at += kShearStride) std::copy_n(triples + kShear * i, kShear, at);
+  }
+  for (Index d = 0; d < first; ++d) std::fill_n(to + d * kShearStride, kShear, 0.0F);
+  for (Index d = first + count; d < diagonals; ++d) std::fill_n(to + d * kShearStride, kShear, 0.0F);
+  if (column >= layout.columns()) return;
+  // Waveguides without an interferometer: -i, divided by i.
+  for (Index w = column % 2 + 2 * count; w < layout.ports(); ++w) scales[w] = -scales[w];
+  if (column % 2 != 0) scales[0] = -scales[0];
+}
+
+/// False if the scales leave the range that is safe in float.
+HWY_INLINE bool pack_shears(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients) {
+  const Grid grid(layout, kForwardWidth);
+  const Index n = layout.ports();
+  // Scales of the waveguides -width .. , dark ones included.
+  const Scratch<float> memory(grid.rows + 2 * kForwardWidth);
+  std::fill_n(memory.data(), grid.rows + 2 * kForwardWidth, 1.0F);
+  float* const scales = memory.data() + kForwardWidth;
+  for (Index j = 0; j < kForwardWidth; ++j) {
+    shear_column(layout, phases, block * kForwardWidth + j, j, grid.diagonals, scales, coefficients + j * kShear);
+  }
+  bool safe = true;
+  for (Index w = 0; w < n; ++w) safe &= std::abs(scales[w]) >= kSmallestScale;
+  for (Index d = 0; d < grid.diagonals; ++d) {
+    std::copy_n(scales + 2 * d + 1 - kForwardWidth, 2, coefficients + d * kShearStride + kForwardWidth * kShear);
+  }
+  return safe;
+}
+
+Form pack_forward(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients) {
+  if (layout.ports() % 2 == 0 && pack_shears(layout, phases, block, coefficients)) return Form::shears;
   const Grid grid(layout, kForwardWidth);
   for (Index j = 0; j < kForwardWidth; ++j) {
     pack_column(layout, phases, block * kForwardWidth + j, j, 0, grid.diagonals, kForwardWidth * kCoefficients,
                 coefficients + j * kCoefficients);
   }
+  return Form::rotations;
 }
 
-void pack_backward(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients) {
+Form pack_backward(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients) {
   const Grid grid(layout, kBackwardWidth);
   for (Index j = 0; j < kBackwardWidth; ++j) {
     pack_column(layout, phases, (block + 1) * kBackwardWidth - 1 - j, j, 1, grid.diagonals, kBackwardWidth * kCoefficients,
                 coefficients + j * kCoefficients);
   }
+  return Form::rotations;
 }
 
 void pack_input(const MeshLayout& layout, const Phases& phases, float* input_phases) {
@@ -276,11 +352,39 @@ HWY_INLINE void interfere(const float* c, Field& upper, Field& lower) {
   upper = {hn::NegMulAdd(q, im, hn::Mul(p, re)), hn::MulAdd(q, re, hn::Mul(p, im))};
 }
 
+/// The same on scaled fields.
+HWY_INLINE void interfere_scaled(const float* c, Field& upper, Field& lower) {
+  const V r = hn::Set(kTag, c[0]);
+  const V q = hn::Set(kTag, c[1]);
+  const V tangent = hn::Set(kTag, c[2]);
+  const V re = hn::MulAdd(r, lower.re, upper.re);
+  const V im = hn::MulAdd(r, lower.im, upper.im);
+  lower = {hn::MulAdd(q, upper.re, lower.re), hn::MulAdd(q, upper.im, lower.im)};
+  upper = {hn::NegMulAdd(tangent, im, re), hn::MulAdd(tangent, re, im)};
+}
+
+struct Rotations {
+  static constexpr Index kStride = kForwardWidth * kCoefficients;
+  HWY_INLINE static void apply(const float* c, Index j, Field& upper, Field& lower) { interfere(c + kCoefficients * j, upper, lower); }
+  HWY_INLINE static void finish(const float*, Field&, Field&) {}
+};
+
+struct Shears {
+  static constexpr Index kStride = kShearStride;
+  HWY_INLINE static void apply(const float* c, Index j, Field& upper, Field& lower) { interfere_scaled(c + kShear * j, upper, lower); }
+  HWY_INLINE static void finish(const float* c, Field& upper, Field& lower) {
+    const V upper_scale = hn::Set(kTag, c[kForwardWidth * kShear]);
+    const V lower_scale = hn::Set(kTag, c[kForwardWidth * kShear + 1]);
+    upper = {hn::Mul(upper_scale, upper.re), hn::Mul(upper_scale, upper.im)};
+    lower = {hn::Mul(lower_scale, lower.re), hn::Mul(lower_scale, lower.im)};
+  }
+};
+
 /// Step J of a diagonal. On entry `upper` and `lower` are the fields in front of the pair; on return those in front of the next column's
 /// pair, half a step higher: its upper one waited in the frontier since the previous diagonal, its lower one is our upper output.
-template <std::size_t J, std::size_t Last>
+template <class Steps, std::size_t J, std::size_t Last>
 HWY_INLINE void forward_step(const float* c, Field* frontier, Field& upper, Field& lower) {
-  interfere(c + kCoefficients * isize(J), upper, lower);
+  Steps::apply(c, isize(J), upper, lower);
   if constexpr (J < Last) {
     const Field next = frontier[J];
     frontier[J] = lower;
@@ -289,12 +393,13 @@ HWY_INLINE void forward_step(const float* c, Field* frontier, Field& upper, Fiel
   }
 }
 
-template <std::size_t... J>
+template <class Steps, std::size_t... J>
 HWY_INLINE void forward_diagonal(std::index_sequence<J...>, const float* c, Field* frontier, Field& upper, Field& lower) {
-  (forward_step<J, sizeof...(J) - 1>(c, frontier, upper, lower), ...);
+  (forward_step<Steps, J, sizeof...(J) - 1>(c, frontier, upper, lower), ...);
 }
 
-void sweep_forward(const Grid& grid, const float* coefficients, float* state) {
+template <class Steps>
+HWY_INLINE void sweep(const Grid& grid, const float* coefficients, float* state) {
   Field frontier[kForwardWidth - 1];
   for (Field& f : frontier) f = {hn::Zero(kTag), hn::Zero(kTag)};
   float* in = state + kForwardWidth * kRow;
@@ -302,12 +407,21 @@ void sweep_forward(const Grid& grid, const float* coefficients, float* state) {
   for (Index d = 0; d < grid.diagonals; ++d) {
     Field upper = load_field(in);
     Field lower = load_field(in + kRow);
-    forward_diagonal(std::make_index_sequence<kForwardWidth>{}, coefficients, frontier, upper, lower);
+    forward_diagonal<Steps>(std::make_index_sequence<kForwardWidth>{}, coefficients, frontier, upper, lower);
+    Steps::finish(coefficients, upper, lower);
     store_field(upper, out);
     store_field(lower, out + kRow);
-    coefficients += kForwardWidth * kCoefficients;
+    coefficients += Steps::kStride;
     in += 2 * kRow;
     out += 2 * kRow;
+  }
+}
+
+void sweep_forward(const Grid& grid, Form form, const float* coefficients, float* state) {
+  if (form == Form::shears) {
+    sweep<Shears>(grid, coefficients, state);
+  } else {
+    sweep<Rotations>(grid, coefficients, state);
   }
 }
 

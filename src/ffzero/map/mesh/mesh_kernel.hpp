@@ -15,6 +15,14 @@
 //   * Columns are taken in blocks. A block is swept once from top to bottom along diagonals: step d works on pair d of the block's first
 //     column, then on the pair half a step higher in the second one, and so on, so that a field is loaded and stored once a block
 //     and travels between columns in registers. Coefficients are packed in exactly this order.
+//   * Forwards, a block comes in one of two forms. "Rotations": the equations above, 12 vector operations per interferometer. "Shears":
+//   every
+//     field is kept divided by a real scale of its waveguide, 1 at the start of the block. With scales A and B in front of the pair,
+//       a <- a + r b,  b <- b + q a,  a <- (1 + i tan phi) a,   r = (cos t B) / (sin t A),  q = -(cos t A) / (sin t B),
+//     and the scales become sin t cos phi A and -sin t B: 6 operations. At the end of the block the scales are multiplied back. Every
+//     output is still one rounded sum of the same two terms, so nothing is lost unless a scale leaves the range of float; a block in which
+//     that could happen (theta = 0, phi = pi/2, ..) is packed as rotations. An odd number of ports has edge factors that are no real scale:
+//     rotations.
 namespace ffzero::mesh_kernel {
 
 /// Dimensions of a mesh as the kernel sees it: columns in blocks of `width`, waveguides padded with dark ones.
@@ -40,7 +48,10 @@ struct Phases {
   float step = 0.0F;
 };
 
-inline constexpr Index kCoefficients = 4;  ///< sin t, cos t, cos phi, sin phi
+inline constexpr Index kCoefficients = 4;  ///< of a rotation: sin t, cos t, cos phi, sin phi
+inline constexpr Index kShear = 3;         ///< of a shear: r, q, tan phi
+
+enum class Form : unsigned char { rotations, shears };
 
 /// One processor target. Functions are thread-safe; pointers to states and coefficients are vector-aligned.
 struct Kernel {
@@ -48,9 +59,9 @@ struct Kernel {
   Index forward_width;   ///< columns per block, forwards
   Index backward_width;  ///< columns per block, backwards
 
-  /// Coefficients (positions() * kCoefficients) of one block.
-  void (*pack_forward)(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients);
-  void (*pack_backward)(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients);
+  /// Coefficients (positions() * kCoefficients) of one block, and the form that they have.
+  Form (*pack_forward)(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients);
+  Form (*pack_backward)(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients);
   /// input_phases (2n): cos and sin of gamma times i^columns, interleaved.
   void (*pack_input)(const MeshLayout& layout, const Phases& phases, float* input_phases);
 
@@ -62,7 +73,7 @@ struct Kernel {
   void (*store)(const Grid& grid, Index ports, const float* state, Index count, float* re, Index re_stride, float* im, Index im_stride);
 
   /// state <- state behind the block's columns.
-  void (*sweep_forward)(const Grid& grid, const float* coefficients, float* state);
+  void (*sweep_forward)(const Grid& grid, Form form, const float* coefficients, float* state);
   /// light, gradient <- those in front of the block's columns; slopes (positions(), 2) += dL/dt, dL/dphi summed over the lanes.
   void (*sweep_backward)(const Grid& grid, const float* coefficients, float* light, float* gradient, double* slopes);
   /// slopes (n) += dL/dgamma, from the states in front of the first column.
