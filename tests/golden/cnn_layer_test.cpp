@@ -46,7 +46,7 @@ struct GoldenLayer {
     std::copy(mapping.begin(), mapping.end(), projection.state().begin());
     theta << vector_of(inputs.at("conv_weight")), vector_of(inputs.at("bn_weight")), vector_of(inputs.at("bn_bias"));
     if (regression)
-      values = flat<float>(inputs.at("y"));
+      values = flat(inputs.at("y"));
     else
       labels = test::labels_of(inputs.at("y"));
     targets = {labels, values};
@@ -107,7 +107,7 @@ struct GoldenLayer {
   Matrix<double> x;
   Vector<double> theta;
   std::vector<std::int32_t> labels;
-  std::vector<float> values;
+  std::vector<double> values;
   Targets targets;
 };
 
@@ -177,11 +177,9 @@ TEST(GoldenConvLayer, ForwardValuesStatisticsAndLossesAreTheReferences) {
       expect_near(s.middleCols(c * classes, classes), matrix_of(expected.at("similarity").at(usize(c))), kAbsolute, kRelative,
                   name + " similarity");
     }
-    // The loss of regression meets labels that were stored in float.
-    const double loss_tolerance = layer.regression ? 1e-7 : kRelative;
-    expect_near(layer.losses(layer.theta), vector_of(json(flat(expected.at("loss")))), kAbsolute, loss_tolerance, name + " loss");
+    expect_near(layer.losses(layer.theta), vector_of(json(flat(expected.at("loss")))), kAbsolute, kRelative, name + " loss");
     const json& forward_pass = expected.at("forward_pass");
-    EXPECT_NEAR(layer.losses(layer.theta).sum(), forward_pass.at("loss").get<double>(), 1e-6) << name;
+    EXPECT_NEAR(layer.losses(layer.theta).sum(), forward_pass.at("loss").get<double>(), 1e-10) << name;
     expect_predictions(layer, s, forward_pass.at("y_pred"), name + " y_pred");
   }
 }
@@ -194,8 +192,7 @@ class ReferenceStep {
       : layer_(layer), step_(step), eps_(eps), rate_(rate), theta_(theta), taps_(theta.size() / layer.channels() - 2) {}
 
   void run(const std::string& what) {
-    const double tolerance = layer_.regression ? 1e-6 : kRelative;
-    expect_near(layer_.losses(theta_), vector_of(step_.at("original_loss")), kAbsolute, tolerance, what + " original_loss");
+    expect_near(layer_.losses(theta_), vector_of(step_.at("original_loss")), kAbsolute, kRelative, what + " original_loss");
     const auto raw = flat(step_.at("directions_raw"));
     const Index size = taps_ + 1, count = step_.at("directions_raw").at("shape").at(1).get<Index>();
     for (Index c = 0; c < layer_.channels(); ++c) {
@@ -205,8 +202,8 @@ class ReferenceStep {
         direction.normalize();
         const Vector<double> up = layer_.losses(moved(c, eps_ * direction)), down = layer_.losses(moved(c, -eps_ * direction));
         const std::string where = what + " channel " + std::to_string(c);
-        expect_near(up, vector_of(step_.at("loss_pos").at(usize(c)).at(usize(j))), kAbsolute, tolerance, where + " loss_pos");
-        expect_near(down, vector_of(step_.at("loss_neg").at(usize(c)).at(usize(j))), kAbsolute, tolerance, where + " loss_neg");
+        expect_near(up, vector_of(step_.at("loss_pos").at(usize(c)).at(usize(j))), kAbsolute, kRelative, where + " loss_pos");
+        expect_near(down, vector_of(step_.at("loss_neg").at(usize(c)).at(usize(j))), kAbsolute, kRelative, where + " loss_neg");
         const Index own = layer_.regression ? 0 : c;
         slope += (up[own] - down[own]) / (2.0 * eps_) * direction;
       }
@@ -214,7 +211,7 @@ class ReferenceStep {
     }
     Vector<double> after(theta_.size());
     after << vector_of(step_.at("conv_weight_after")), vector_of(step_.at("bn_weight_after")), vector_of(step_.at("bn_bias_after"));
-    expect_near(theta_, after, layer_.regression ? 1e-6 : 1e-9, 1e-8, what + " parameters");
+    expect_near(theta_, after, 1e-9, 1e-8, what + " parameters");
     theta_ = after;
   }
 
@@ -269,22 +266,20 @@ TEST(GoldenConvLayer, GradientsAndAdamStepsAreTheReferences) {
     const json file = test::read_json(path);
     const GoldenLayer layer(file);
     const json& expected = file.at("expected");
-    // Regression targets are stored in float: 6e-8 of a value near 1.
-    const double absolute = layer.regression ? 1e-7 : 1e-10;
     Vector<double> theta = layer.theta, g;
-    EXPECT_NEAR(layer.gradient(theta, g), expected.at("loss").get<double>(), layer.regression ? 1e-7 : 1e-10) << name;
+    EXPECT_NEAR(layer.gradient(theta, g), expected.at("loss").get<double>(), 1e-10) << name;
     Vector<double> gradient(g.size());
     gradient << vector_of(expected.at("grad_conv_weight")), vector_of(expected.at("grad_bn_weight")),
         vector_of(expected.at("grad_bn_bias"));
-    expect_near(g, gradient, absolute, 1e-9, name + " gradient");
+    expect_near(g, gradient, 1e-10, 1e-9, name + " gradient");
 
     const auto adam = make_adam<double>(theta.size(), {.epsilon = layer.config.at("adam_eps").get<double>()});
     for (const json& step : file.at("adam_steps")) {
-      EXPECT_NEAR(layer.gradient(theta, g), step.at("loss_before_step").get<double>(), 1e-6) << name;
+      EXPECT_NEAR(layer.gradient(theta, g), step.at("loss_before_step").get<double>(), 1e-8) << name;
       adam->step(as_span(theta), as_span(std::as_const(g)), layer.config.at("lr").get<double>());
       Vector<double> after(theta.size());
       after << vector_of(step.at("conv_weight_after")), vector_of(step.at("bn_weight_after")), vector_of(step.at("bn_bias_after"));
-      expect_near(theta, after, layer.regression ? 1e-6 : 1e-9, 1e-9, name + " after a step of Adam");
+      expect_near(theta, after, 1e-9, 1e-9, name + " after a step of Adam");
     }
   }
 }

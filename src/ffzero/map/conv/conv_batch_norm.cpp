@@ -3,10 +3,12 @@
 #include "ffzero/map/conv/conv_batch_norm.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "ffzero/map/conv/channel_projection.hpp"
 #include "ffzero/map/conv/conv_kernel-inl.hpp"
+#include "ffzero/map/conv/row_kernel-inl.hpp"
 #include "ffzero/map/shape_check.hpp"
 
 namespace ffzero {
@@ -371,9 +373,7 @@ void ConvBatchNorm<S>::run_pairs(std::span<const S> theta, const ConstMatrixRef<
   add_shard_sums(count, planes);
 
   // Both sides of a difference are combinations of z, p and 1: weight (z +- eps p - mean) / deviation + bias.
-  struct Side {
-    S z, p, one;
-  };
+  using Side = std::array<S, 3>;
   const double n = static_cast<double>(x.rows() * positions());
   const auto side = [&](Index j, Index c, double step) {
     const S* direction = directions.row(j).data();
@@ -402,15 +402,9 @@ void ConvBatchNorm<S>::run_pairs(std::span<const S> theta, const ConstMatrixRef<
         for (Index c = 0; c < channels; ++c) {
           const S* z = w.stacked.row(b).data() + c * width;
           const S* p = w.stacked.row(b).data() + (channels * (1 + j) + c) * width;
-          S* plus = w.plus.row(b).data() + c * width;
-          S* minus = w.minus.row(b).data() + c * width;
-          const Side u = up[usize(j * channels + c)], d = down[usize(j * channels + c)];
           const S* one = projection != nullptr ? w.ones.data() + c * width : nullptr;
-          for (Index i = 0; i < width; ++i) {
-            const S constant = one != nullptr ? one[i] : S{1};
-            plus[i] = u.z * z[i] + u.p * p[i] + u.one * constant;
-            minus[i] = d.z * z[i] + d.p * p[i] + d.one * constant;
-          }
+          conv::combine_sides(z, p, one, width, up[usize(j * channels + c)].data(), down[usize(j * channels + c)].data(),
+                              w.plus.row(b).data() + c * width, w.minus.row(b).data() + c * width);
         }
     });
     sink(first_direction + j, w.plus, w.minus);
@@ -437,12 +431,8 @@ void ConvBatchNorm<S>::pullback(std::span<const S> theta, const ConstMatrixRef<S
     double* sums = w.shard_sums.data() + s * channels * 3;
     std::fill_n(sums, channels * 3, 0.0);
     for (Index b = first; b < first + rows; ++b)
-      for (Index c = 0; c < channels; ++c) {
-        const auto slope = gy.row(b).segment(c * positions(), positions());
-        const auto map = w.slopes.row(b).segment(c * positions(), positions());
-        sums[c * 3] += slope.template cast<double>().sum();
-        sums[c * 3 + 1] += slope.template cast<double>().dot(map.template cast<double>());
-      }
+      for (Index c = 0; c < channels; ++c)
+        conv::add_slope_sums(gy.row(b).data() + c * positions(), w.slopes.row(b).data() + c * positions(), positions(), sums + c * 3);
   });
   add_shard_sums(count, channels);
   const double n = static_cast<double>(x.rows() * positions());
@@ -462,9 +452,8 @@ void ConvBatchNorm<S>::pullback(std::span<const S> theta, const ConstMatrixRef<S
   shards(x.rows(), kShardRows, [&](Index, Index first, Index rows) {
     for (Index b = first; b < first + rows; ++b)
       for (Index c = 0; c < channels; ++c) {
-        auto map = w.slopes.row(b).segment(c * positions(), positions()).array();
         const Back k = back[usize(c)];
-        map = gy.row(b).segment(c * positions(), positions()).array() * k.gy + map * k.map + k.one;
+        conv::combine(gy.row(b).data() + c * positions(), positions(), k.gy, k.map, k.one, w.slopes.row(b).data() + c * positions());
       }
   });
 

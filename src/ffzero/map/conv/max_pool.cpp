@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "ffzero/map/conv/pool_window-inl.hpp"
+#include "ffzero/map/conv/row_kernel-inl.hpp"
 #include "ffzero/map/shape_check.hpp"
 
 namespace ffzero {
@@ -35,23 +36,31 @@ void MaxPool<S>::forward(std::span<const S> /*theta*/, const ConstMatrixRef<S>& 
     y = x;
     return;
   }
-  // Rows of a window first: that pass is over neighbouring memory.
-  Eigen::Array<S, Eigen::Dynamic, 1> line(input_.width);
-  for (Index b = 0; b < x.rows(); ++b) {
-    const S* plane = x.row(b).data();
-    S* out = y.row(b).data();
-    for (Index c = 0; c < input_.channels; ++c, plane += input_.height * input_.width) {
-      for (Index i = 0; i < output_.height; ++i) {
-        const S* top = plane + i * stride_ * input_.width;
-        std::copy_n(top, input_.width, line.data());
-        for (Index r = 1; r < size_; ++r)
-          for (Index k = 0; k < input_.width; ++k) line[k] = larger(line[k], top[r * input_.width + k]);
-        for (Index k = 0; k < output_.width; ++k) {
-          S best = line[k * stride_];
-          for (Index r = 1; r < size_; ++r) best = larger(best, line[k * stride_ + r]);
-          *out++ = best;
-        }
-      }
+  Vector<S> line(input_.width);
+  const Index in = input_.height * input_.width, out = output_.height * output_.width;
+  for (Index b = 0; b < x.rows(); ++b)
+    for (Index c = 0; c < input_.channels; ++c) {
+      const S* plane = x.row(b).data() + c * in;
+      S* result = y.row(b).data() + c * out;
+      if (size_ == 2 && stride_ == 2)
+        conv::max_pool_pairs(plane, input_.width, output_.height, output_.width, result);
+      else
+        pool_plane(plane, line.data(), result);
+    }
+}
+
+/// Any window: the rows of a window first, for that pass is over neighbouring memory.
+template <class S>
+void MaxPool<S>::pool_plane(const S* plane, S* line, S* out) const {
+  for (Index i = 0; i < output_.height; ++i) {
+    const S* top = plane + i * stride_ * input_.width;
+    std::copy_n(top, input_.width, line);
+    for (Index r = 1; r < size_; ++r)
+      for (Index k = 0; k < input_.width; ++k) line[k] = larger(line[k], top[r * input_.width + k]);
+    for (Index k = 0; k < output_.width; ++k) {
+      S best = line[k * stride_];
+      for (Index r = 1; r < size_; ++r) best = larger(best, line[k * stride_ + r]);
+      *out++ = best;
     }
   }
 }

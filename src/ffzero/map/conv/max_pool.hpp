@@ -26,6 +26,7 @@ class MaxPool final : public AdjointMap<S> {
                 std::span<S> gtheta, MatrixRef<S>* gx) const override;
 
  private:
+  void pool_plane(const S* plane, S* line, S* out) const;
   [[nodiscard]] Index window_maximum(const S* plane, Index i, Index k) const;
 
   Shape input_, output_;
