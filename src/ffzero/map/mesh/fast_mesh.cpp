@@ -3,6 +3,8 @@
 #include "ffzero/map/mesh/fast_mesh.hpp"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 
 #include "ffzero/map/mesh/scratch.hpp"
 
@@ -35,36 +37,24 @@ struct Tiling {
 
 Index samples(const Tiling& tiling, Index rows, Index bundle) { return std::min(tiling.lanes, rows - bundle * tiling.lanes); }
 
-/// Coefficients of all blocks for every set of phases, one after the other.
+/// Coefficients of a mesh for one set of phases, all blocks at once.
 class PackedMesh {
  public:
   using Pack = Form (*)(const MeshLayout&, const Phases&, Index, float*);
 
-  PackedMesh(const Kernel& kernel, const MeshLayout& layout, const Grid& grid, Pack pack, std::span<const Phases> phases,
-             const Executor* executor)
-      : block_size_(grid.positions() * kCoefficients),
-        set_size_(block_size_ * grid.blocks),
-        inputs_(divide_up(2 * layout.ports(), 32) * 32),
-        memory_((set_size_ + inputs_) * isize(phases.size())),
-        sets_(isize(phases.size())),
-        forms_(divide_up(grid.blocks * isize(phases.size()), isize(sizeof(float)))) {
-    const bool fork = layout.parameter_count() * sets_ >= kWorthForking;
-    for_each(fork ? executor : nullptr, grid.blocks * sets_, [&](Index i) {
-      form_data()[i] = pack(layout, phases[usize(i / grid.blocks)], i % grid.blocks, memory_.data() + i * block_size_);
-    });
-    for (Index s = 0; s < sets_; ++s) kernel.pack_input(layout, phases[usize(s)], memory_.data() + sets_ * set_size_ + s * inputs_);
+  PackedMesh(const MeshLayout& layout, const Grid& grid, Pack pack, const Phases& phases, const Executor* executor)
+      : block_size_(grid.positions() * kCoefficients), memory_(block_size_ * grid.blocks), forms_(grid.blocks) {
+    const bool fork = layout.parameter_count() >= kWorthForking;
+    for_each(fork ? executor : nullptr, grid.blocks,
+             [&](Index b) { forms_.data()[b] = pack(layout, phases, b, memory_.data() + b * block_size_); });
   }
-  [[nodiscard]] const float* block(Index set, Index b) const { return memory_.data() + set * set_size_ + b * block_size_; }
-  [[nodiscard]] Form form(Index set, Index b) const { return form_data()[set * (set_size_ / block_size_) + b]; }
-  [[nodiscard]] const float* input_phases(Index set) const { return memory_.data() + sets_ * set_size_ + set * inputs_; }
+  [[nodiscard]] const float* block(Index b) const noexcept { return memory_.data() + b * block_size_; }
+  [[nodiscard]] Form form(Index b) const noexcept { return forms_.data()[b]; }
 
  private:
-  [[nodiscard]] Form* form_data() const { return static_cast<Form*>(static_cast<void*>(forms_.data())); }
-
-  Index block_size_, set_size_, inputs_;
+  Index block_size_;
   Scratch<float> memory_;
-  Index sets_;
-  Scratch<float> forms_;
+  Scratch<Form> forms_;
 };
 
 /// Copies bundles of a batch into states.
@@ -87,34 +77,79 @@ void store_bundle(const Kernel& kernel, const Grid& grid, const MeshLayout& layo
 
 }  // namespace
 
+namespace {
+
+/// A tile of the batch on its way through the mesh, for one set of phases after the other.
+class Passage {
+ public:
+  Passage(const Kernel& kernel, const MeshLayout& layout, const Grid& grid, const Tiling& tiling, Index t, const Batch& x)
+      : k_(kernel),
+        layout_(layout),
+        grid_(grid),
+        tiling_(tiling),
+        t_(t),
+        rows_(x.rows),
+        input_(tiling.count(t) * state_size()),
+        states_(tiling.count(t) * state_size()),
+        input_phases_(2 * layout.ports()) {
+    load_tile(k_, grid_, layout_, tiling_, t_, x, input_.data());
+  }
+
+  /// packed null: every block is packed when its turn comes and stays in the first-level cache.
+  void run(const Phases& phases, const PackedMesh* packed, const Output& y) const {
+    k_.pack_input(layout_, phases, input_phases_.data());
+    for (Index b = 0; b < tiling_.count(t_); ++b) {
+      k_.rotate(grid_, layout_.ports(), input_phases_.data(), false, input_.data() + b * state_size(), state(b));
+    }
+    if (packed != nullptr) {
+      for (Index block = 0; block < grid_.blocks; ++block) sweep(packed->form(block), packed->block(block));
+    } else {
+      const Scratch<float> coefficients(grid_.positions() * kCoefficients);
+      for (Index block = 0; block < grid_.blocks; ++block) {
+        const Form form = k_.pack_forward(layout_, phases, block, coefficients.data());
+        sweep(form, coefficients.data());
+      }
+    }
+    for (Index b = 0; b < tiling_.count(t_); ++b) store_bundle(k_, grid_, layout_, tiling_, tiling_.first(t_) + b, rows_, state(b), y);
+  }
+
+ private:
+  [[nodiscard]] Index state_size() const noexcept { return grid_.rows * 2 * tiling_.lanes; }
+  [[nodiscard]] float* state(Index b) const noexcept { return states_.data() + b * state_size(); }
+  void sweep(Form form, const float* coefficients) const {
+    for (Index b = 0; b < tiling_.count(t_); ++b) k_.sweep_forward(grid_, form, coefficients, state(b));
+  }
+
+  const Kernel& k_;
+  const MeshLayout& layout_;
+  const Grid& grid_;
+  const Tiling& tiling_;
+  Index t_, rows_;
+  Scratch<float> input_, states_, input_phases_;
+};
+
+}  // namespace
+
 void evaluate(const MeshLayout& layout, std::span<const Phases> phases, const Batch& x, std::span<const Output> y,
               const Executor* executor) {
   if (x.rows == 0) return;
   const Kernel& k = kernel();
   const Grid grid(layout, k.forward_width);
-  const PackedMesh packed(k, layout, grid, k.pack_forward, phases, executor);
-  const Index state_size = grid.rows * 2 * k.lanes;
-  Tiling tiling{.lanes = k.lanes, .bundles = divide_up(x.rows, k.lanes), .tile = 1};
-  // Lanes never meet, so the cut may follow the number of threads without a trace in the results.
   const Index threads = executor == nullptr ? 1 : executor->threads();
-  tiling.tile = std::clamp(kCacheFloats / state_size, Index{1}, divide_up(tiling.bundles, threads));
-  for_each(executor, tiling.tiles(), [&](Index t) {
-    const Scratch<float> input(tiling.count(t) * state_size);
-    const Scratch<float> states(phases.size() == 1 ? 1 : tiling.count(t) * state_size);
-    load_tile(k, grid, layout, tiling, t, x, input.data());
-    for (std::size_t set = 0; set < phases.size(); ++set) {
-      float* const tile = phases.size() == 1 ? input.data() : states.data();
-      for (Index b = 0; b < tiling.count(t); ++b) {
-        k.rotate(grid, layout.ports(), packed.input_phases(isize(set)), false, input.data() + b * state_size, tile + b * state_size);
-      }
-      for (Index block = 0; block < grid.blocks; ++block) {
-        for (Index b = 0; b < tiling.count(t); ++b) {
-          k.sweep_forward(grid, packed.form(isize(set), block), packed.block(isize(set), block), tile + b * state_size);
-        }
-      }
-      for (Index b = 0; b < tiling.count(t); ++b) {
-        store_bundle(k, grid, layout, tiling, tiling.first(t) + b, x.rows, tile + b * state_size, y[set]);
-      }
+  // Sets of phases share the transposed input on one thread and go side by side on several. Lanes never meet, so the cut may follow the
+  // number of threads without a trace in the results.
+  const Index sets = isize(phases.size());
+  const Index abreast = std::min(sets, threads);
+  Tiling tiling{.lanes = k.lanes, .bundles = divide_up(x.rows, k.lanes), .tile = 1};
+  tiling.tile = std::clamp(kCacheFloats / (grid.rows * 2 * k.lanes), Index{1}, divide_up(tiling.bundles, divide_up(threads, abreast)));
+  const bool pack_once = tiling.tiles() > 1;
+  std::array<std::optional<PackedMesh>, 2> packed;
+  for (Index s = 0; pack_once && s < sets; ++s) packed[usize(s)].emplace(layout, grid, k.pack_forward, phases[usize(s)], executor);
+  for_each(executor, abreast * tiling.tiles(), [&](Index job) {
+    const Passage passage(k, layout, grid, tiling, job / abreast, x);
+    for (Index s = job % abreast; s < sets; s += abreast) {
+      const auto& own = packed[usize(s)];
+      passage.run(phases[usize(s)], own ? &*own : nullptr, y[usize(s)]);
     }
   });
 }
@@ -125,7 +160,9 @@ void pull_back(const MeshLayout& layout, const float* theta, const Batch& y, con
   const Kernel& k = kernel();
   const Grid grid(layout, k.backward_width);
   const Phases phases{.theta = theta};
-  const PackedMesh packed(k, layout, grid, k.pack_backward, {&phases, 1}, executor);
+  const PackedMesh packed(layout, grid, k.pack_backward, phases, executor);
+  const Scratch<float> input_phases(2 * layout.ports());
+  k.pack_input(layout, phases, input_phases.data());
   const Index state_size = grid.rows * 2 * k.lanes;
   const Index block_slopes = grid.positions() * 2;
   const Index all_slopes = grid.blocks * block_slopes + layout.ports();
@@ -143,7 +180,7 @@ void pull_back(const MeshLayout& layout, const float* theta, const Batch& y, con
       load_tile(k, grid, layout, tiling, t, gy, gradient.data());
       for (Index block = grid.blocks - 1; block >= 0; --block) {
         for (Index b = 0; b < tiling.count(t); ++b) {
-          k.sweep_backward(grid, packed.block(0, block), light.data() + b * state_size, gradient.data() + b * state_size,
+          k.sweep_backward(grid, packed.block(block), light.data() + b * state_size, gradient.data() + b * state_size,
                            sums + block * block_slopes);
         }
       }
@@ -151,7 +188,7 @@ void pull_back(const MeshLayout& layout, const float* theta, const Batch& y, con
         float* const g = gradient.data() + b * state_size;
         k.input_slopes(grid, layout.ports(), light.data() + b * state_size, g, sums + grid.blocks * block_slopes);
         if (gx.re == nullptr) continue;
-        k.rotate(grid, layout.ports(), packed.input_phases(0), true, g, g);
+        k.rotate(grid, layout.ports(), input_phases.data(), true, g, g);
         store_bundle(k, grid, layout, tiling, tiling.first(t) + b, y.rows, g, gx);
       }
     }

@@ -181,7 +181,7 @@ HWY_INLINE void shear_column(const MeshLayout& layout, const Phases& phases, Ind
   const Index first = (column % 2 + j) / 2;
   const Index theta = count > 0 ? layout.offset(column) : 0;
   const Index phi = layout.phi_begin() + theta;
-  alignas(64) float triples[kShear * kLanes + 1];
+  alignas(64) float triples[kShear * kLanes + 1] = {};  // one more: four are copied at a time, the fourth is overwritten by its owner later
   for (Index k = 0; k < count; k += kLanes) {
     const Index some = std::min(kLanes, count - k);
     float* const own = scales + column % 2 + 2 * k;
@@ -199,7 +199,7 @@ HWY_INLINE void shear_column(const MeshLayout& layout, const Phases& phases, Ind
       std::copy_n(some_scales, 2 * some, own);
     }
     float* at = to + (first + k) * kShearStride;
-    for (Index i = 0; i < some; ++i, at += kShearStride) std::copy_n(triples + kShear * i, kShear, at);
+    for (Index i = 0; i < some; ++i, at += kShearStride) std::copy_n(triples + kShear * i, kShear + 1, at);
   }
   for (Index d = 0; d < first; ++d) std::fill_n(to + d * kShearStride, kShear, 0.0F);
   for (Index d = first + count; d < diagonals; ++d) std::fill_n(to + d * kShearStride, kShear, 0.0F);

@@ -32,8 +32,7 @@ thread_local Store store;
 
 }  // namespace
 
-template <class T>
-void* Scratch<T>::take(std::size_t& bytes) {
+void* ScratchStore::take(std::size_t& bytes) {
   // The smallest piece that is large enough; if none is, the largest one makes room for its successor.
   const auto smaller = [](const Piece& a, const Piece& b) { return a.bytes < b.bytes; };
   std::sort(store.pieces.begin(), store.pieces.end(), smaller);
@@ -52,16 +51,12 @@ void* Scratch<T>::take(std::size_t& bytes) {
   return ::operator new(bytes, kAlignment);
 }
 
-template <class T>
-void Scratch<T>::give_back(void* memory, std::size_t bytes) noexcept {
+void ScratchStore::give_back(void* memory, std::size_t bytes) noexcept {
   if (store.pieces.size() < store.pieces.capacity()) {
     store.pieces.push_back({memory, bytes});
   } else {
     ::operator delete(memory, kAlignment);
   }
 }
-
-template class Scratch<float>;
-template class Scratch<double>;
 
 }  // namespace ffzero

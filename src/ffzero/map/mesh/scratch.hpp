@@ -8,27 +8,27 @@
 
 namespace ffzero {
 
-/// `size` values of T (float or double), uninitialised, aligned for every vector type, for the lifetime of the object. The memory comes
-/// from the thread's own store and goes back to it, so that a training step allocates nothing after the first one.
+/// Pieces of memory aligned for every vector type; those that are given back wait for the thread's next request.
+class ScratchStore {
+ public:
+  /// `bytes` is raised to what the piece can hold.
+  [[nodiscard]] static void* take(std::size_t& bytes);
+  static void give_back(void* memory, std::size_t bytes) noexcept;
+};
+
+/// `size` values of a trivial type, uninitialised, for the lifetime of the object: a training step allocates nothing after the first one.
 template <class T>
 class Scratch {
  public:
-  explicit Scratch(Index size) : bytes_(usize(size) * sizeof(T)), memory_(take(bytes_)) {}
-  ~Scratch() { give_back(memory_, bytes_); }
+  explicit Scratch(Index size) : bytes_(usize(size) * sizeof(T)), memory_(ScratchStore::take(bytes_)) {}
+  ~Scratch() { ScratchStore::give_back(memory_, bytes_); }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   [[nodiscard]] T* data() const noexcept { return static_cast<T*>(memory_); }
 
  private:
-  /// `bytes` is raised to what the block can hold.
-  static void* take(std::size_t& bytes);
-  static void give_back(void* memory, std::size_t bytes) noexcept;
-
   std::size_t bytes_;
   void* memory_;
 };
-
-extern template class Scratch<float>;
-extern template class Scratch<double>;
 
 }  // namespace ffzero
