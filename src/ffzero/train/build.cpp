@@ -190,6 +190,10 @@ class NetworkBuilder {
                           std::to_string(outputs), "widen it");
       network_.end_to_end_head_ = std::make_shared<LogitsHead<S>>(outputs, classes_);
     }
+    const bool readout = config_.values().is("model.kind", "photonic") && !network_.end_to_end_ && config_.values().is("model.mesh.readout", "trained");
+    for (const auto& layer : network_.layers_)
+      network_.readouts_.push_back(readout ? Matrix<S>(Matrix<S>::Zero(classes_, layer.head->input_size() + 1)) : Matrix<S>());
+    network_.readout_active_.assign(network_.layers_.size(), 0);
     Index offset = 0;
     for (const auto& layer : network_.layers_) {
       network_.offsets_.push_back(offset);

@@ -5,9 +5,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/map/fixed_state.hpp"
+#include "ffzero/train/readout.hpp"
 
 namespace ffzero {
 
@@ -81,7 +83,12 @@ void Network<S>::infer_rows(Index i, const ConstMatrixRef<S>& x, bool want_head,
     if (layer.readout) apply<S>(*layer.readout, {}, current, next);
     const Matrix<S>& z = layer.readout ? next : current;
     out.head_input.middleRows(first, x.rows()) = z;
-    head.scores(z, out.scores.middleRows(first, x.rows()));
+    if (has_readout(i)) {
+      out.scores.middleRows(first, x.rows()).setZero();
+      readout_scores<S>(readouts_[usize(i)], readout_features<S>(z), out.scores.block(first, 0, x.rows(), classes_));
+    } else {
+      head.scores(z, out.scores.middleRows(first, x.rows()));
+    }
   };
   const Index loss_after = &head == end_to_end_head_.get() ? 0 : layer.loss_after;
   if (want_head && loss_after == 0) look();
@@ -105,6 +112,8 @@ std::vector<typename Network<S>::StateSlot> Network<S>::slots() const {
     if (auto* map = dynamic_cast<StatefulMap<S>*>(layers_[i].map.get())) add(prefix + "statistics", map->state());
     if (auto* readout = dynamic_cast<FixedState<S>*>(layers_[i].readout.get())) add(prefix + "projection", readout->state());
     if (fronts_[i]) add(prefix + "pca", fronts_[i]->state());
+    auto& readout = const_cast<Matrix<S>&>(readouts_[i]);  // slots are written by load alone
+    add(prefix + "readout", {readout.data(), usize(readout.size())});
   }
   return all;
 }
@@ -132,8 +141,30 @@ void Network<S>::load(const NpzArchive& archive, const std::string& place) {
   };
   for (Index i = 0; i < layers(); ++i) read(fmt::format("layer{}.theta", i), theta(i, i + 1));
   for (const StateSlot& slot : slots()) read(slot.name, slot.values);
+  for (std::size_t i = 0; i < readouts_.size(); ++i) readout_active_[i] = readouts_[i].size() > 0 && readouts_[i].squaredNorm() > S{0};
 }
 
+template <class S>
+void Network<S>::set_readout(Index layer, const Matrix<S>& readout) {
+  Matrix<S>& own = readouts_.at(usize(layer));
+  if (own.rows() != readout.rows() || own.cols() != readout.cols())
+    throw ShapeError("readout", fmt::format("must be {} x {}", own.rows(), own.cols()), fmt::format("{} x {}", readout.rows(), readout.cols()));
+  own = readout;
+  readout_active_[usize(layer)] = 1;
+}
+
+template <class S>
+Matrix<S> readout_features(const ConstMatrixRef<S>& head_input) {
+  Matrix<S> features = head_input;
+  for (Index i = 0; i < features.rows(); ++i) {
+    const double mean = features.row(i).template cast<double>().mean();
+    if (std::abs(mean) > 0.0) features.row(i) *= static_cast<S>(1.0 / mean);
+  }
+  return features;
+}
+
+template Matrix<float> readout_features(const ConstMatrixRef<float>&);
+template Matrix<double> readout_features(const ConstMatrixRef<double>&);
 template class Network<float>;
 template class Network<double>;
 

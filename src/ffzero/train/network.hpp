@@ -49,6 +49,13 @@ class Network {
   /// What turns a layer's output into scores: its own head, or that of the whole network for the last layer of an end-to-end one.
   [[nodiscard]] const Head<S>& head_of(Index layer) const;
 
+  /// A digital readout of a layer, (K, d + 1) from fit_readout on readout_features of its head input: from now on it gives that layer's
+  /// scores, in the columns of group 0. @throws ShapeError if it does not fit
+  void set_readout(Index layer, const Matrix<S>& readout);
+  [[nodiscard]] bool has_readout(Index layer) const { return readouts_.at(usize(layer)).size() > 0 && readout_active_[usize(layer)]; }
+  /// True if this layer is to get a readout when it has been trained.
+  [[nodiscard]] bool wants_readout(Index layer) const { return readouts_.at(usize(layer)).size() > 0; }
+
   /// Everything that is not configuration: parameters, prototypes, projections, statistics, components.
   void save(NpzArchive& archive) const;
   /// @throws DataError naming `place` and the array if it is missing or of another size (a checkpoint of another architecture).
@@ -67,6 +74,8 @@ class Network {
   Index classes_ = 0;
   std::vector<Layer<S>> layers_;
   std::vector<std::shared_ptr<Pca<S>>> fronts_;
+  std::vector<Matrix<S>> readouts_;  ///< empty: none; else with a last row that is not 0 once it is fitted
+  std::vector<char> readout_active_;
   std::vector<Index> offsets_;
   Vector<S> theta_;
   std::shared_ptr<Head<S>> end_to_end_head_;
@@ -76,6 +85,10 @@ class Network {
   template <class T>
   friend class NetworkBuilder;
 };
+
+/// Head inputs on a common scale: each row divided by its mean (powers relative to the sample's own), zero rows stay zero.
+template <class S>
+[[nodiscard]] Matrix<S> readout_features(const ConstMatrixRef<S>& head_input);
 
 extern template class Network<float>;
 extern template class Network<double>;

@@ -4,6 +4,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/gradient/directional.hpp"
+#include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/objective/adjoint_block_loss.hpp"
 
 namespace ffzero {
@@ -60,6 +61,38 @@ class AdjointStep final : public StepGradient<S> {
   std::int64_t cost_;
 };
 
+// The slopes of the powers in every phase from shifted reads; simulated by one pullback, which gives the same numbers, and billed as reads.
+template <class S>
+class CoordinateStep final : public StepGradient<S> {
+ public:
+  CoordinateStep(const Block<S>& block, const Executor& executor, Ledger& ledger) : loss_(block, executor, ledger), block_(block), ledger_(ledger) {
+    const auto* single = dynamic_cast<const InterferometerMesh<S>*>(block.layers[0]->map.get());
+    const auto* several = dynamic_cast<const ParallelMeshes<S>*>(block.layers[0]->map.get());
+    if (block.layers.size() != 1 || block.layers[0]->loss_after != 0 || (single == nullptr && several == nullptr))
+      throw ConfigError("gradient.estimator", "the coordinate rule reads the powers right behind one mesh", "another block",
+                        "use a photonic model with objective.scope = \"local\" and model.local_loss_at = \"pre\"");
+    // Meshes side by side are read at the same time.
+    reads_ = single != nullptr ? single->layout().shift_reads() : several->mesh().layout().shift_reads();
+  }
+  double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& /*random*/, std::span<S> gradient) override {
+    loss_.set_batch(batch);
+    const double loss = loss_.value_and_gradient(theta, gradient);
+    Evaluations& account = ledger_.layer(block_.first_layer);
+    account.training += reads_ * batch.x.rows();
+    account.pullbacks -= batch.x.rows();
+    return loss;
+  }
+  [[nodiscard]] std::int64_t cost_per_sample() const override { return 1 + reads_; }
+  [[nodiscard]] std::string information() const override { return "activity"; }
+  [[nodiscard]] const ParameterLayout& layout() const override { return loss_.layout(); }
+
+ private:
+  AdjointBlockLoss<S> loss_;
+  Block<S> block_;
+  Ledger& ledger_;
+  std::int64_t reads_ = 0;
+};
+
 template <class S>
 class ActivityStep final : public StepGradient<S> {
  public:
@@ -68,7 +101,7 @@ class ActivityStep final : public StepGradient<S> {
     perturbation_.space = space == "full" ? ActivitySpace::full : space == "span" ? ActivitySpace::span : ActivitySpace::prototypes;
     perturbation_.directions = v.integer("gradient.directions");
     perturbation_.eps = v.number("gradient.eps");
-    cost_ = 1 + 2 * (perturbation_.space == ActivitySpace::prototypes ? block.head->classes() : perturbation_.directions);
+    cost_ = activity_cost(perturbation_, *block.head, block.loss->joint());
     if (block.layers.size() != 1 || block.end_to_end)
       throw ConfigError("gradient.estimator", "activity perturbation trains one layer at a time", "a block of several layers",
                         "use objective.scope = \"local\"");
@@ -93,6 +126,7 @@ template <class S>
 std::unique_ptr<StepGradient<S>> make_step_gradient(const Values& v, const Block<S>& block, const Executor& executor, Ledger& ledger) {
   if (v.is("gradient.estimator", "adjoint")) return std::make_unique<AdjointStep<S>>(block, executor, ledger);
   if (v.is("gradient.estimator", "activity")) return std::make_unique<ActivityStep<S>>(v, block, executor, ledger);
+  if (v.is("gradient.estimator", "coordinate")) return std::make_unique<CoordinateStep<S>>(block, executor, ledger);
   return std::make_unique<DirectionalStep<S>>(v, block, executor, ledger);
 }
 

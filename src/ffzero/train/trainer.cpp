@@ -9,6 +9,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/metric/metric.hpp"
+#include "ffzero/train/readout.hpp"
 #include "ffzero/vote/vote.hpp"
 
 namespace ffzero {
@@ -466,6 +467,25 @@ Measure Trainer<S>::measure(const SplitScores& scores, const Dataset& data) cons
 }
 
 template <class S>
+void Trainer<S>::fit_block_readout(BlockSetup& setup) {
+  // One more reading of every training sample: billed, because training itself reads perturbed devices only.
+  Matrix<S> features(train_->size(), setup.block.head->input_size()), x;
+  LayerOutput<S> out;
+  for (Index first = 0; first < train_->size(); first += kEvaluationRows) {
+    train_->gather_range(first, std::min(kEvaluationRows, train_->size() - first), 0, x);
+    for (Index i = setup.first; i < setup.last; ++i) {
+      network_.infer(i, x, i + 1 == setup.last, out, i == setup.first && train_->front_done());
+      if (i + 1 < setup.last) x.swap(out.passed_on);
+    }
+    features.middleRows(first, out.head_input.rows()) = readout_features<S>(out.head_input);
+  }
+  bill(setup.first, setup.last, &Evaluations::propagation, train_->size());
+  if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, train_->size());
+  network_.set_readout(setup.last - 1, fit_readout<S>(features, splits_.train.labels(), network_.classes(),
+                                                      {.seed = static_cast<std::uint64_t>(config_.values().integer("seed"))}));
+}
+
+template <class S>
 void Trainer<S>::finish_block(BlockSetup& setup, bool replay) {
   const Stopwatch watch(evaluation_s_);
   const bool more = setup.last < network_.layers();
@@ -475,6 +495,7 @@ void Trainer<S>::finish_block(BlockSetup& setup, bool replay) {
     if (validation_) validation_->apply_front(kEvaluationRows);
   }
   if (!replay) calibrate(setup, false);
+  if (!replay && network_.wants_readout(setup.last - 1)) fit_block_readout(setup);
   const auto pass = [&](SampleSource<S>& source, const Dataset& data, std::vector<SplitScores>& kept, bool training) {
     const Index columns = network_.layer(setup.last - 1).output_shape().size();
     std::optional<Matrix<S>> outputs;
@@ -518,6 +539,11 @@ void Trainer<S>::finish_run(RunRecord& record) {
     if (rank(layer.information) > rank(record.information)) record.information = layer.information;
   for (Index i = 0; i < network_.layers(); ++i)
     if (network_.front(i) != nullptr && record.front_ends.empty()) record.front_ends.emplace_back("pca");
+  for (Index i = 0; i < network_.layers(); ++i)
+    if (network_.has_readout(i)) {
+      record.front_ends.emplace_back("trained readout");
+      break;
+    }
   if (layer_records_.empty()) return;
   record.final_train = layer_records_.back().train;
   record.final_test = layer_records_.back().test;

@@ -91,6 +91,7 @@ class Trainer {
   void finish_epoch(BlockSetup& setup);
   void finish_block(BlockSetup& setup, bool replay);
   void calibrate(BlockSetup& setup, bool replay);
+  void fit_block_readout(BlockSetup& setup);
   void drop_inputs(const BlockSetup& setup, Matrix<S>& x) const;
   void hold_norms(const BlockSetup& setup, std::span<S> theta) const;
   void require_finite(const BlockSetup& setup, double loss) const;
