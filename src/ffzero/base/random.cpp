@@ -4,6 +4,7 @@
 
 #include <Random123/philox.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -27,7 +28,8 @@ Block philox(std::uint64_t seed, Stream stream, std::uint32_t part, std::uint64_
   return {out[0], out[1], out[2], out[3]};
 }
 
-float uniform_of(std::uint32_t word) noexcept { return (static_cast<float>(word >> 8) + 0.5F) * 0x1p-24F; }
+// The largest words round up to 1, which the interval leaves out.
+float uniform_of(std::uint32_t word) noexcept { return std::min((static_cast<float>(word >> 8) + 0.5F) * 0x1p-24F, 1.0F - 0x1p-24F); }
 
 // ln x for x in (0, 1): exponent by bits, then atanh series on the mantissa in [sqrt(1/2), sqrt(2)).
 float log_of(float x) noexcept {

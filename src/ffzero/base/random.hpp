@@ -39,7 +39,7 @@ class RandomStream {
 
   /// Words number first .. first + out.size() - 1, uniform over all 32-bit words.
   void fill_bits(std::span<std::uint32_t> out, Index first = 0) const noexcept;
-  /// Uniform in (0, 1), 24 significant bits: (word >> 8 + 1/2) 2^-24.
+  /// Uniform in (0, 1): (word >> 8 + 1/2) 2^-24 rounded to float, at most 1 - 2^-24. The double version holds the same float values.
   void fill_uniform(std::span<float> out, Index first = 0) const noexcept;
   void fill_uniform(std::span<double> out, Index first = 0) const noexcept;
   /// Standard normal: Box-Muller on pairs of words with the library's own logarithm and sine, so that no libm enters. The double

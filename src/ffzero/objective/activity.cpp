@@ -52,11 +52,11 @@ class Slopes {
   Slopes(const std::vector<GroupState>& states, const Loss<double>& loss, Index classes, double floor, double eps)
       : states_(states), loss_(loss), classes_(classes), floor_(floor), eps_(eps) {}
 
+  /// slopes (B, G): of the group's own loss; of the shared one, if the loss is joint, with that group alone perturbed.
   template <class Inner>
   const Matrix<double>& along(const Targets& targets, Inner inner) {
-    const Index rows = isize(usize(states_[0].squared.size())), groups = isize(states_.size());
-    Matrix<double> scores[2] = {Matrix<double>(rows, groups * classes_), Matrix<double>(rows, groups * classes_)};
-    Matrix<double> losses[2] = {Matrix<double>(rows, groups), Matrix<double>(rows, groups)};
+    const Index rows = states_[0].squared.size(), groups = isize(states_.size());
+    Matrix<double> sides[2] = {Matrix<double>(rows, groups * classes_), Matrix<double>(rows, groups * classes_)};
     for (std::size_t side = 0; side < 2; ++side) {
       const double step = side == 0 ? eps_ : -eps_;
       for (Index g = 0; g < groups; ++g) {
@@ -64,16 +64,41 @@ class Slopes {
         for (Index b = 0; b < rows; ++b) {
           const auto [au, ur] = inner(g, b);
           const double scale = clamped_inverse(state.squared(b) + 2.0 * step * au + step * step, floor_);
-          scores[side].row(b).segment(g * classes_, classes_) = (state.inner.row(b) + step * ur) * scale;
+          sides[side].row(b).segment(g * classes_, classes_) = (state.inner.row(b) + step * ur) * scale;
         }
       }
-      loss_.values(scores[side], classes_, targets, losses[side]);
     }
-    slopes_ = (losses[0] - losses[1]) / (2.0 * eps_);
+    if (!loss_.joint() || groups == 1) {
+      slopes_ = (losses(sides[0], targets) - losses(sides[1], targets)) / (2.0 * eps_);
+      return slopes_;
+    }
+    slopes_.resize(rows, groups);
+    Matrix<double> scores = unperturbed();
+    for (Index g = 0; g < groups; ++g) {
+      const Matrix<double> own = scores.middleCols(g * classes_, classes_);
+      scores.middleCols(g * classes_, classes_) = sides[0].middleCols(g * classes_, classes_);
+      const Matrix<double> plus = losses(scores, targets);
+      scores.middleCols(g * classes_, classes_) = sides[1].middleCols(g * classes_, classes_);
+      slopes_.col(g) = (plus - losses(scores, targets)) / (2.0 * eps_);
+      scores.middleCols(g * classes_, classes_) = own;
+    }
     return slopes_;
   }
 
  private:
+  [[nodiscard]] Matrix<double> losses(const Matrix<double>& scores, const Targets& targets) const {
+    Matrix<double> out(scores.rows(), loss_.joint() ? 1 : isize(states_.size()));
+    loss_.values(scores, classes_, targets, out);
+    return out;
+  }
+  [[nodiscard]] Matrix<double> unperturbed() const {
+    Matrix<double> scores(states_[0].squared.size(), isize(states_.size()) * classes_);
+    for (std::size_t g = 0; g < states_.size(); ++g)
+      for (Index b = 0; b < scores.rows(); ++b)
+        scores.row(b).segment(isize(g) * classes_, classes_) = states_[g].inner.row(b) * clamped_inverse(states_[g].squared(b), floor_);
+    return scores;
+  }
+
   const std::vector<GroupState>& states_;
   const Loss<double>& loss_;
   Index classes_;
@@ -96,9 +121,8 @@ void along_prototypes(const ActivityOptions<S>& options, const PrototypeHead<S>&
   for (const auto& state : states) grams.push_back(state.prototypes * state.prototypes.transpose());
   std::vector<Matrix<double>> c(states.size(), Matrix<double>(rows, classes));
   for (Index k = 0; k < classes; ++k) {
-    const Matrix<double>& slope = slopes.along(targets, [&](Index g, Index b) {
-      return std::pair(states[usize(g)].inner(b, k), grams[usize(g)].row(k));
-    });
+    const Matrix<double>& slope =
+        slopes.along(targets, [&](Index g, Index b) { return std::pair(states[usize(g)].inner(b, k), grams[usize(g)].row(k)); });
     for (std::size_t g = 0; g < states.size(); ++g) c[g].col(k) = slope.col(isize(g));
   }
   for (std::size_t g = 0; g < states.size(); ++g) {
@@ -123,8 +147,8 @@ void along_prototypes(const ActivityOptions<S>& options, const PrototypeHead<S>&
 }
 
 template <class S>
-void along_random(const ActivityOptions<S>& options, const PrototypeHead<S>& head, const std::vector<GroupState>& states, const Targets& targets,
-                  const RandomStream& random, Index first_row, const ConstMatrixRef<S>& a, MatrixRef<S> gz) {
+void along_random(const ActivityOptions<S>& options, const PrototypeHead<S>& head, const std::vector<GroupState>& states,
+                  const Targets& targets, const RandomStream& random, Index first_row, const ConstMatrixRef<S>& a, MatrixRef<S> gz) {
   const Index classes = head.classes(), d = head.dimension(), rows = a.rows(), groups = head.groups();
   const bool full = options.perturbation.space == ActivitySpace::full;
   const Index dimension = full ? d : std::max<Index>(1, classes - 1);  // of the space that u is drawn from
@@ -155,28 +179,29 @@ void along_random(const ActivityOptions<S>& options, const PrototypeHead<S>& hea
     });
     const double weight = static_cast<double>(dimension) / static_cast<double>(options.perturbation.directions);
     for (Index g = 0; g < groups; ++g)
-      for (Index b = 0; b < rows; ++b)
-        gz.row(b).segment(g * d, d) += ((weight * slope(b, g)) * u[usize(g)].row(b)).template cast<S>();
+      for (Index b = 0; b < rows; ++b) gz.row(b).segment(g * d, d) += ((weight * slope(b, g)) * u[usize(g)].row(b)).template cast<S>();
   }
 }
 
 }  // namespace
 
 template <class S>
-void activity_output_gradient(const ActivityOptions<S>& options, const ConstMatrixRef<S>& a, const Targets& targets, const RandomStream& random,
-                              Index first_row, MatrixRef<S> gz) {
+void activity_output_gradient(const ActivityOptions<S>& options, const ConstMatrixRef<S>& a, const Targets& targets,
+                              const RandomStream& random, Index first_row, MatrixRef<S> gz) {
   const auto* head = dynamic_cast<const PrototypeHead<S>*>(&options.head);
   if (head == nullptr)
     throw ConfigError("gradient.estimator", "\"activity\" needs a local loss on prototypes", options.head.kind(),
                       "use objective.scope = \"local\"");
   const std::vector<GroupState> states = group_states<S>(*head, a);
-  if (options.perturbation.space == ActivitySpace::prototypes) along_prototypes<S>(options, *head, states, targets, a, gz);
-  else along_random<S>(options, *head, states, targets, random, first_row, a, gz);
+  if (options.perturbation.space == ActivitySpace::prototypes)
+    along_prototypes<S>(options, *head, states, targets, a, gz);
+  else
+    along_random<S>(options, *head, states, targets, random, first_row, a, gz);
 }
 
-template void activity_output_gradient<float>(const ActivityOptions<float>&, const ConstMatrixRef<float>&, const Targets&, const RandomStream&, Index,
-                                              MatrixRef<float>);
-template void activity_output_gradient<double>(const ActivityOptions<double>&, const ConstMatrixRef<double>&, const Targets&, const RandomStream&,
-                                               Index, MatrixRef<double>);
+template void activity_output_gradient<float>(const ActivityOptions<float>&, const ConstMatrixRef<float>&, const Targets&,
+                                              const RandomStream&, Index, MatrixRef<float>);
+template void activity_output_gradient<double>(const ActivityOptions<double>&, const ConstMatrixRef<double>&, const Targets&,
+                                               const RandomStream&, Index, MatrixRef<double>);
 
 }  // namespace ffzero

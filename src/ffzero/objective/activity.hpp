@@ -34,7 +34,15 @@ struct ActivityOptions {
 /// R^T alpha + beta a/|a|, beta = -s^T alpha, (R R^T - s s^T) alpha = c: exact as eps -> 0. span, full: (dimension/m) sum_j delta_j u_j.
 /// @throws ConfigError if the head has no prototypes.
 template <class S>
-void activity_output_gradient(const ActivityOptions<S>& options, const ConstMatrixRef<S>& a, const Targets& targets, const RandomStream& random,
-                              Index first_row, MatrixRef<S> gz);
+void activity_output_gradient(const ActivityOptions<S>& options, const ConstMatrixRef<S>& a, const Targets& targets,
+                              const RandomStream& random, Index first_row, MatrixRef<S> gz);
+
+/// Evaluations that one sample costs: the layer itself and its read-outs, each billed as one. Groups are read out together, unless they
+/// share one (joint) loss: then each is perturbed alone.
+template <class S>
+[[nodiscard]] Index activity_cost(const ActivityPerturbation& perturbation, const Head<S>& head, bool joint_loss) {
+  const Index directions = perturbation.space == ActivitySpace::prototypes ? head.classes() : perturbation.directions;
+  return 1 + 2 * directions * (joint_loss ? head.groups() : 1);
+}
 
 }  // namespace ffzero

@@ -45,8 +45,7 @@ double AdjointBlockLoss<S>::activity_gradient(std::span<const S> theta, const Ac
     activity_output_gradient<S>({.head = *block.head, .loss = *block.exact_loss, .perturbation = perturbation}, z, targets, random, shard.first, gz);
     if (scale != 1.0) gz *= static_cast<S>(scale);
   });
-  const bool all_prototypes = perturbation.space == ActivitySpace::prototypes;
-  this->bill_training(1 + 2 * (all_prototypes ? block.head->classes() : perturbation.directions));
+  this->bill_training(activity_cost(perturbation, *block.head, block.loss->joint()));
   return loss;
 }
 

@@ -18,8 +18,8 @@ class AdjointBlockLoss final : public BlockLoss<S>, public DifferentiableFunctio
   double value_and_gradient(std::span<const S> theta, std::span<S> gradient) const override;
 
   /// Perturbs the head's input sample by sample; the layer's known structure (linear in a known input, masks of the tail) carries the
-  /// estimate to the parameters. Cost: N evaluations + 2 m N read-outs, m = K in the space of the prototypes
-  /// [spec.md section 5].
+  /// estimate to the parameters. Cost: activity_cost() N: N evaluations + 2 m N read-outs, m = K in the space
+  /// of the prototypes  [spec.md section 5].
   double activity_gradient(std::span<const S> theta, const ActivityPerturbation& perturbation, const RandomStream& random,
                            std::span<S> gradient) const;
 
