@@ -1,0 +1,151 @@
+// The estimator on functions with known gradients.
+// SPDX-License-Identifier: MIT
+#include "ffzero/gradient/directional.hpp"
+
+#include <gtest/gtest.h>
+
+#include "ffzero/base/error.hpp"
+#include "support/expect_error.hpp"
+#include "support/property.hpp"
+
+namespace ffzero {
+namespace {
+
+/// L_g(theta) = theta_g^T A_g theta_g / 2 + b_g^T theta_g over the parameters theta_g of group g: values alone.
+class Quadratics final : public ScalarFunction<double> {
+ public:
+  Quadratics(ParameterLayout layout, Index dimension, std::uint64_t seed) : layout_(std::move(layout)), dimension_(dimension) {
+    const Matrix<double> root = test::normal_matrix(dimension, dimension, seed);
+    a_ = root * root.transpose();
+    b_ = test::normal_matrix(dimension, 1, seed + 1);
+  }
+  [[nodiscard]] const ParameterLayout& layout() const override { return layout_; }
+  [[nodiscard]] Index dimension() const override { return dimension_; }
+  void values(std::span<const double> theta, std::span<double> losses) const override {
+    for (Index g = 0; g < layout_.groups; ++g) {
+      const Vector<double> own = mask(g).cwiseProduct(as_vector(theta));
+      losses[usize(g)] = 0.5 * own.dot(a_ * own) + b_.dot(own);
+    }
+    ++calls_;
+  }
+  [[nodiscard]] Vector<double> gradient(const Vector<double>& theta) const {
+    Vector<double> g = Vector<double>::Zero(dimension_);
+    for (Index k = 0; k < layout_.groups; ++k) {
+      const Vector<double> own = mask(k).cwiseProduct(theta);
+      g += mask(k).cwiseProduct(a_ * own + b_);
+    }
+    return g;
+  }
+  [[nodiscard]] int calls() const { return calls_; }
+
+ private:
+  [[nodiscard]] Vector<double> mask(Index group) const {
+    Vector<double> m = Vector<double>::Zero(dimension_);
+    for (const Unit& u : layout_.units)
+      if (u.group == group)
+        for (const Segment& s : u.segments) m.segment(s.begin, s.size).setOnes();
+    return m;
+  }
+  ParameterLayout layout_;
+  Index dimension_;
+  Matrix<double> a_;
+  Vector<double> b_;
+  mutable int calls_ = 0;
+};
+
+ParameterLayout two_groups() {
+  return {.groups = 2,
+          .units = {{.group = 0, .segments = {{.begin = 0, .size = 3}, {.begin = 7, .size = 1}}},
+                    {.group = 1, .segments = {{.begin = 3, .size = 4}}}}};
+}
+
+TEST(Directional, CentralDifferencesAreExactOnQuadratics) {
+  test::expect_property("delta / (2 eps) is the slope along the direction", [] {
+    const auto seed = *rc::gen::arbitrary<std::uint64_t>();
+    const double eps = *rc::gen::element(1e-3, 0.1, 10.0);
+    const Quadratics f(two_groups(), 8, seed);
+    const Vector<double> theta = test::normal_matrix(8, 1, seed + 2);
+    Matrix<double> directions(3, 8);
+    fill_directions<double>(f.layout(), Distribution::gaussian, RandomStream(seed, Stream::direction), Executor(1), directions);
+    Differences out;
+    f.differences(as_span(theta), directions, eps, out);
+    const Vector<double> g = f.gradient(theta);
+    for (Index j = 0; j < 3; ++j)
+      for (const Unit& u : f.layout().units) {
+        double slope = 0.0;
+        for (const Segment& s : u.segments) slope += directions.row(j).segment(s.begin, s.size).dot(g.segment(s.begin, s.size));
+        RC_ASSERT(std::abs(out.delta(j, u.group) / (2.0 * eps) - slope) < 1e-8 * (1.0 + std::abs(slope)) / std::min(1.0, eps));
+      }
+  });
+}
+
+TEST(Directional, AllCoordinatesTogetherGiveTheGradientExactly) {
+  const Quadratics f(two_groups(), 8, 3);
+  const Vector<double> theta = test::normal_matrix(8, 1, 4);
+  Vector<double> g(8);
+  Directional<double> estimator({.directions = 4, .eps = 1e-2, .distribution = Distribution::coordinate});
+  estimator.estimate(f, as_span(theta), RandomStream(1, Stream::direction), Executor(2), as_span(g));
+  EXPECT_LT((g - f.gradient(theta)).cwiseAbs().maxCoeff(), 1e-10);
+  EXPECT_EQ(f.calls(), 8);
+}
+
+TEST(Directional, EstimatesAreUnbiasedForEveryDistribution) {
+  const Quadratics f(two_groups(), 8, 5);
+  const Vector<double> theta = test::normal_matrix(8, 1, 6), exact = f.gradient(theta);
+  for (const Distribution d : {Distribution::gaussian, Distribution::rademacher, Distribution::hadamard, Distribution::coordinate}) {
+    Directional<double> estimator({.directions = 2, .eps = 1e-2, .distribution = d});
+    const Index draws = 8000;
+    Vector<double> sum = Vector<double>::Zero(8), squares = Vector<double>::Zero(8), g(8);
+    for (Index t = 0; t < draws; ++t) {
+      estimator.estimate(f, as_span(theta), RandomStream(7, Stream::direction, 0, static_cast<std::uint64_t>(t)), Executor(1), as_span(g));
+      sum += g;
+      squares += g.cwiseProduct(g);
+    }
+    const auto n = static_cast<double>(draws);
+    const Vector<double> mean = sum / n, error = ((squares / n - mean.cwiseProduct(mean)).cwiseMax(0.0) / n).cwiseSqrt();
+    for (Index i = 0; i < 8; ++i) EXPECT_NEAR(mean[i], exact[i], 5.0 * error[i]) << to_string(d) << " entry " << i;
+  }
+}
+
+TEST(Directional, MovesOnlyParametersOfUnitsAndNeverTheta) {
+  ParameterLayout layout{.groups = 1, .units = {{.group = 0, .segments = {{.begin = 2, .size = 3}}}}};
+  const Quadratics f(layout, 8, 8);
+  const Vector<double> theta = test::normal_matrix(8, 1, 9), before = theta;
+  Vector<double> g = Vector<double>::Constant(8, 99.0);
+  Directional<double> estimator({.directions = 3, .eps = 1e-3});
+  estimator.estimate(f, as_span(theta), RandomStream(1, Stream::direction), Executor(1), as_span(g));
+  EXPECT_TRUE(theta == before);
+  EXPECT_TRUE((g.head(2).array() == 0.0).all());
+  EXPECT_TRUE((g.tail(3).array() == 0.0).all());
+  EXPECT_GT(g.segment(2, 3).cwiseAbs().minCoeff(), 0.0);
+}
+
+TEST(Directional, LogsTheMeanOfBothSidesSummedOverGroups) {
+  const Quadratics f(two_groups(), 8, 10);
+  const Vector<double> theta = test::normal_matrix(8, 1, 11);
+  Matrix<double> directions(2, 8);
+  fill_directions<double>(f.layout(), Distribution::rademacher, RandomStream(1, Stream::direction), Executor(1), directions);
+  Vector<double> g(8);
+  Directional<double> estimator({.directions = 2, .eps = 0.3});
+  const double logged = estimator.estimate_along(f, as_span(theta), directions, Executor(1), as_span(g));
+  double expected = 0.0;
+  for (Index j = 0; j < 2; ++j)
+    for (const double side : {0.3, -0.3}) {
+      const Vector<double> moved = theta + side * directions.row(j).transpose();
+      std::vector<double> losses(2);
+      f.values(as_span(moved), losses);
+      expected += (losses[0] + losses[1]) / 4.0;
+    }
+  EXPECT_NEAR(logged, expected, 1e-12 * std::abs(expected));
+}
+
+TEST(Directional, RefusesOptionsOutOfRange) {
+  EXPECT_EQ(test::message_of<ConfigError>([] { Directional<double>({.directions = 0}); }),
+            "gradient.directions: must be at least 1; got 0; give 1 or more");
+  EXPECT_NE(test::message_of<ConfigError>([] { Directional<double>({.eps = 0.0}); }).find("gradient.eps: must be positive"),
+            std::string::npos);
+  EXPECT_THROW(Directional<double>({.eps = std::nan("")}), ConfigError);
+}
+
+}  // namespace
+}  // namespace ffzero
