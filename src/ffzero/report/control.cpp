@@ -5,29 +5,85 @@
 #include <fmt/format.h>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/metric/metric.hpp"
+#include "ffzero/train/readout.hpp"
+#include "ffzero/vote/vote.hpp"
 
 namespace ffzero {
 
-nlohmann::ordered_json run_control(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor,
-                                   const RunEvents& events) {
-  const Values& v = config.values();
-  if (v.is("objective.scope", "end_to_end"))
-    throw ConfigError("control.untrained", "a control of untrained layers needs local losses", "objective.scope = \"end_to_end\"", "drop --control");
-  const Index untrained = v.is("model.kind", "cnn") ? isize(v.at("model.conv.channels").size()) : config.layer_count() - 1;
-  if (untrained < 1) throw ConfigError("control.untrained", "needs a layer in front of the head", "a single layer", "drop --control");
+namespace {
+
+using json = nlohmann::ordered_json;
+
+// All encoded samples of a split, (N, inputs).
+Matrix<float> encoded(const Dataset& data, const Encoder& encoder) {
+  Matrix<float> x(data.size(), encoder.output_shape().size());
+  for (Index i = 0; i < data.size(); ++i) {
+    const std::span<float> row(x.row(i).data(), usize(x.cols()));
+    if (data.is_bytes()) encoder.encode(data.bytes(i), row);
+    else encoder.encode(data.values(i), row);
+  }
+  return x;
+}
+
+double linear_accuracy(const Matrix<float>& readout, const Matrix<float>& x, const Dataset& data) {
+  Matrix<float> scores(x.rows(), readout.rows());
+  readout_scores<float>(readout, x, scores);
+  return accuracy(predict<float>(scores), data.labels());
+}
+
+// What a linear classifier makes of the same inputs; real and imaginary parts are its features.
+json linear_control(const Config& config, const Splits& splits) {
+  const Encoder encoder(encoder_options(config.values()), splits.train.shape());
+  const Matrix<float> train = encoded(splits.train, encoder);
+  const Matrix<float> readout = fit_readout<float>(train, splits.train.labels(), splits.train.classes(),
+                                                   {.seed = static_cast<std::uint64_t>(config.values().integer("seed"))});
+  return {{"kind", "linear classifier on the same inputs"},
+          {"metric", "accuracy"},
+          {"train", linear_accuracy(readout, train, splits.train)},
+          {"test", linear_accuracy(readout, encoded(splits.test, encoder), splits.test)},
+          {"forward_evals", 0}};
+}
+
+json untrained_control(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, const RunEvents& events,
+                       Index untrained) {
   std::string toml = config.to_toml();
   for (Index i = 0; i < untrained; ++i) toml += fmt::format("\n[[layer]]\nindex = {}\ntraining.epochs = 0\n", i);
-  Config control = Config::parse(toml, "control", {.file = {}, .overrides = {{"control.untrained", "false"}, {"vote.rule", "last"}}});
+  std::vector<std::pair<std::string, std::string>> overrides{{"control.untrained", "false"}};
+  if (splits.train.task() == Task::classification) overrides.emplace_back("vote.rule", "last");
+  Config control = Config::parse(toml, "control", {.file = {}, .overrides = overrides});
   control.resolve(data_facts(splits));
   TrainEvents train_events;
   train_events.stop_requested = events.stop_requested;
   train_events.step_done = events.step_done;
   Trainer<float> trainer(control, splits, std::move(executor), train_events);
   const RunRecord record = trainer.run();
-  return {{"metric", record.metric},
+  return {{"kind", "the same head on untrained layers"},
+          {"metric", record.metric},
           {"train", record.final_train.value},
           {"test", record.final_test.value},
           {"forward_evals", record.ledger.total().training}};
+}
+
+}  // namespace
+
+nlohmann::ordered_json run_control(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor,
+                                   const RunEvents& events) {
+  const Values& v = config.values();
+  if (v.is("model.kind", "photonic")) {
+    if (splits.train.task() == Task::regression)
+      throw ConfigError("control.untrained", "the control of a photonic network is a classifier", "a regression task", "drop --control");
+    json linear = linear_control(config, splits);
+    if (v.is("objective.scope", "end_to_end") || !v.is("model.mesh.readout", "trained")) return linear;
+    json control = untrained_control(config, splits, std::move(executor), events, config.layer_count());
+    control["linear"] = std::move(linear);
+    return control;
+  }
+  if (v.is("objective.scope", "end_to_end"))
+    throw ConfigError("control.untrained", "a control of untrained layers needs local losses", "objective.scope = \"end_to_end\"", "drop --control");
+  const Index untrained = v.is("model.kind", "cnn") ? isize(v.at("model.conv.channels").size()) : config.layer_count() - 1;
+  if (untrained < 1) throw ConfigError("control.untrained", "needs a layer in front of the head", "a single layer", "drop --control");
+  return untrained_control(config, splits, std::move(executor), events, untrained);
 }
 
 }  // namespace ffzero

@@ -9,9 +9,11 @@
 
 namespace ffzero {
 
-/// Trains `config` again with every layer but the head's left at its initial values: the convolutions of a cnn, all but the last dense layer
-/// of an mlp, the meshes of a photonic network. Returns {"metric", "train", "test", "forward_evals"}; only the head's own last layer
-/// counts, never a vote of layers that learned nothing. Cost: reported in the result, never mixed with the run's own.
+/// cnn, mlp: trains `config` again with every layer but the head's left at its initial values: the convolutions of a cnn, all but the last
+/// dense layer of an mlp; the head's own last layer counts, never a vote of layers that learned nothing. photonic: a linear classifier on
+/// the same inputs, and with a trained readout also that readout on untrained meshes. Returns {"kind", "metric", "train", "test",
+/// "forward_evals"}, with "linear" of the same form beside a readout. Cost: in the result, never mixed with the run's own.
+/// @throws ConfigError where no control is defined
 [[nodiscard]] nlohmann::ordered_json run_control(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor,
                                                  const RunEvents& events);
 
