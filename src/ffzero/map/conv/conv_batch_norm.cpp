@@ -63,7 +63,8 @@ struct ConvBatchNorm<S>::Workspace {
   std::vector<S> offset;                        // (planes): minus a mean guessed from the first samples, so that squares do not cancel
   std::vector<Index> mate;                      // (planes): the plane of z that a direction's plane is paired with
   std::vector<double> sums, shard_sums;         // (planes, 3), (shards, planes, 3): of v, v^2, v v_mate
-  std::vector<double> column_sums, tap_means;   // (input), (taps)
+  Vector<S> pixel_sums;                         // (input)
+  std::vector<double> window_sums, tap_means;   // (C_in, H, k), (taps)
   std::vector<S> scale, shift;                  // (C)
   std::vector<double> shard_gradient;           // (shards, C, taps)
   Matrix<S> stacked, plus, minus;               // (B, planes * width), (B, C * width) twice
@@ -136,6 +137,41 @@ void ConvBatchNorm<S>::require(std::span<const S> theta, const ConstMatrixRef<S>
     throw ShapeError("conv", "x must have " + std::to_string(options_.input.size()) + " columns", std::to_string(x.cols()));
 }
 
+/// tap_means: mean of the pixel under each tap, over all positions and the first samples.
+template <class S>
+void ConvBatchNorm<S>::mean_patch(const ConstMatrixRef<S>& x) const {
+  Workspace& w = *work_;
+  const Shape in = options_.input;
+  const Index k = options_.kernel, rows = std::min(x.rows(), kShardRows);
+  w.pixel_sums.resize(in.size());
+  w.pixel_sums.setZero();
+  for (Index b = 0; b < rows; ++b) w.pixel_sums += x.row(b).transpose();
+  // Along the rows first: window_sums (C_in, H, k) for each tap column.
+  const auto inside = [&](Index tap, Index outputs, Index size) {
+    const Index start = options_.padding - tap, last = size - 1 - tap + options_.padding;
+    return std::pair{start > 0 ? (start + options_.stride - 1) / options_.stride : 0,
+                     last < 0 ? 0 : std::min(outputs, last / options_.stride + 1)};
+  };
+  w.window_sums.assign(usize(in.channels * in.height * k), 0.0);
+  for (Index line = 0; line < in.channels * in.height; ++line)
+    for (Index kx = 0; kx < k; ++kx) {
+      const auto [first, last] = inside(kx, output_.width, in.width);
+      for (Index q = first; q < last; ++q)
+        w.window_sums[usize(line * k + kx)] +=
+            static_cast<double>(w.pixel_sums[line * in.width + q * options_.stride + kx - options_.padding]);
+    }
+  w.tap_means.assign(usize(taps()), 0.0);
+  const double share = 1.0 / static_cast<double>(std::max<Index>(1, rows) * positions());
+  for (Index c = 0; c < in.channels; ++c)
+    for (Index ky = 0; ky < k; ++ky) {
+      const auto [first, last] = inside(ky, output_.height, in.height);
+      for (Index y = first; y < last; ++y)
+        for (Index kx = 0; kx < k; ++kx)
+          w.tap_means[usize((c * k + ky) * k + kx)] +=
+              share * w.window_sums[usize((c * in.height + y * options_.stride + ky - options_.padding) * k + kx)];
+    }
+}
+
 /// weights and offset of z and, if given, of each direction.
 template <class S>
 void ConvBatchNorm<S>::stack_kernels(std::span<const S> theta, const ConstMatrixRef<S>* directions, const ConstMatrixRef<S>& x) const {
@@ -150,24 +186,7 @@ void ConvBatchNorm<S>::stack_kernels(std::span<const S> theta, const ConstMatrix
   w.mate.assign(usize(planes), -1);
   for (Index p = channels; p < planes; ++p) w.mate[usize(p)] = p % channels;
 
-  const Shape in = options_.input;
-  const Index sample_rows = std::min(x.rows(), kShardRows);
-  w.column_sums.assign(usize(in.size()), 0.0);
-  for (Index b = 0; b < sample_rows; ++b)
-    for (Index i = 0; i < in.size(); ++i) w.column_sums[usize(i)] += static_cast<double>(x(b, i));
-  w.tap_means.assign(usize(taps()), 0.0);
-  const double share = 1.0 / static_cast<double>(std::max<Index>(1, sample_rows) * positions());
-  for (Index t = 0; t < taps(); ++t) {
-    const Index c = t / (options_.kernel * options_.kernel), ky = t / options_.kernel % options_.kernel, kx = t % options_.kernel;
-    for (Index y = 0; y < output_.height; ++y) {
-      const Index u = y * options_.stride + ky - options_.padding;
-      if (u < 0 || u >= in.height) continue;
-      for (Index q = 0; q < output_.width; ++q) {
-        const Index v = q * options_.stride + kx - options_.padding;
-        if (v >= 0 && v < in.width) w.tap_means[usize(t)] += share * w.column_sums[usize((c * in.height + u) * in.width + v)];
-      }
-    }
-  }
+  mean_patch(x);
   grow(w.offset, planes);
   for (Index p = 0; p < planes; ++p) {
     double mean = 0.0;

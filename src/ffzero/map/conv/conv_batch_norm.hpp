@@ -35,7 +35,8 @@ struct ConvOptions {
 /// theta: kernels (C, C_in, k, k) row-major, weights (C), biases (C); {kernel c, weight c, bias c} is group c, one unit.
 /// x (B, C_in H W)   y (B, C H' W'), H' = floor((H + 2 padding - k) / stride) + 1.
 /// state(): mean (C), biased variance (C) of z over the training set; 0 and 1 before finish_statistics.
-/// Parallel inside, over fixed shards of samples: same bits for any number of threads. One caller at a time: buffers are kept.
+/// Parallel inside, over fixed shards of samples: same bits for any number of threads. One caller at a time, for buffers are kept; a sink
+/// of forward_pairs may call forward.
 template <class S>
 class ConvBatchNorm final : public AdjointMap<S>, public StatefulMap<S>, public PairedMap<S> {
  public:
@@ -77,6 +78,7 @@ class ConvBatchNorm final : public AdjointMap<S>, public StatefulMap<S>, public 
   template <class Work>
   void shards(Index rows, Index shard_rows, Work&& work) const;
   void require(std::span<const S> theta, const ConstMatrixRef<S>& x) const;
+  void mean_patch(const ConstMatrixRef<S>& x) const;
   void stack_kernels(std::span<const S> theta, const ConstMatrixRef<S>* directions, const ConstMatrixRef<S>& x) const;
   void centred_maps(const ConstMatrixRef<S>& x, MatrixRef<S> maps) const;
   void add_shard_sums(Index shards, Index outputs) const;
