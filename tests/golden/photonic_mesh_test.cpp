@@ -121,7 +121,8 @@ TEST(HaarInitialisation, FollowsTheCheckerboard) {
   ASSERT_FALSE(files.empty());
   for (const auto& path : files) {
     SCOPED_TRACE(path.string());
-    for (const auto& c : read_json(path).at("cases")) {
+    const auto j = read_json(path);
+    for (const auto& c : j.at("cases")) {
       const MeshLayout layout(c.at("n").get<Index>());
       const auto alpha = flat<double>(c.at("alpha_packed"));
       const auto u = flat<double>(c.at("u_packed"));

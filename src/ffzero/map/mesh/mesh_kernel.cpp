@@ -127,6 +127,15 @@ HWY_INLINE void put(float* to, const Coefficients& c) {
   to[3] = c.sin_phi;
 }
 
+HWY_INLINE void copy_quadruple(const float* from, float* to) {
+#if HWY_TARGET == HWY_SCALAR
+  std::copy_n(from, kCoefficients, to);
+#else
+  const hn::FixedTag<float, kCoefficients> four;
+  hn::StoreU(hn::LoadU(four, from), four, to);
+#endif
+}
+
 /// Column `column`, the j-th of a sweep. to: first position of the sweep for this j; `stride` floats lie between diagonals.
 HWY_INLINE void pack_column(const MeshLayout& layout, const Phases& phases, Index column, Index j, Index shift, Index diagonals,
                             Index stride, float* to) {
@@ -142,7 +151,7 @@ HWY_INLINE void pack_column(const MeshLayout& layout, const Phases& phases, Inde
     const SinCos a = sin_cos(hn::Mul(t, hn::Set(kTag, 0.5F)));
     const SinCos b = sin_cos(phi);
     hn::StoreInterleaved4(a.sin, a.cos, b.cos, b.sin, kTag, quadruples);
-    for (Index i = 0; i < some; ++i) std::copy_n(quadruples + kCoefficients * i, kCoefficients, to + (first + k + i) * stride);
+    for (Index i = 0; i < some; ++i) copy_quadruple(quadruples + kCoefficients * i, to + (first + k + i) * stride);
   }
   const auto top = [&](Index d) { return 2 * d - shift - j; };
   for (Index d = 0; d < first; ++d) put(to + d * stride, passing(layout, column, top(d)));
@@ -161,15 +170,15 @@ constexpr float kSmallestScale = 0x1p-80F;
 /// Floats per diagonal of a block of shears: those of its positions, then the scales of the two waveguides that leave the block.
 constexpr Index kShearStride = kForwardWidth * kShear + 2;
 
-/// Shears of the interferometers of one vector; the scales of their waveguides move on.
-HWY_INLINE void shear(V theta, V phi, V& upper_scale, V& lower_scale, float* triples) {
+/// Shears of the interferometers of one vector, each in the first three of four floats; the scales of their waveguides move on.
+HWY_INLINE void shear(V theta, V phi, V& upper_scale, V& lower_scale, float* quadruples) {
   const SinCos t = sin_cos(hn::Mul(theta, hn::Set(kTag, 0.5F)));
   const SinCos p = sin_cos(phi);
   const V upper = hn::Mul(t.sin, upper_scale);
   const V lower = hn::Mul(t.sin, lower_scale);
   const V r = hn::Div(hn::Mul(t.cos, lower_scale), upper);
   const V q = hn::Neg(hn::Div(hn::Mul(t.cos, upper_scale), lower));
-  hn::StoreInterleaved3(r, q, hn::Div(p.sin, p.cos), kTag, triples);
+  hn::StoreInterleaved4(r, q, hn::Div(p.sin, p.cos), r, kTag, quadruples);
   upper_scale = hn::Mul(upper, p.cos);
   lower_scale = hn::Neg(lower);
 }
@@ -181,25 +190,26 @@ HWY_INLINE void shear_column(const MeshLayout& layout, const Phases& phases, Ind
   const Index first = (column % 2 + j) / 2;
   const Index theta = count > 0 ? layout.offset(column) : 0;
   const Index phi = layout.phi_begin() + theta;
-  alignas(64) float triples[kShear * kLanes + 1] = {};  // one more: four are copied at a time, the fourth is overwritten by its owner later
+  alignas(64) float quadruples[kCoefficients * kLanes];
   for (Index k = 0; k < count; k += kLanes) {
     const Index some = std::min(kLanes, count - k);
     float* const own = scales + column % 2 + 2 * k;
     V upper, lower;
     if (some == kLanes) {
       hn::LoadInterleaved2(kTag, own, upper, lower);
-      shear(phases_at(phases, theta + k), phases_at(phases, phi + k), upper, lower, triples);
+      shear(phases_at(phases, theta + k), phases_at(phases, phi + k), upper, lower, quadruples);
       hn::StoreInterleaved2(upper, lower, kTag, own);
     } else {
       alignas(64) float some_scales[2 * kLanes] = {};
       std::copy_n(own, 2 * some, some_scales);
       hn::LoadInterleaved2(kTag, some_scales, upper, lower);
-      shear(phases_at(phases, theta + k, some), phases_at(phases, phi + k, some), upper, lower, triples);
+      shear(phases_at(phases, theta + k, some), phases_at(phases, phi + k, some), upper, lower, quadruples);
       hn::StoreInterleaved2(upper, lower, kTag, some_scales);
       std::copy_n(some_scales, 2 * some, own);
     }
     float* at = to + (first + k) * kShearStride;
-    for (Index i = 0; i < some; ++i, at += kShearStride) std::copy_n(triples + kShear * i, kShear + 1, at);
+    // The fourth float falls on the next position's first one, which its own column writes later.
+    for (Index i = 0; i < some; ++i, at += kShearStride) copy_quadruple(quadruples + kCoefficients * i, at);
   }
   for (Index d = 0; d < first; ++d) std::fill_n(to + d * kShearStride, kShear, 0.0F);
   for (Index d = first + count; d < diagonals; ++d) std::fill_n(to + d * kShearStride, kShear, 0.0F);

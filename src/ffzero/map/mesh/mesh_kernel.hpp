@@ -15,14 +15,14 @@
 //   * Columns are taken in blocks. A block is swept once from top to bottom along diagonals: step d works on pair d of the block's first
 //     column, then on the pair half a step higher in the second one, and so on, so that a field is loaded and stored once a block
 //     and travels between columns in registers. Coefficients are packed in exactly this order.
-//   * Forwards, a block comes in one of two forms. "Rotations": the equations above, 12 vector operations per interferometer. "Shears":
-//   every
-//     field is kept divided by a real scale of its waveguide, 1 at the start of the block. With scales A and B in front of the pair,
+//   * Forwards, a block comes in one of two forms. "Rotations": the equations above, 12 vector operations per interferometer.
+//     "Shears": every field is kept divided by a real scale of its waveguide, 1 at the start of the block. With scales A and B in front
+//     of the pair,
 //       a <- a + r b,  b <- b + q a,  a <- (1 + i tan phi) a,   r = (cos t B) / (sin t A),  q = -(cos t A) / (sin t B),
 //     and the scales become sin t cos phi A and -sin t B: 6 operations. At the end of the block the scales are multiplied back. Every
-//     output is still one rounded sum of the same two terms, so nothing is lost unless a scale leaves the range of float; a block in which
-//     that could happen (theta = 0, phi = pi/2, ..) is packed as rotations. An odd number of ports has edge factors that are no real scale:
-//     rotations.
+//     output is still one rounded sum of the same two terms, so nothing is lost while the scales stay in the range of float: they are
+//     kept above 2^-80 (light below 2^40); a block in which they do not (theta = 0, phi = pi/2, ..) is packed as rotations. An odd
+//     number of ports has edge factors that are no real scale: rotations.
 namespace ffzero::mesh_kernel {
 
 /// Dimensions of a mesh as the kernel sees it: columns in blocks of `width`, waveguides padded with dark ones.
