@@ -1,4 +1,4 @@
-// Counter-based random numbers (Philox 4x32-10 of Random123). Dependency level 0 (base).
+// Counter-based random numbers (Philox 4x32-10). Dependency level 0 (base).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -11,18 +11,18 @@ namespace ffzero {
 
 /// What a random number is for. Streams never share numbers; the values are part of the checkpoint format.
 enum class Stream : std::uint8_t {
-  data = 1,         ///< built-in and synthetic data sets
-  order = 2,        ///< order of the training samples, per epoch
-  initial = 3,      ///< initial parameters
-  prototype = 4,    ///< rotations of the prototypes
-  direction = 5,    ///< directions of the estimators
-  dropout = 6,      ///< dropout masks
-  augment = 7,      ///< shifts of training images
-  projection = 8,   ///< fixed projections of convolutional layers
-  device = 9,       ///< noise and fabrication of simulated devices
-  split = 10,       ///< train/validation split
-  readout = 11,     ///< digital readouts
-  test = 12,        ///< tests and benchmarks
+  data = 1,        ///< built-in and synthetic data sets
+  order = 2,       ///< order of the training samples, per epoch
+  initial = 3,     ///< initial parameters
+  prototype = 4,   ///< rotations of the prototypes
+  direction = 5,   ///< directions of the estimators
+  dropout = 6,     ///< dropout masks
+  augment = 7,     ///< shifts of training images
+  projection = 8,  ///< fixed projections of convolutional layers
+  device = 9,      ///< noise and fabrication of simulated devices
+  split = 10,      ///< train/validation split
+  readout = 11,    ///< digital readouts
+  test = 12,       ///< tests and benchmarks
 };
 
 /// A position-addressable sequence: value number i depends on (seed, stream, part, step, i) and on nothing else, so any piece can
@@ -46,9 +46,9 @@ class RandomStream {
   /// version holds the same float values.
   void fill_normal(std::span<float> out, Index first = 0) const noexcept;
   void fill_normal(std::span<double> out, Index first = 0) const noexcept;
-  /// +1 or -1, one bit each.
-  void fill_sign(std::span<float> out, Index first = 0) const noexcept;
-  void fill_sign(std::span<double> out, Index first = 0) const noexcept;
+  /// +scale or -scale, one bit each.
+  void fill_sign(std::span<float> out, Index first = 0, float scale = 1.0F) const noexcept;
+  void fill_sign(std::span<double> out, Index first = 0, double scale = 1.0) const noexcept;
   /// A uniform random permutation of 0 .. out.size() - 1 (Fisher-Yates, unbiased multiply-shift).
   void permutation(std::span<std::uint32_t> out) const;
 
@@ -60,5 +60,9 @@ class RandomStream {
   std::uint32_t part_;
   std::uint64_t step_;
 };
+
+/// out, overwritten: +scale where bits first .. first + out.size() - 1 of `words` are set, -scale where not; lowest bit of a word first.
+void spread_signs(std::span<const std::uint32_t> words, Index first, float scale, std::span<float> out) noexcept;
+void spread_signs(std::span<const std::uint32_t> words, Index first, double scale, std::span<double> out) noexcept;
 
 }  // namespace ffzero
