@@ -90,7 +90,8 @@ Layer<S> dense_layer(const Shape& input, Index width, Index classes, const Dense
   layer.map = std::make_shared<Dense<S>>(input, width, options.groups);
   const Shape shape = layer.map->output_shape();
   if (options.activation != ActivationKind::none) layer.passed_on.push_back(std::make_shared<Activation<S>>(shape, options.activation));
-  if (options.normalise != NormaliseKind::none) layer.passed_on.push_back(std::make_shared<Normalise<S>>(shape, options.normalise));
+  if (options.normalise != NormaliseKind::none)
+    layer.passed_on.push_back(std::make_shared<Normalise<S>>(shape, options.normalise, options.groups));
   layer.loss_after = options.loss_after_all ? isize(layer.passed_on.size()) : 0;
   layer.dropout = options.dropout;
   layer.head = prototype_head<S>(width, classes, options.groups, options.seed);

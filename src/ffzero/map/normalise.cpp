@@ -3,6 +3,7 @@
 #include "ffzero/map/normalise.hpp"
 
 #include <cmath>
+#include <string>
 
 #include "ffzero/map/shape_check.hpp"
 
@@ -52,17 +53,27 @@ std::string_view to_string(NormaliseKind kind) noexcept {
 }
 
 template <class S>
+Normalise<S>::Normalise(Shape shape, NormaliseKind function, Index groups) : shape_(shape), function_(function), groups_(groups) {
+  if (groups < 1 || shape.size() % groups != 0)
+    throw ConfigError("model.groups", "the number of groups must divide the width " + std::to_string(shape.size()), std::to_string(groups),
+                      "choose a divisor of the width");
+}
+
+template <class S>
 void Normalise<S>::forward(std::span<const S> /*theta*/, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
   require_shapes("normalise", x, shape_, y, shape_);
   if (function_ == NormaliseKind::none) {
     y = x;
     return;
   }
-  for (Index b = 0; b < x.rows(); ++b) {
-    const RowScale r = row_scale(x.row(b), function_ == NormaliseKind::centre_length);
-    const double factor = r.length == 0.0 ? 0.0 : 1.0 / r.length;
-    y.row(b) = ((x.row(b).template cast<double>().array() - r.centre) * factor).template cast<S>().matrix();
-  }
+  const Index size = shape_.size() / groups_;
+  for (Index b = 0; b < x.rows(); ++b)
+    for (Index first = 0; first < shape_.size(); first += size) {
+      const auto row = x.row(b).segment(first, size);
+      const RowScale r = row_scale(row, function_ == NormaliseKind::centre_length);
+      const double factor = r.length == 0.0 ? 0.0 : 1.0 / r.length;
+      y.row(b).segment(first, size) = ((row.template cast<double>().array() - r.centre) * factor).template cast<S>().matrix();
+    }
 }
 
 template <class S>
@@ -74,15 +85,17 @@ void Normalise<S>::pullback(std::span<const S> /*theta*/, const ConstMatrixRef<S
     return;
   }
   const bool centred = function_ == NormaliseKind::centre_length;
-  for (Index b = 0; b < x.rows(); ++b) {
-    const RowScale r = row_scale(x.row(b), centred);
-    const double factor = r.length == 0.0 ? 0.0 : 1.0 / r.length;
-    const auto g = gy.row(b).template cast<double>();
-    const auto unit = y.row(b).template cast<double>();
-    const double radial = g.dot(unit);
-    const double mean = centred ? g.mean() : 0.0;  // the unit vector is centred already
-    gx->row(b) = ((g.array() - mean - radial * unit.array()) * factor).template cast<S>().matrix();
-  }
+  const Index size = shape_.size() / groups_;
+  for (Index b = 0; b < x.rows(); ++b)
+    for (Index first = 0; first < shape_.size(); first += size) {
+      const RowScale r = row_scale(x.row(b).segment(first, size), centred);
+      const double factor = r.length == 0.0 ? 0.0 : 1.0 / r.length;
+      const auto g = gy.row(b).segment(first, size).template cast<double>();
+      const auto unit = y.row(b).segment(first, size).template cast<double>();
+      const double radial = g.dot(unit);
+      const double mean = centred ? g.mean() : 0.0;  // the unit vector is centred already
+      gx->row(b).segment(first, size) = ((g.array() - mean - radial * unit.array()) * factor).template cast<S>().matrix();
+    }
 }
 
 template class Normalise<float>;

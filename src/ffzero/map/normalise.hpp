@@ -15,12 +15,14 @@ enum class NormaliseKind { none, length, centre_length };
 [[nodiscard]] std::string_view to_string(NormaliseKind kind) noexcept;
 
 /// length: y = x / |x|;  centre_length: y = (x - mean x) / |x - mean x|, row by row; no parameters  [spec.md section 4].
-/// A zero (or, centred, a constant) row gives a zero row with zero slope, never NaN. Sums in double.
+/// A zero (or, centred, a constant) row gives a zero row with zero slope, never NaN. Sums in double. groups = G: each of G equal ranges
+/// of the outputs is normalised by itself, so that a group of outputs never sees the parameters of another.
 /// x, y (B, shape.size()); no forward evaluation of its own.
 template <class S>
 class Normalise final : public AdjointMap<S> {
  public:
-  Normalise(Shape shape, NormaliseKind function) : shape_(shape), function_(function) {}
+  /// groups must divide the size of a sample. @throws ConfigError (place "model.groups")
+  Normalise(Shape shape, NormaliseKind function, Index groups = 1);
 
   [[nodiscard]] Shape input_shape() const override { return shape_; }
   [[nodiscard]] Shape output_shape() const override { return shape_; }
@@ -37,6 +39,7 @@ class Normalise final : public AdjointMap<S> {
  private:
   Shape shape_;
   NormaliseKind function_;
+  Index groups_;
 };
 
 extern template class Normalise<float>;

@@ -25,6 +25,9 @@ double dot(const S* x, const S* y, Index n) {
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
+// A side that keeps less than this share of the squared length is scored by itself: shared inner products have lost its digits.
+constexpr double kCancelled = 1e-4;
+
 double inverse_length(double squared, double floor) {
   const double length = std::max(std::sqrt(std::max(squared, 0.0)), floor);
   return length > 0.0 ? 1.0 / length : 0.0;
@@ -40,7 +43,7 @@ PairScorer<S>::PairScorer(const std::vector<const ForwardMap<S>*>& tail, const H
     const auto* normalise = dynamic_cast<const Normalise<S>*>(tail[i]);
     if (activation != nullptr && i == 0 && activation->function() != ActivationKind::tanh)
       relu_ = activation->function() == ActivationKind::relu;
-    else if (!(normalise != nullptr && i + 1 == tail.size() && normalise->function() == NormaliseKind::length && head.groups() == 1))
+    else if (!(normalise != nullptr && i + 1 == tail.size() && normalise->function() == NormaliseKind::length))
       served = false;
   }
   if (served) head_ = dynamic_cast<const PrototypeHead<S>*>(&head);
@@ -58,8 +61,10 @@ void PairScorer<S>::group_scores(const Matrix<S>& from, Matrix<S>& scores) const
 template <class S>
 void PairScorer<S>::prepare(const ConstMatrixRef<S>& z, Workspace& work) const {
   const Index d = head_->dimension();
-  if (relu_) work.a = z.cwiseMax(S{0});
-  else work.a = z;
+  if (relu_)
+    work.a = z.cwiseMax(S{0});
+  else
+    work.a = z;
   group_scores(work.a, work.a_scores);
   work.aa.resize(z.rows(), head_->groups());
   for (Index i = 0; i < z.rows(); ++i)
@@ -73,8 +78,10 @@ template <class S>
 void PairScorer<S>::score(const ConstMatrixRef<S>& z, const ConstMatrixRef<S>& p, double eps, Workspace& work) const {
   const Index k = head_->classes(), d = head_->dimension(), groups = head_->groups();
   work.b.resize(z.rows(), z.cols());
-  if (relu_) work.b = (z.array() > S{0}).select(p, S{0});
-  else work.b = p;
+  if (relu_)
+    work.b = (z.array() > S{0}).select(p, S{0});
+  else
+    work.b = p;
   group_scores(work.b, work.b_scores);
   work.plus.resize(z.rows(), groups * k);
   work.minus.resize(z.rows(), groups * k);
@@ -108,10 +115,27 @@ void PairScorer<S>::score(const ConstMatrixRef<S>& z, const ConstMatrixRef<S>& p
         }
       }
       for (std::size_t side = 0; side < 2; ++side) {
+        if (squared[side] < kCancelled * std::max(work.aa(i, g), eps * eps * bb))
+          squared[side] = score_apart({z.row(i).data() + column, p.row(i).data() + column}, side == 0 ? eps : -eps, g, sides[side]);
         const double scale = inverse_length(squared[side], head_->floor());
         for (Index c = 0; c < k; ++c) sides[side][c] *= scale;
       }
     }
+}
+
+template <class S>
+double PairScorer<S>::score_apart(const PairRow& row, double step, Index group, double* inner) const {
+  const Index k = head_->classes(), d = head_->dimension();
+  const auto prototypes = head_->prototypes(group);
+  std::fill(inner, inner + k, 0.0);
+  double squared = 0.0;
+  for (Index h = 0; h < d; ++h) {
+    const double moved = static_cast<double>(row.z[h]) + step * static_cast<double>(row.p[h]);
+    const double value = relu_ ? std::max(moved, 0.0) : moved;
+    squared += value * value;
+    for (Index c = 0; c < k; ++c) inner[c] += value * static_cast<double>(prototypes(c, h));
+  }
+  return squared;
 }
 
 template class PairScorer<float>;

@@ -12,7 +12,8 @@ namespace ffzero {
 
 /// Cosine scores of both sides of a difference, from z and p: with a = act(z), b = act'(z) p, every inner product <a, r_k>, <b, r_k>,
 /// <a, a>, <a, b>, <b, b> is rounded once and shared by both sides, so the difference of the scores keeps its digits; units whose sign
-/// differs between the sides (relu) are corrected one by one, exactly. Same values as scoring z +- eps p, pinned by a test in double.
+/// differs between the sides (relu) are corrected one by one, exactly, and a side that almost vanishes is scored by itself. Same values as
+/// scoring z +- eps p, pinned by a test in double.
 template <class S>
 class PairScorer {
  public:
@@ -33,6 +34,13 @@ class PairScorer {
   void score(const ConstMatrixRef<S>& z, const ConstMatrixRef<S>& p, double eps, Workspace& work) const;
 
  private:
+  /// One sample's z and p in one group.
+  struct PairRow {
+    const S* z;
+    const S* p;
+  };
+  /// inner (K), overwritten: inner products of act(z + step p) with the prototypes of the group; returns its squared length. All in double.
+  double score_apart(const PairRow& row, double step, Index group, double* inner) const;
   void group_scores(const Matrix<S>& from, Matrix<S>& scores) const;
   const PrototypeHead<S>* head_ = nullptr;
   bool relu_ = false;

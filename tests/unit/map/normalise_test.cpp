@@ -34,6 +34,14 @@ TEST(Normalise, RowsHaveUnitLengthAndTheDirectionOfTheInput) {
   EXPECT_EQ(forward(NormaliseKind::none, x), x);
 }
 
+TEST(Normalise, GroupsAreNormalisedApart) {
+  const Matrix<double> x = random_matrix(4, 12, 6);
+  Matrix<double> y(4, 12);
+  Normalise<double>({1, 1, 12}, NormaliseKind::centre_length, 3).forward({}, x, y);
+  for (Index g = 0; g < 3; ++g) EXPECT_EQ(y.middleCols(4 * g, 4), forward<double>(NormaliseKind::centre_length, x.middleCols(4 * g, 4)));
+  EXPECT_THROW(Normalise<double>({1, 1, 12}, NormaliseKind::length, 5), ConfigError);
+}
+
 TEST(Normalise, CentredRowsHaveMeanZeroToo) {
   const Matrix<double> x = random_matrix(4, 7, 2).array() + 10.0, y = forward(NormaliseKind::centre_length, x);
   for (Index b = 0; b < 4; ++b) {
