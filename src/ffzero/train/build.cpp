@@ -156,7 +156,7 @@ class NetworkBuilder {
       if (const auto kind = activation_kind(v.word("model.activation")); kind != ActivationKind::none)
         layer.passed_on.push_back(std::make_shared<Activation<S>>(shape, kind));
       if (const auto kind = normalise_kind(v.word("model.normalise")); kind != NormaliseKind::none)
-        layer.passed_on.push_back(std::make_shared<Normalise<S>>(shape, kind));
+        layer.passed_on.push_back(std::make_shared<Normalise<S>>(shape, kind, groups));
     }
     layer.loss_after = v.is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
     layer.dropout = last ? 0.0 : v.number("model.dropout");
