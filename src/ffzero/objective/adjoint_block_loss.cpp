@@ -10,16 +10,18 @@
 namespace ffzero {
 
 template <class S>
+const AdjointMap<S>& require_adjoint(const ForwardMap<S>& map, Index layer) {
+  if (const auto* adjoint = dynamic_cast<const AdjointMap<S>*>(&map)) return *adjoint;
+  throw ConfigError("gradient.estimator", "this estimator needs maps with an adjoint",
+                    "layer " + std::to_string(layer) + " ('" + map.kind() + "'), which is forward-only",
+                    "use gradient.estimator = \"directional\" for that layer");
+}
+
+template <class S>
 AdjointBlockLoss<S>::AdjointBlockLoss(const Block<S>& block, const Executor& executor, Ledger& ledger)
     : BlockLoss<S>(block, executor, ledger) {
-  for (const auto& step : this->chain_.steps()) {
-    const auto* adjoint = dynamic_cast<const AdjointMap<S>*>(step.map);
-    if (step.map != nullptr && adjoint == nullptr)
-      throw ConfigError("gradient.estimator", "this estimator needs maps with an adjoint",
-                        "layer " + std::to_string(step.layer) + " ('" + step.map->kind() + "'), which is forward-only",
-                        "use gradient.estimator = \"directional\" for that layer");
-    adjoints_.push_back(adjoint);
-  }
+  for (const auto& step : this->chain_.steps())
+    adjoints_.push_back(step.map == nullptr ? nullptr : &require_adjoint(*step.map, step.layer));
 }
 
 template <class S>
@@ -121,6 +123,8 @@ void AdjointBlockLoss<S>::clear_fixed_parameters(std::span<S> gradient) const {
   as_vector(gradient) = kept;
 }
 
+template const AdjointMap<float>& require_adjoint(const ForwardMap<float>&, Index);
+template const AdjointMap<double>& require_adjoint(const ForwardMap<double>&, Index);
 template class AdjointBlockLoss<float>;
 template class AdjointBlockLoss<double>;
 

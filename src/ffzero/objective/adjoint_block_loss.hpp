@@ -8,6 +8,11 @@
 
 namespace ffzero {
 
+/// The map as one with an adjoint. layer: its number, for the message. @throws ConfigError naming the layer and the remedy if it is
+/// forward-only.
+template <class S>
+[[nodiscard]] const AdjointMap<S>& require_adjoint(const ForwardMap<S>& map, Index layer);
+
 template <class S>
 class AdjointBlockLoss final : public BlockLoss<S>, public DifferentiableFunction<S> {
  public:

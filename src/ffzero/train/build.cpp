@@ -12,6 +12,7 @@
 #include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/map/normalise.hpp"
+#include "ffzero/objective/adjoint_block_loss.hpp"
 #include "ffzero/train/network.hpp"
 
 namespace ffzero {
@@ -35,6 +36,27 @@ class NetworkBuilder {
     } else {
       if (v.is("model.kind", "cnn")) shape = add_convolutions(shape);
       add_dense_layers(shape);
+    }
+    finish();
+    return std::move(network_);
+  }
+
+  Network<S> assemble(std::vector<Layer<S>> layers) {
+    Shape shape = network_.input_;
+    for (Layer<S>& layer : layers) {
+      const auto index = isize(network_.layers_.size());
+      if (layer.name.empty()) layer.name = fmt::format("layer{}", index);
+      if (!layer.map || !layer.head) throw ConfigError(layer.name, "needs a map and a head");
+      if (layer.map->input_shape().size() != shape.size())
+        throw ConfigError(layer.name, fmt::format("must take {} inputs, what comes before it gives", shape.size()),
+                          to_string(layer.map->input_shape()), "make the shapes follow one another");
+      if (!network_.end_to_end_ && layer.head->classes() != classes_)
+        throw ConfigError(layer.name, fmt::format("must have a head for {} classes, as the last layer", classes_),
+                          std::to_string(layer.head->classes()));
+      if (!config_.layer_values(index).is("gradient.estimator", "directional")) static_cast<void>(require_adjoint(*layer.map, index));
+      shape = layer.output_shape();
+      network_.layers_.push_back(std::move(layer));
+      network_.fronts_.push_back(nullptr);
     }
     finish();
     return std::move(network_);
@@ -217,6 +239,15 @@ Network<S> Network<S>::build(const Config& config, const Shape& input, Index cla
   return NetworkBuilder<S>(config, input, classes, std::move(executor)).build();
 }
 
+template <class S>
+Network<S> Network<S>::assemble(const Config& config, const Shape& input, std::vector<Layer<S>> layers, std::shared_ptr<const Executor> executor) {
+  if (layers.empty() || !layers.back().head) throw ConfigError("network", "needs at least one layer, each with a head");
+  const Index classes = layers.back().head->classes();
+  return NetworkBuilder<S>(config, input, classes, std::move(executor)).assemble(std::move(layers));
+}
+
+template Network<float> Network<float>::assemble(const Config&, const Shape&, std::vector<Layer<float>>, std::shared_ptr<const Executor>);
+template Network<double> Network<double>::assemble(const Config&, const Shape&, std::vector<Layer<double>>, std::shared_ptr<const Executor>);
 template Network<float> Network<float>::build(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
 template Network<double> Network<double>::build(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
 

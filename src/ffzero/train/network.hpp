@@ -30,6 +30,12 @@ class Network {
   /// parameters and prototypes drawn from the seed. @throws ConfigError if shapes do not fit (K > d, groups, kernels, ...).
   static Network build(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor);
 
+  /// A network of layers of the user's own, e.g. of devices; each needs a map and a head. config: resolved; its keys model.* that describe
+  /// maps are not looked at, all others hold. Parameters as Layer::map->initialise draws them from the seed.
+  /// @throws ConfigError if a layer has no map or head or does not take what the one before it passes on (the first one: `input`), if the
+  /// heads differ in their classes, or if the estimator of a layer needs an adjoint that its map lacks. No data are needed.
+  static Network assemble(const Config& config, const Shape& input, std::vector<Layer<S>> layers, std::shared_ptr<const Executor> executor);
+
   [[nodiscard]] Index layers() const noexcept { return isize(layers_.size()); }
   [[nodiscard]] const Layer<S>& layer(Index i) const { return layers_.at(usize(i)); }
   /// Fitted front end of a layer, null if there is none.

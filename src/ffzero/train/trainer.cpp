@@ -113,13 +113,27 @@ DataFacts data_facts(const Splits& splits) {
 
 template <class S>
 Trainer<S>::Trainer(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events)
+    : Trainer(config,
+              Network<S>::build(config, Encoder(encoder_options(config.values()), splits.train.shape()).output_shape(),
+                                data_facts(splits).classes, executor),
+              splits, executor, std::move(events)) {}
+
+template <class S>
+Trainer<S>::Trainer(const Config& config, Network<S> network, const Splits& splits, std::shared_ptr<const Executor> executor,
+                    TrainEvents events)
     : config_(config),
       splits_(splits),
       executor_(std::move(executor)),
       events_(std::move(events)),
       encoder_(encoder_options(config.values()), splits.train.shape()),
-      network_(Network<S>::build(config, encoder_.output_shape(), data_facts(splits).classes, executor_)),
+      network_(std::move(network)),
       ledger_(network_.layers()) {
+  if (encoder_.output_shape().size() != network_.input_shape().size())
+    throw ConfigError("network", "must take samples of " + to_string(encoder_.output_shape()), to_string(network_.input_shape()),
+                      "give the first layer the shape of the encoded samples");
+  if (data_facts(splits).classes != network_.classes())
+    throw ConfigError("network", fmt::format("must have heads for {} classes", data_facts(splits).classes), std::to_string(network_.classes()),
+                      "give the heads one prototype for each class");
   make_blocks();
   const auto options = [&](bool augment) {
     return typename SampleSource<S>::Options{.augment = augment && config.values().integer("dataset.shift") > 0,

@@ -54,6 +54,10 @@ class Trainer {
   /// config: resolved. splits and config outlive the trainer. @throws ConfigError if the model does not fit the data.
   Trainer(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events = {});
 
+  /// The same for a network of the user's own (Network::assemble). Checkpoints hold its parameters and state; to continue from one, assemble
+  /// the same layers again. @throws ConfigError if samples or classes do not fit
+  Trainer(const Config& config, Network<S> network, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events = {});
+
   /// Continues from a checkpoint of this configuration. `place` names it in messages. @throws DataError
   void restore(const NpzArchive& checkpoint, const std::string& place);
 
