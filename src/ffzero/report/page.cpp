@@ -1,0 +1,183 @@
+// Pages.
+// SPDX-License-Identifier: MIT
+#include "ffzero/report/page.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+#include "ffzero/dataset/image_file.hpp"
+#include "ffzero/report/table.hpp"
+
+namespace ffzero {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kStyle = R"CSS(
+:root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--quiet:#57606a;--line:#d5d9de;--accent:#0b5fa5;--bad:#b3261e}
+@media (prefers-color-scheme:dark){:root{--page:#14171b;--card:#1d2126;--ink:#e8eaed;--quiet:#a3abb5;--line:#3a4048;--accent:#7fbcf0;--bad:#ff9b8e}}
+*{box-sizing:border-box}
+body{margin:0 auto;padding:1rem;max-width:1180px;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;overflow-wrap:anywhere}
+h1{font-size:1.5rem;line-height:1.25;margin:.3rem 0 .6rem}
+h2{font-size:1.2rem;margin:2.2rem 0 .7rem;border-bottom:1px solid var(--line);padding-bottom:.25rem}
+h3{font-size:1rem;margin:1rem 0 .4rem}
+p{margin:.5rem 0}
+.quiet{color:var(--quiet)}
+.lead{font-size:1.05rem}
+.notice{border-left:4px solid var(--bad);padding:.5rem .8rem;background:var(--card)}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.7rem;margin:1rem 0}
+.tile{background:var(--card);border-radius:8px;padding:.6rem .8rem}
+.tile b{display:block;font-size:1.35rem;line-height:1.3}
+.tile span{color:var(--quiet);font-size:.86rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:1rem}
+figure{margin:0;background:var(--card);border-radius:8px;padding:.6rem;break-inside:avoid}
+figure svg{display:block;width:100%;height:auto;color:var(--ink)}
+figcaption{font-size:.86rem;color:var(--quiet);margin-top:.3rem}
+.table{overflow-x:auto;max-width:100%}
+table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}
+th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:normal}
+th{color:var(--quiet);font-weight:600}
+pre{background:var(--card);border-radius:8px;padding:.7rem;overflow-x:auto;font-size:.84rem;line-height:1.4;white-space:pre-wrap}
+details summary{cursor:pointer;color:var(--accent)}
+.samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:.6rem}
+.sample{background:var(--card);border-radius:8px;padding:.5rem;font-size:.82rem;line-height:1.35;break-inside:avoid}
+.sample i{display:block;width:84px;height:84px;margin:0 auto .3rem;image-rendering:pixelated;print-color-adjust:exact;-webkit-print-color-adjust:exact}
+.sample b{color:var(--bad)}
+.sample b.right{color:inherit}
+@media print{:root{--page:#fff;--card:#fff;--ink:#000;--quiet:#444;--line:#bbb;--accent:#000;--bad:#a00}
+body{max-width:none;padding:0;font-size:10pt}figure,.tile,.sample,pre{border:1px solid #ccc}.figures{grid-template-columns:1fr 1fr}h2{break-after:avoid}}
+)CSS";
+
+std::string text_of(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+}
+
+GreyImage sheet_of(const NpyArray& images, Index columns) {
+  const Index count = images.shape[0], height = images.shape[1], width = images.shape[2];
+  const Index rows = (count + columns - 1) / columns;
+  GreyImage sheet{rows * height, columns * width, std::vector<std::uint8_t>(usize(rows * height * columns * width), 0)};
+  const auto pixels = images.to<std::uint8_t>();
+  for (Index i = 0; i < count; ++i)
+    for (Index y = 0; y < height; ++y)
+      for (Index x = 0; x < width; ++x)
+        sheet.pixels[usize(((i / columns) * height + y) * sheet.width + (i % columns) * width + x)] = pixels[usize((i * height + y) * width + x)];
+  return sheet;
+}
+
+// What the samples are, what they were taken for, in words.
+std::vector<std::string> sample_words(const RunData& run, const std::vector<std::int32_t>& samples) {
+  std::vector<std::string> words;
+  if (run.has("test_targets")) {
+    const Matrix<double> targets = run.matrix("test_targets"), scores = run.test_scores(run.arrays.at("test_scores").shape[0] - 1);
+    for (const std::int32_t i : samples) words.push_back(fmt::format("target {:.3f}<br><b>got {:.3f}</b>", targets(i, 0), scores(i, 0)));
+    return words;
+  }
+  const auto labels = run.integers("test_labels");
+  auto decided = run.has("test_vote") ? run.integers("test_vote") : run.integers("test_predictions");
+  if (!run.has("test_vote")) decided.erase(decided.begin(), decided.end() - static_cast<std::ptrdiff_t>(labels.size()));
+  for (const std::int32_t sample : samples) {
+    const auto i = static_cast<std::size_t>(sample);
+    const bool right = labels[i] == decided[i];
+    words.push_back(fmt::format("is {}<br><b{}>taken for {}</b>", html_escaped(run.class_name(labels[i])), right ? " class=\"right\"" : "",
+                                html_escaped(run.class_name(decided[i]))));
+  }
+  return words;
+}
+
+}  // namespace
+
+std::string base64(std::span<const unsigned char> bytes) {
+  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t left = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t word = 0;
+    for (std::size_t k = 0; k < 3; ++k) word = word << 8U | (k < left ? bytes[i + k] : 0U);
+    for (std::size_t k = 0; k < 4; ++k) out += k <= left ? kDigits[word >> (18U - 6U * k) & 63U] : '=';
+  }
+  return out;
+}
+
+std::string page(const std::string& title, const std::string& body) {
+  return fmt::format("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                     "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
+                     html_escaped(title), kStyle, body);
+}
+
+std::string inline_svg(const fs::path& file, const std::string& prefix) {
+  std::string svg = text_of(file);
+  const auto begin = svg.find("<svg");
+  if (begin == std::string::npos) return {};
+  svg.erase(0, begin);
+  static const std::regex head(R"(\s(xmlns(:xlink)?="[^"]*"))"), words(R"(<(title|desc)>[^<]*</(title|desc)>)");
+  const std::size_t open_end = svg.find('>');
+  svg = std::regex_replace(svg.substr(0, open_end), head, "") + svg.substr(open_end);
+  svg = std::regex_replace(svg.substr(0, std::min<std::size_t>(svg.size(), 400)), words, "") + (svg.size() > 400 ? svg.substr(400) : "");
+  // gnuplot names black for what it was given no colour for; the page knows better.
+  for (const char* black : {" color=\"black\"", " color=\"white\""}) replace_all(svg, black, "");
+  for (const char* black : {"\"black\"", "\"rgb(0,0,0)\"", "\"rgb(  0,   0,   0)\""}) replace_all(svg, black, "\"currentColor\"");
+  for (const char* black : {"'black'", "'rgb(  0,   0,   0)'", "'rgb(0,0,0)'"}) replace_all(svg, black, "'currentColor'");
+  for (const char quote : {'"', '\''}) {
+    replace_all(svg, fmt::format(" id={}", quote), fmt::format(" id={}{}-", quote, prefix));
+    replace_all(svg, fmt::format("href={}#", quote), fmt::format("href={}#{}-", quote, prefix));
+  }
+  replace_all(svg, "url(#", "url(#" + prefix + "-");
+  return svg;
+}
+
+std::string notices_html(const std::vector<std::string>& notices) {
+  std::string html;
+  for (const auto& notice : notices) html += "<p class=\"notice\">" + html_escaped(notice) + "</p>\n";
+  return html;
+}
+
+std::string figures_html(const FigureGroup& group, const fs::path& folder, const std::string& prefix) {
+  std::string html;
+  int number = 0;
+  for (const Figure& figure : group.figures) {
+    const std::string svg = inline_svg(folder / (figure.name + ".svg"), fmt::format("{}{}", prefix, ++number));
+    if (svg.empty()) continue;
+    html += fmt::format("<figure id=\"{}\" aria-label=\"{}\">{}<figcaption>{}</figcaption></figure>\n", html_escaped(prefix + "-" + figure.name),
+                        html_escaped(figure.title), svg, html_escaped(figure.caption));
+  }
+  return html.empty() ? html : fmt::format("<h2>{}</h2>\n<div class=\"figures\">\n{}</div>\n", html_escaped(group.title), html);
+}
+
+std::string worst_samples_html(const RunData& run, const fs::path& folder) {
+  if (!run.has("worst_indices") || !run.has("test_scores")) return {};
+  const auto samples = run.integers("worst_indices");
+  const auto words = sample_words(run, samples);
+  constexpr Index kColumns = 6;
+  std::string html = "<h2>Sample predictions, the worst first</h2>\n";
+  const bool pictures = run.has("worst_images") && run.arrays.at("worst_images").shape.size() == 3;
+  Index rows = 1;
+  if (pictures) {
+    const GreyImage sheet = sheet_of(run.arrays.at("worst_images"), kColumns);
+    rows = (isize(samples.size()) + kColumns - 1) / kColumns;
+    write_png(folder / "worst_samples.png", sheet);
+    const std::string png = text_of(folder / "worst_samples.png");
+    html += fmt::format("<style>.sample i{{background-image:url(data:image/png;base64,{});background-size:{}px {}px}}</style>\n",
+                        base64({reinterpret_cast<const unsigned char*>(png.data()), png.size()}), 84 * kColumns, 84 * rows);
+  }
+  html += "<div class=\"samples\">\n";
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const auto at = isize(i);
+    const std::string picture = pictures ? fmt::format("<i style=\"background-position:-{}px -{}px\"></i>", 84 * (at % kColumns), 84 * (at / kColumns)) : "";
+    html += fmt::format("<div class=\"sample\">{}{}<br><span class=\"quiet\">test {}</span></div>\n", picture, words[i], samples[i]);
+  }
+  return html + "</div>\n";
+}
+
+}  // namespace ffzero

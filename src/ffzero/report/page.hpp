@@ -1,0 +1,33 @@
+// HTML pages that need nothing but themselves. Dependency level 5 (report).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "ffzero/report/run_data.hpp"
+#include "ffzero/report/run_figures.hpp"
+
+namespace ffzero {
+
+/// The whole page around a body: style for light and dark, phone and paper.
+[[nodiscard]] std::string page(const std::string& title, const std::string& body);
+
+/// An SVG file of gnuplot as part of a page: no XML head, no names of other hosts, words in the colour of the page, ids made unique by
+/// `prefix`. Empty if there is no such file.
+[[nodiscard]] std::string inline_svg(const std::filesystem::path& file, const std::string& prefix);
+
+/// Figures under a heading; those without a drawing are left out. `folder`: where the SVG files lie.
+[[nodiscard]] std::string figures_html(const FigureGroup& group, const std::filesystem::path& folder, const std::string& prefix);
+
+/// The samples that a run gets most wrong, with their pictures. Writes <folder>/worst_samples.png (a sheet of all of them).
+[[nodiscard]] std::string worst_samples_html(const RunData& run, const std::filesystem::path& folder);
+
+/// Lines about what is missing.
+[[nodiscard]] std::string notices_html(const std::vector<std::string>& notices);
+
+/// Base64 (RFC 4648).
+[[nodiscard]] std::string base64(std::span<const unsigned char> bytes);
+
+}  // namespace ffzero

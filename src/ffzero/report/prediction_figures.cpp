@@ -1,0 +1,227 @@
+// Pictures of what a trained network says about its test set.
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+
+#include "ffzero/report/run_figures.hpp"
+
+namespace ffzero {
+
+namespace {
+
+constexpr Index kLabelledClasses = 12;  // more do not fit into the cells of a matrix
+constexpr Index kMostClasses = 100;
+
+std::string class_tics(const RunData& run, Index classes) {
+  std::string text;
+  const Index step = (classes + 19) / 20;
+  for (Index k = 0; k < classes; k += step) text += fmt::format("{}{} {}", k == 0 ? "" : ", ", gnuplot_text(run.class_name(k)), k);
+  return text;
+}
+
+// A K x K matrix as coloured cells, with numbers where they fit.
+Figure matrix_figure(const RunData& run, const Matrix<double>& cells, const std::string& colours, const char* number_format, double dark_below) {
+  const Index classes = cells.rows();
+  Figure f;
+  f.height = 440;
+  f.data = data_block("cells", cells);
+  f.plot = colours + fmt::format(
+      "unset grid\nunset key\nset border 0\nset tics scale 0\nset xtics ({0})\nset ytics ({0})\nset xrange [-0.5:{1}]\nset yrange [{1}:-0.5]\n"
+      "set size ratio 1\nplot $cells matrix using 1:2:3 with image pixels notitle",
+      class_tics(run, classes), static_cast<double>(classes) - 0.5);
+  if (classes <= kLabelledClasses)
+    f.plot += fmt::format(", \\\n  $cells matrix using 1:2:(sprintf(\"{}\",$3)):($3 < {} ? 0xffffff : 0x101010) with labels font \",11\" tc rgb variable notitle",
+                          number_format, dark_below);
+  f.plot += "\n";
+  return f;
+}
+
+std::vector<std::int32_t> final_predictions(const RunData& run) {
+  if (run.has("test_vote")) return run.integers("test_vote");
+  auto all = run.integers("test_predictions");
+  const std::size_t samples = run.integers("test_labels").size();
+  return {all.end() - static_cast<std::ptrdiff_t>(samples), all.end()};
+}
+
+Figure confusion_figure(const RunData& run, Index classes) {
+  const auto labels = run.integers("test_labels"), predictions = final_predictions(run);
+  Matrix<double> counts = Matrix<double>::Zero(classes, classes);
+  for (std::size_t i = 0; i < std::min(labels.size(), predictions.size()); ++i) counts(labels[i], predictions[i]) += 1.0;
+  const Matrix<double> shares = 100.0 * (counts.array().colwise() / counts.rowwise().sum().array().max(1.0));
+  Figure f = matrix_figure(run, shares, amount_palette() + "set cbrange [0:100]\nset cblabel \"% of the class\"\n", "%.0f", 60.0);
+  f.name = "confusion";
+  f.title = "Confusion matrix, test set";
+  f.caption = "Of each true class (row), per cent that were taken for each class (column).";
+  f.plot = "set xlabel \"predicted class\"\nset ylabel \"true class\"\n" + f.plot;
+  return f;
+}
+
+Figure similarity_figure(const RunData& run, Index classes, bool prototypes) {
+  const auto labels = run.integers("test_labels");
+  const auto layers = run.arrays.at("test_scores").shape[0];
+  const Matrix<double> scores = run.test_scores(layers - 1);
+  Matrix<double> mean = Matrix<double>::Zero(classes, classes);
+  Vector<double> count = Vector<double>::Zero(classes);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    mean.row(labels[i]) += scores.row(isize(i));
+    count(labels[i]) += 1.0;
+  }
+  mean = (mean.array().colwise() / count.array().max(1.0)).matrix().eval();
+  const double most = std::max(1e-6, mean.cwiseAbs().maxCoeff());
+  Figure f = matrix_figure(run, mean, signed_palette() + fmt::format("set cbrange [{}:{}]\n", -most, most), most < 10.0 ? "%.1f" : "%.0f", -0.6 * most);
+  f.name = "similarity";
+  f.title = prototypes ? "Similarity of classes to prototypes" : "Mean scores of classes";
+  f.caption = prototypes ? "Mean similarity of the test samples of each class (row) with each prototype (column), last layer; with several groups their sum or mean."
+                         : "Mean score that the test samples of each class (row) get for each class (column).";
+  f.plot = fmt::format("set xlabel \"{}\"\nset ylabel \"true class\"\n", prototypes ? "prototype" : "score of class") + f.plot;
+  return f;
+}
+
+Matrix<double> unit_rows(Matrix<double> m) {
+  for (Index i = 0; i < m.rows(); ++i)
+    if (const double length = m.row(i).norm(); length > 0.0) m.row(i) /= length;
+  return m;
+}
+
+// Moves labels that lie on each other apart, a little at a time.
+Matrix<double> spread_labels(Matrix<double> at, double distance) {
+  for (int round = 0; round < 60; ++round)
+    for (Index i = 0; i < at.rows(); ++i)
+      for (Index j = i + 1; j < at.rows(); ++j) {
+        Eigen::RowVector2d apart = at.row(j) - at.row(i);
+        const double length = apart.norm();
+        if (length >= distance) continue;
+        if (length < 1e-12) apart << 0.6, 0.8;
+        else apart /= length;
+        at.row(i) -= 0.5 * (distance - length) * apart;
+        at.row(j) += 0.5 * (distance - length) * apart;
+      }
+  return at;
+}
+
+Matrix<double> class_means(const Matrix<double>& points, const std::vector<std::int32_t>& labels, Index classes) {
+  Matrix<double> mean = Matrix<double>::Zero(classes, 2);
+  Vector<double> count = Vector<double>::Zero(classes);
+  for (Index i = 0; i < points.rows(); ++i) {
+    mean.row(labels[usize(i)]) += points.row(i);
+    count(labels[usize(i)]) += 1.0;
+  }
+  return mean.array().colwise() / count.array().max(1.0);
+}
+
+Figure projection_figure(const RunData& run, Index classes) {
+  const bool prototypes = run.has("prototypes");
+  Matrix<double> features = run.matrix("features");
+  if (prototypes) features = unit_rows(std::move(features));
+  const Index samples = features.rows();
+  Matrix<double> all(samples + (prototypes ? classes : 0), features.cols());
+  all.topRows(samples) = features;
+  if (prototypes) all.bottomRows(classes) = run.matrix("prototypes");
+  const Matrix<double> plane = projection_to_plane(all);
+  const auto labels = run.integers("test_labels");
+  const Matrix<double> marks = prototypes ? Matrix<double>(plane.bottomRows(classes)) : class_means(plane.topRows(samples), labels, classes);
+  const double extent = (plane.colwise().maxCoeff() - plane.colwise().minCoeff()).maxCoeff();
+  const Matrix<double> names = spread_labels(marks, 0.075 * extent);
+  Figure f;
+  f.name = "projection";
+  f.title = prototypes ? "Features and prototypes" : "Outputs of the network";
+  f.caption = fmt::format("The first {} test samples on the plane of their largest variance{}. Rings: {}.", samples,
+                          prototypes ? " (features of the last layer at unit length, together with the prototypes)" : "",
+                          prototypes ? "prototypes" : "means of the classes");
+  f.height = 420;
+  std::vector<Curve> curves;
+  for (Index k = 0; k < classes; ++k) {
+    std::vector<std::vector<double>> rows;
+    for (Index i = 0; i < samples; ++i)
+      if (labels[usize(i)] == k) rows.push_back({plane(i, 0), plane(i, 1)});
+    if (rows.empty()) continue;
+    const std::string block = fmt::format("class{}", k);
+    f.data += data_block(block, rows);
+    curves.push_back({block, "", "1:2", fmt::format("with points pt 7 ps 0.35 lc rgb \"{}\"", palette_colour(usize(k)))});
+  }
+  std::vector<std::vector<double>> rings;
+  std::string labels_text;
+  for (Index k = 0; k < classes; ++k) {
+    rings.push_back({marks(k, 0), marks(k, 1)});
+    labels_text += fmt::format("set label {} {} at {:.5g},{:.5g} center offset 0,0.75 font \",15\" front\n", k + 1, gnuplot_text(run.class_name(k)), names(k, 0), names(k, 1));
+    if (k == kLabelledClasses * 2) break;
+  }
+  f.data += data_block("rings", rings);
+  // "black" becomes the colour of the page's text.
+  curves.push_back({"rings", "", "1:2", "with points pt 6 ps 1.0 lw 2 lc rgb \"black\""});
+  f.plot = labels_text + "unset key\nset size ratio -1\nset format \"\"\nset tics scale 0\nset border 0\nset grid\nset offsets graph 0.05, graph 0.05, graph 0.08, graph 0.05\n" +
+           plot_command(curves);
+  return f;
+}
+
+void add_regression(const RunData& run, std::vector<Figure>& figures) {
+  const Matrix<double> targets = run.matrix("test_targets");
+  const auto layers = run.arrays.at("test_scores").shape[0];
+  const Matrix<double> predictions = run.test_scores(layers - 1);
+  const Index samples = std::min<Index>(2000, targets.rows());
+  std::vector<std::vector<double>> rows, bins;
+  double widest = 1e-9;
+  for (Index i = 0; i < samples; ++i) rows.push_back({targets(i, 0), predictions(i, 0)});
+  for (Index i = 0; i < targets.rows(); ++i) widest = std::max(widest, std::abs(predictions(i, 0) - targets(i, 0)));
+  constexpr int kBins = 40;
+  for (int b = 0; b < kBins; ++b) bins.push_back({-widest + (b + 0.5) * 2.0 * widest / kBins, 0.0});
+  for (Index i = 0; i < targets.rows(); ++i) {
+    const double residual = predictions(i, 0) - targets(i, 0);
+    if (std::isfinite(residual)) bins[static_cast<std::size_t>(std::clamp((residual + widest) / (2.0 * widest) * kBins, 0.0, kBins - 1.0))][1] += 1.0;
+  }
+  figures.push_back({.name = "predictions",
+                     .title = "Predictions against targets",
+                     .caption = fmt::format("{} test samples on the scale of training; on the line all would be right.", samples),
+                     .data = data_block("samples", rows),
+                     .plot = fmt::format("set xlabel \"target\"\nset ylabel \"prediction\"\nunset key\nplot $samples using 1:2 with points pt 7 ps 0.35 lc rgb \"{}\" notitle, "
+                                         "$samples using 1:1 with lines lw 1.5 lc rgb \"{}\" notitle\n",
+                                         palette_colour(0), palette_colour(1))});
+  figures.push_back({.name = "residuals",
+                     .title = "Residuals, test set",
+                     .caption = "Prediction minus target, on the scale of training.",
+                     .data = data_block("bins", bins),
+                     .plot = fmt::format("set xlabel \"prediction - target\"\nset ylabel \"samples\"\nunset key\nset yrange [0:*]\nplot $bins using 1:2:({}) with boxes lc rgb \"{}\" notitle\n",
+                                         1.9 * widest / kBins, palette_colour(0))});
+}
+
+}  // namespace
+
+Matrix<double> projection_to_plane(const Matrix<double>& rows) {
+  const Matrix<double> centred = rows.rowwise() - rows.colwise().mean();
+  // Orthogonal iteration: far cheaper than all components, and the start is the same every time.
+  Eigen::MatrixXd axes(rows.cols(), 2);
+  for (Index i = 0; i < rows.cols(); ++i) axes.row(i) << std::cos(static_cast<double>(i) + 0.5), std::sin(1.7 * static_cast<double>(i) + 0.1);
+  const auto orthonormal = [](const Eigen::MatrixXd& m) -> Eigen::MatrixXd {
+    return Eigen::HouseholderQR<Eigen::MatrixXd>(m).householderQ() * Eigen::MatrixXd::Identity(m.rows(), std::min<Index>(2, m.rows()));
+  };
+  axes = orthonormal(axes);
+  for (int i = 0; i < 100; ++i) axes = orthonormal(centred.transpose() * (centred * axes));
+  Matrix<double> plane = Matrix<double>::Zero(rows.rows(), 2);
+  plane.leftCols(axes.cols()) = centred * axes;
+  for (Index c = 0; c < axes.cols(); ++c) {
+    Index largest = 0;
+    axes.col(c).cwiseAbs().maxCoeff(&largest);
+    if (axes(largest, c) < 0.0) plane.col(c) = -plane.col(c);
+  }
+  return plane;
+}
+
+FigureGroup prediction_figures(const RunData& run) {
+  FigureGroup group{"What it learned", {}};
+  if (!run.has("test_scores")) return group;
+  if (run.has("test_targets")) {
+    add_regression(run, group.figures);
+    return group;
+  }
+  const Index classes = run.arrays.at("test_scores").shape.back();
+  if (!run.has("test_labels") || !run.has("test_predictions") || classes > kMostClasses) return group;
+  group.figures.push_back(confusion_figure(run, classes));
+  group.figures.push_back(similarity_figure(run, classes, run.has("prototypes")));
+  if (run.has("features") && run.matrix("features").cols() >= 2) group.figures.push_back(projection_figure(run, classes));
+  return group;
+}
+
+}  // namespace ffzero

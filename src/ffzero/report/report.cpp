@@ -1,0 +1,168 @@
+// The report.
+// SPDX-License-Identifier: MIT
+#include "ffzero/report/report.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <system_error>
+
+#include "ffzero/base/atomic_file.hpp"
+#include "ffzero/base/error.hpp"
+#include "ffzero/report/page.hpp"
+#include "ffzero/report/run_data.hpp"
+#include "ffzero/report/run_figures.hpp"
+#include "ffzero/report/table.hpp"
+
+namespace ffzero {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+std::string short_number(double n) {
+  if (n >= 2e9) return fmt::format("{:.2f} G", n / 1e9);
+  if (n >= 2e6) return fmt::format("{:.2f} M", n / 1e6);
+  if (n >= 1e4) return fmt::format("{:.1f} k", n / 1e3);
+  return fmt::format("{:.0f}", n);
+}
+
+std::string seconds(double s) { return s < 120.0 ? fmt::format("{:.1f} s", s) : fmt::format("{:.1f} min", s / 60.0); }
+
+std::string shown(const json& value) { return value.is_number() ? fmt::format("{:.4f}", value.get<double>()) : "-"; }
+
+std::string tile(const std::string& value, const std::string& label) {
+  return fmt::format("<div class=\"tile\"><b>{}</b><span>{}</span></div>\n", html_escaped(value), html_escaped(label));
+}
+
+std::string text_of_value(const json& v) { return v.is_string() ? v.get<std::string>() : v.dump(); }
+
+std::string tiles_of(const RunData& run) {
+  const json& s = run.summary;
+  std::string html = "<div class=\"tiles\">\n";
+  html += tile(shown(s.at("final").at("test")), "test " + run.metric);
+  html += tile(shown(s.at("final").at("train")), "train " + run.metric);
+  if (s.at("control").is_object()) html += tile(shown(s.at("control").at("test")), "control: same head, untrained layers");
+  html += tile(short_number(s.at("forward_evals").at("training")), "forward evaluations of training");
+  html += tile(seconds(s.at("wall_s").at("total")), "wall time, of which " + seconds(s.at("wall_s").at("training")) + " training");
+  if (s.contains("peak_rss_bytes")) html += tile(fmt::format("{:.0f} MB", s.at("peak_rss_bytes").get<double>() / 1e6), "largest memory");
+  html += tile(s.at("information"), "information used by the gradient");
+  return html + "</div>\n";
+}
+
+Table layer_table(const RunData& run) {
+  Table table{{"layer", "parameters", "information", "train", "test", "test loss"}, {}};
+  for (const auto& layer : run.summary.at("layers"))
+    table.rows.push_back({layer.at("name"), layer.at("parameters").dump(), layer.at("information"), shown(layer.at("train").at("value")),
+                          shown(layer.at("test").at("value")), shown(layer.at("test").at("loss"))});
+  const json& vote = run.summary.at("vote");
+  if (vote.is_object()) table.rows.push_back({"vote: " + vote.at("rule").get<std::string>(), "-", "-", shown(vote.at("train")), shown(vote.at("test")), "-"});
+  return table;
+}
+
+Table cost_table(const RunData& run) {
+  Table table{{"cost", "value"}, {}};
+  for (const auto& [name, value] : run.summary.at("forward_evals").items())
+    if (value.is_number()) table.rows.push_back({name == "pullbacks" ? "pullbacks (adjoint)" : "forward evaluations, " + name, value.dump()});
+  if (run.about.contains("evaluations")) table.rows.push_back({"forward evaluations for the pictures, billed to nobody", run.about["evaluations"].dump()});
+  for (const auto& [name, value] : run.summary.at("wall_s").items())
+    if (value.is_number()) table.rows.push_back({"seconds, " + name, fmt::format("{:.2f}", value.get<double>())});
+  if (run.summary.contains("peak_rss_bytes")) table.rows.push_back({"largest memory, bytes", run.summary["peak_rss_bytes"].dump()});
+  return table;
+}
+
+Table machine_table(const RunData& run) {
+  Table table{{"machine", "value"}, {}};
+  for (const auto& [name, value] : run.summary.value("machine", json::object()).items()) table.rows.push_back({name, text_of_value(value)});
+  table.rows.push_back({"ffzero", run.summary.value("version", "?")});
+  return table;
+}
+
+std::string headline(const RunData& run) {
+  const json& s = run.summary;
+  std::string front;
+  for (const auto& f : s.value("front_ends", json::array())) front += ", " + f.get<std::string>();
+  return fmt::format("<p class=\"lead\">{} on {}: estimator {}, information {}{}, preset {}, seed {}, stopped by {}.</p>\n", html_escaped(s.at("solver").get<std::string>()),
+                     html_escaped(s.at("dataset").get<std::string>()), html_escaped(s.at("estimator").get<std::string>()),
+                     html_escaped(s.at("information").get<std::string>()), html_escaped(front), html_escaped(s.at("preset").get<std::string>()), s.at("seed").dump(),
+                     html_escaped(s.at("stopped_by").get<std::string>()));
+}
+
+std::string repeat_html(const RunData& run) {
+  return fmt::format("<h2>What was run, and how to repeat it</h2>\n<pre>ffzero train {0}/config.toml --out {0}-again</pre>\n"
+                     "<p class=\"quiet\">The settings are complete; the same version on the same type of processor gives the same bits, with any number of threads.</p>\n"
+                     "<details open><summary>config.toml</summary><pre>{1}</pre></details>\n",
+                     html_escaped(run.folder.lexically_normal().string()), html_escaped(run.config));
+}
+
+void draw_groups(const std::vector<FigureGroup>& groups, const fs::path& folder, const ReportOptions& options, ReportResult& result) {
+  std::vector<Figure> all;
+  for (const auto& group : groups) all.insert(all.end(), group.figures.begin(), group.figures.end());
+  const Drawing drawing = draw(all, folder, options.gnuplot);
+  result.notices = drawing_notices(drawing);
+  if (drawing.available) result.figures = static_cast<int>(all.size() - drawing.failures.size());
+}
+
+ReportResult report_one(const RunData& run, const ReportOptions& options) {
+  const fs::path out = options.out.empty() ? run.folder : options.out;
+  ReportResult result{out / "report.html", 0, {}};
+  const std::vector<FigureGroup> groups{learning_figures(run), prediction_figures(run), photonic_figures(run)};
+  draw_groups(groups, out / "figures", options, result);
+  if (!run.summary.is_object())
+    result.notices.emplace_back("This run has not finished: only its curves are shown. Go on with ffzero train --resume " + run.folder.string());
+  else if (!run.has("features"))
+    result.notices.emplace_back("evaluation.npz is missing or of an earlier version: pictures of features and samples are left out.");
+  std::string body = fmt::format("<h1>{}</h1>\n", html_escaped(run.name)) + notices_html(result.notices);
+  if (run.summary.is_object()) body += headline(run) + tiles_of(run) + layer_table(run).html();
+  body += figures_html(groups[0], out / "figures", "l") + figures_html(groups[1], out / "figures", "p") + worst_samples_html(run, out / "figures") +
+          figures_html(groups[2], out / "figures", "m") + repeat_html(run);
+  if (run.summary.is_object()) body += "<h2>What it cost, and where</h2>\n" + cost_table(run).html() + machine_table(run).html();
+  write_file_atomically(result.file, page(run.name + " - ffzero", body));
+  return result;
+}
+
+Table comparison_table(const std::vector<RunData>& runs) {
+  Table table{{"run", "data set", "solver", "information", "seed", "test", "train", "evaluations", "seconds"}, {}};
+  for (const RunData& run : runs) {
+    const json& s = run.summary;
+    if (!s.is_object()) {
+      table.rows.push_back({run.name + " (unfinished)", "-", "-", "-", "-", run.epochs.empty() ? "-" : fmt::format("{:.4f}", run.epochs.back().test), "-",
+                            run.epochs.empty() ? "0" : short_number(run.epochs.back().forward_evals), "-"});
+      continue;
+    }
+    table.rows.push_back({run.name, s.at("dataset"), s.at("solver"), s.at("information"), s.at("seed").dump(), shown(s.at("final").at("test")),
+                          shown(s.at("final").at("train")), short_number(s.at("forward_evals").at("training")),
+                          fmt::format("{:.1f}", s.at("wall_s").at("total").get<double>())});
+  }
+  return table;
+}
+
+ReportResult report_many(const std::vector<RunData>& runs, const ReportOptions& options) {
+  const fs::path out = options.out.empty() ? fs::path("report") : options.out;
+  ReportResult result{out / "report.html", 0, {}};
+  const FigureGroup curves = comparison_figures(runs);
+  draw_groups({curves}, out / "figures", options, result);
+  std::string body = fmt::format("<h1>{} runs side by side</h1>\n", runs.size()) + notices_html(result.notices) + comparison_table(runs).html();
+  body += figures_html(curves, out / "figures", "c") + "<h2>What was run</h2>\n";
+  for (const RunData& run : runs)
+    body += fmt::format("<details><summary>{}</summary><pre>{}</pre></details>\n", html_escaped(run.folder.string()), html_escaped(run.config));
+  write_file_atomically(result.file, page("Comparison - ffzero", body));
+  return result;
+}
+
+}  // namespace
+
+ReportResult write_report(const std::vector<fs::path>& folders, const ReportOptions& options) {
+  if (folders.empty()) throw UsageError("report", "needs at least one run folder", "none", "for example ffzero report runs/glyphs-ff_dd");
+  std::vector<RunData> runs;
+  for (const auto& folder : folders) runs.push_back(read_run(folder));
+  try {
+    return runs.size() == 1 ? report_one(runs[0], options) : report_many(runs, options);
+  } catch (const nlohmann::json::exception& e) {
+    throw DataError((folders[0] / "summary.json").string(), "must be a summary of schema 1", e.what(), "the file is damaged or of another version");
+  }
+}
+
+}  // namespace ffzero

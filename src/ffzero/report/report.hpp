@@ -1,0 +1,28 @@
+// report.html and its figures. Dependency level 5 (report).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "ffzero/report/gnuplot.hpp"
+
+namespace ffzero {
+
+struct ReportOptions {
+  std::filesystem::path out;  ///< folder for report.html and figures/; empty: the run's own folder (one run) or "report" (several)
+  GnuplotOptions gnuplot;
+};
+
+struct ReportResult {
+  std::filesystem::path file;
+  int figures = 0;                   ///< that were drawn
+  std::vector<std::string> notices;  ///< what is missing and how to get it, one line each
+};
+
+/// Writes one self-contained page about a run, or about several side by side. Reads the run folders only, never a data set.
+/// @throws DataError if a folder holds no run, OutputError if the page cannot be written. A figure that cannot be drawn is a notice.
+[[nodiscard]] ReportResult write_report(const std::vector<std::filesystem::path>& runs, const ReportOptions& options = {});
+
+}  // namespace ffzero

@@ -1,0 +1,127 @@
+// Reading what train wrote.
+// SPDX-License-Identifier: MIT
+#include "ffzero/report/run_data.hpp"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "ffzero/base/error.hpp"
+
+namespace ffzero {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+std::string text_of(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+double number_or_none(const nlohmann::json& j, const char* key) {
+  const auto found = j.find(key);
+  return found == j.end() || !found->is_number() ? kNone : found->get<double>();
+}
+
+EpochPoint point_of(const nlohmann::json& j) {
+  return {.layer = j.at("layer"),
+          .layer_index = j.at("layer_index"),
+          .epoch = j.at("epoch"),
+          .forward_evals = j.at("forward_evals"),
+          .wall_s = j.at("wall_s"),
+          .training_loss = number_or_none(j, "loss"),
+          .train = number_or_none(j, "train"),
+          .train_loss = number_or_none(j, "train_loss"),
+          .test = number_or_none(j, "test"),
+          .test_loss = number_or_none(j, "test_loss")};
+}
+
+void read_metrics(const fs::path& path, RunData& run) {
+  std::ifstream in(path);
+  int number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++number;
+    if (line.empty()) continue;
+    const auto j = nlohmann::json::parse(line, nullptr, false);
+    // A run that was killed while it wrote may end in half a line.
+    if (j.is_discarded() && in.peek() == std::char_traits<char>::eof()) return;
+    try {
+      run.epochs.push_back(point_of(j));
+      run.metric = j.value("metric", run.metric);
+    } catch (const nlohmann::json::exception&) {
+      throw DataError(fmt::format("{}:{}", path.string(), number), "must be a line of metrics of ffzero", line.substr(0, 40), "the file is damaged");
+    }
+  }
+}
+
+nlohmann::json about_of(const RunData& run) {
+  const auto found = run.arrays.find("about");
+  if (found == run.arrays.end()) return nlohmann::json::object();
+  const auto bytes = found->second.to<std::uint8_t>();
+  auto about = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  return about.is_object() ? about : nlohmann::json::object();
+}
+
+const NpyArray& array_of(const RunData& run, const std::string& name) {
+  const auto found = run.arrays.find(name);
+  if (found == run.arrays.end() || found->second.shape.empty())
+    throw DataError((run.folder / "evaluation.npz").string(), "must hold the array " + name, "none", "the file is damaged or of another version");
+  return found->second;
+}
+
+}  // namespace
+
+Matrix<double> RunData::matrix(const std::string& which) const {
+  const NpyArray& array = array_of(*this, which);
+  const auto values = array.to<double>();
+  const Index rows = array.shape[0];
+  const Index columns = rows == 0 ? 0 : isize(values.size()) / rows;
+  return Eigen::Map<const Matrix<double>>(values.data(), rows, columns);
+}
+
+std::vector<std::int32_t> RunData::integers(const std::string& which) const { return array_of(*this, which).to<std::int32_t>(); }
+
+std::string RunData::class_name(Index k) const {
+  const auto names = about.find("class_names");
+  if (names != about.end() && names->is_array() && usize(k) < names->size()) return (*names)[usize(k)].dump();
+  return std::to_string(k);
+}
+
+Matrix<double> RunData::test_scores(Index layer) const {
+  const NpyArray& array = array_of(*this, "test_scores");
+  if (array.shape.size() != 3 || layer >= array.shape[0])
+    throw DataError((folder / "evaluation.npz").string(), "test_scores must have the shape (layers, samples, classes)", "another one", "the file is damaged");
+  const auto values = array.to<double>();
+  const Index samples = array.shape[1], classes = array.shape[2];
+  return Eigen::Map<const Matrix<double>>(values.data() + layer * samples * classes, samples, classes);
+}
+
+RunData read_run(const fs::path& folder) {
+  RunData run;
+  run.folder = folder;
+  run.name = fs::absolute(folder).lexically_normal().filename().string();
+  if (run.name.empty()) run.name = fs::absolute(folder).lexically_normal().parent_path().filename().string();
+  if (!fs::exists(folder / "metrics.jsonl"))
+    throw DataError(folder.string(), "must be a run folder", "no metrics.jsonl in it", "give the folder that ffzero train wrote");
+  run.config = text_of(folder / "config.toml");
+  read_metrics(folder / "metrics.jsonl", run);
+  if (fs::exists(folder / "summary.json")) {
+    run.summary = nlohmann::ordered_json::parse(text_of(folder / "summary.json"), nullptr, false);
+    if (!run.summary.is_object()) throw DataError((folder / "summary.json").string(), "must be JSON", "something else", "the file is damaged");
+    run.metric = run.summary.at("final").at("metric");
+  }
+  if (fs::exists(folder / "evaluation.npz")) run.arrays = read_npz(folder / "evaluation.npz");
+  run.about = about_of(run);
+  return run;
+}
+
+std::string metric_title(const std::string& metric) { return metric == "r2" ? "R²" : "Accuracy"; }
+
+}  // namespace ffzero

@@ -1,0 +1,50 @@
+// A run folder as reports read it. Dependency level 5 (report).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "ffzero/tensor/npz.hpp"
+#include "ffzero/tensor/types.hpp"
+
+namespace ffzero {
+
+/// One line of metrics.jsonl.
+struct EpochPoint {
+  std::string layer;
+  int layer_index = 0;
+  double epoch = 0.0, forward_evals = 0.0, wall_s = 0.0;
+  double training_loss, train, train_loss, test, test_loss;  ///< NaN where not measured
+};
+
+struct RunData {
+  std::filesystem::path folder;
+  std::string name;                ///< last part of the folder
+  std::string metric;              ///< accuracy | r2
+  nlohmann::ordered_json summary;  ///< null if the run has not finished
+  std::string config;              ///< config.toml
+  std::vector<EpochPoint> epochs;
+  NpzArchive arrays;               ///< evaluation.npz; empty if there is none
+  nlohmann::json about;            ///< of evaluation.npz; empty object if there is none
+
+  [[nodiscard]] bool has(const std::string& array) const { return arrays.contains(array); }
+  /// A real array of one or two dimensions; the trailing ones are merged. @throws DataError if it is missing or damaged.
+  [[nodiscard]] Matrix<double> matrix(const std::string& array) const;
+  [[nodiscard]] std::vector<std::int32_t> integers(const std::string& array) const;
+  /// What the files call class k.
+  [[nodiscard]] std::string class_name(Index k) const;
+  /// Scores of the test samples by one of the layers (N, K).
+  [[nodiscard]] Matrix<double> test_scores(Index layer) const;
+};
+
+/// @throws DataError if the folder holds no run, or one of its files is damaged.
+[[nodiscard]] RunData read_run(const std::filesystem::path& folder);
+
+/// "Accuracy" or "R²".
+[[nodiscard]] std::string metric_title(const std::string& metric);
+
+}  // namespace ffzero

@@ -1,0 +1,46 @@
+// The pictures of a run, and of several. Dependency level 5 (report).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <vector>
+
+#include "ffzero/report/figure.hpp"
+#include "ffzero/report/run_data.hpp"
+
+namespace ffzero {
+
+/// A heading with figures under it.
+struct FigureGroup {
+  std::string title;
+  std::vector<Figure> figures;
+};
+
+/// Metric and loss over evaluations and epochs, one curve a layer, and the layers beside the vote.
+[[nodiscard]] FigureGroup learning_figures(const RunData& run);
+/// Confusion, similarity to prototypes, features in two dimensions; regression: predictions against targets, and residuals.
+[[nodiscard]] FigureGroup prediction_figures(const RunData& run);
+/// Phases, powers and light; empty unless the run is photonic.
+[[nodiscard]] FigureGroup photonic_figures(const RunData& run);
+/// Curves of several runs on common axes.
+[[nodiscard]] FigureGroup comparison_figures(const std::vector<RunData>& runs);
+
+/// Rows -> (rows, 2): coordinates along the two directions of largest variance of all rows; signs are fixed, so results are repeatable.
+[[nodiscard]] Matrix<double> projection_to_plane(const Matrix<double>& rows);
+
+/// A curve for curve_figure: a data block and its look.
+struct Curve {
+  std::string block;    ///< name of the data block
+  std::string title;    ///< empty: not in the legend
+  std::string columns;  ///< "2:3"
+  std::string style;    ///< "with lines lw 2"
+};
+/// How to write evaluations on an axis: 2.5e6 -> {1e6, "million "}.
+struct AxisUnit {
+  double divisor = 1.0;
+  std::string word;
+};
+[[nodiscard]] AxisUnit evaluation_unit(double largest);
+/// "plot $a using .. title .., $b ..": for Figure::plot.
+[[nodiscard]] std::string plot_command(const std::vector<Curve>& curves);
+
+}  // namespace ffzero
