@@ -18,6 +18,14 @@ struct Commands {
 };
 
 void add_train(CLI::App& app, Commands& commands);
+void add_eval(CLI::App& app, Commands& commands);
+void add_predict(CLI::App& app, Commands& commands);
+void add_inspect(CLI::App& app, Commands& commands);
+void add_datasets(CLI::App& app, Commands& commands);
+void add_report(CLI::App& app, Commands& commands);
+void add_light(CLI::App& app, Commands& commands);
+/// keys, help, manual and version; after all others, for they describe them.
+void add_help(CLI::App& app, Commands& commands);
 
 /// $XDG_CACHE_HOME/ffzero, or ~/.cache/ffzero: where data sets live.
 [[nodiscard]] std::filesystem::path cache_dir();

@@ -42,8 +42,8 @@ void ProgressDisplay::step(const Progress& p) {
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   const double done = p.fraction - first_fraction_;
   const std::string left = done > 1e-3 ? short_time(elapsed * (1.0 - p.fraction) / done) + " left" : "";
-  fmt::print(stderr, "\r\x1b[K{} ({}/{})  epoch {}/{}  step {}/{}  loss {:.4f}  {} evaluations  {:3.0f} %  {}", p.layer, p.block + 1, p.blocks,
-             p.epoch + 1, p.epochs, p.step + 1, p.steps, p.loss, short_count(p.forward_evals), 100.0 * p.fraction, left);
+  fmt::print(stderr, "\r\x1b[K{} ({}/{})  epoch {}/{}  step {}/{}  loss {:.4f}  {} evaluations  {:3.0f} %  {}", p.layer, p.block + 1,
+             p.blocks, p.epoch + 1, p.epochs, p.step + 1, p.steps, p.loss, short_count(p.forward_evals), 100.0 * p.fraction, left);
   std::fflush(stderr);
   line_open_ = true;
 }
@@ -58,8 +58,9 @@ void ProgressDisplay::epoch(const EpochRecord& r, const std::string& metric) {
   if (quiet_) return;
   clear_line();
   const auto shown = [](const std::optional<Measure>& m) { return m ? fmt::format("{:.4f}", m->value) : std::string("-"); };
-  fmt::print(stderr, "{:<8} epoch {:>3}  loss {:<10.5g} train {} {}  test {}{}  evaluations {:<9} {:.1f} s\n", r.layer, r.epoch, r.training_loss, metric,
-             shown(r.train), shown(r.test), r.validation ? "  validation " + shown(r.validation) : "", short_count(r.forward_evals), r.wall_s);
+  fmt::print(stderr, "{:<8} epoch {:>3}  loss {:<10.5g} train {} {}  test {}{}  evaluations {:<9} {:.1f} s\n", r.layer, r.epoch,
+             r.training_loss, metric, shown(r.train), shown(r.test), r.validation ? "  validation " + shown(r.validation) : "",
+             short_count(r.forward_evals), r.wall_s);
 }
 
 void ProgressDisplay::message(const std::string& line) {

@@ -21,8 +21,8 @@ struct TrainOptions {
   std::string config, out, resume;
   std::vector<std::string> sets;
   std::vector<std::pair<std::string, std::string>> flags;  // key, value
-  std::string solver;
-  bool json = false, quiet = false;
+  std::string solver, layers;
+  bool json = false, quiet = false, report = true;
 };
 
 std::pair<std::string, std::string> split_assignment(const std::string& text) {
@@ -45,14 +45,22 @@ ConfigSources sources_of(const TrainOptions& options) {
   if (!options.solver.empty()) sources.overrides = solver_overrides(options.solver);
   sources.overrides.insert(sources.overrides.end(), options.flags.begin(), options.flags.end());
   for (const auto& text : options.sets) sources.overrides.push_back(split_assignment(text));
+  if (!options.layers.empty()) {
+    // What "layers" means depends on the kind of model, which a file or a preset may have chosen.
+    const bool photonic = Config::load(sources).values().is("model.kind", "photonic");
+    const bool bare = !photonic && options.layers.front() != '[';
+    sources.overrides.emplace_back(photonic ? "model.mesh.layers" : "model.layers", bare ? "[" + options.layers + "]" : options.layers);
+  }
   return sources;
 }
 
 int run_train(const TrainOptions& options) {
-  if (!options.resume.empty() && (!options.config.empty() || !options.flags.empty() || !options.sets.empty() || !options.solver.empty()))
-    throw UsageError("--resume", "goes on with a run as it is; no setting can change", "further settings", "drop them, or start a new run");
+  if (!options.resume.empty() && (!options.config.empty() || !options.flags.empty() || !options.sets.empty() || !options.solver.empty() ||
+                                  !options.layers.empty() || !options.out.empty()))
+    throw UsageError("--resume", "goes on with a run as it is, in its own folder", "further settings", "drop them, or start a new run");
   RunRequest request;
   request.cache_dir = cache_dir();
+  request.report = options.report;
   if (!options.resume.empty()) {
     request.resume = options.resume;
   } else {
@@ -69,7 +77,14 @@ int run_train(const TrainOptions& options) {
   const auto write_log = [&](const std::string& line) {
     // The log starts with the folder, which the run creates.
     if (!log && std::filesystem::exists(folder)) {
-      log = std::make_shared<spdlog::logger>("run", std::make_shared<spdlog::sinks::basic_file_sink_st>((folder / "log.txt").string()));
+      try {
+        log = std::make_shared<spdlog::logger>("run", std::make_shared<spdlog::sinks::basic_file_sink_st>((folder / "log.txt").string()));
+      } catch (const spdlog::spdlog_ex&) {
+        throw OutputError((folder / "log.txt").string(), "must be writable", "a file that cannot be opened",
+                          "check the folder's permissions");
+      }
+      // What matters is in the other files, whose failures are errors; a log line that is lost is not worth a message in between.
+      log->set_error_handler([](const std::string&) {});
       log->set_pattern("%Y-%m-%d %H:%M:%S %v");
       log->flush_on(spdlog::level::info);
     }
@@ -79,7 +94,8 @@ int run_train(const TrainOptions& options) {
   events.step_done = [&](const Progress& p) { display.step(p); };
   events.epoch_done = [&](const EpochRecord& r, const std::string& metric) {
     display.epoch(r, metric);
-    write_log(fmt::format("{} epoch {} loss {:.6g} test {}", r.layer, r.epoch, r.training_loss, r.test ? fmt::format("{:.4f}", r.test->value) : "-"));
+    write_log(fmt::format("{} epoch {} loss {:.6g} test {}", r.layer, r.epoch, r.training_loss,
+                          r.test ? fmt::format("{:.4f}", r.test->value) : "-"));
   };
   events.message = [&](const std::string& line) {
     display.message(line);
@@ -113,13 +129,16 @@ void add_train(CLI::App& app, Commands& commands) {
   auto options = std::make_shared<TrainOptions>();
   CLI::App* train = app.add_subcommand("train", "Train a network with forward evaluations (or exactly, for comparison)");
   train->add_option("config", options->config, "experiment in TOML; without it the defaults: glyphs, a dense network");
-  train->add_option("--set", options->sets, "key=value: override any key, may be repeated")->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  train->add_option("--set", options->sets, "key=value: override any key, may be repeated")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   train->add_option("--solver", options->solver, "ff_dd | ff_ad | bp_dd | bp_ad | ff_activity | ff_coordinate");
   const auto flag = [&](const char* name, const char* key, const char* help, bool list = false) {
     train->add_option_function<std::string>(
         name,
         [options, key, list](const std::string& value) {
-          options->flags.emplace_back(key, list && value.find_first_of(",[") != std::string::npos && value.front() != '[' ? "[" + value + "]" : value);
+          options->flags.emplace_back(
+              key, list && value.find_first_of(",[") != std::string::npos && value.front() != '[' ? "[" + value + "]" : value);
         },
         help);
   };
@@ -127,8 +146,7 @@ void add_train(CLI::App& app, Commands& commands) {
   flag("--data-dir", "dataset.dir", "folder with the data set (npz: the file)");
   flag("--classes", "dataset.classes", "the first K labels, or a list: 0,1,7", true);
   flag("--model", "model.kind", "mlp | cnn | photonic");
-  train->add_option_function<std::string>("--layers", [options](const std::string& v) { options->flags.emplace_back("layers", v); },
-                                          "widths of the dense layers: 100,100,10 (photonic: number of meshes)");
+  train->add_option("--layers", options->layers, "widths of the dense layers: 100,100,10 (photonic: number of meshes)");
   flag("--epochs", "training.epochs", "passes over the train set per layer");
   flag("--batch-size", "training.batch_size", "samples in a step");
   flag("--lr", "update.lr", "learning rate");
@@ -138,24 +156,14 @@ void add_train(CLI::App& app, Commands& commands) {
   flag("--threads", "threads", "threads; 0: all cores");
   flag("--preset", "preset", "default | paper | paper_stable | paper_mnist | paper_fashion | opaque | grouped | activity | adjoint");
   flag("--budget", "budget.forward_evals", "stop before the training evaluations pass this number");
-  train->add_flag_callback("--control", [options] { options->flags.emplace_back("control.untrained", "true"); },
-                           "also train the same head on untrained layers");
+  train->add_flag_callback(
+      "--control", [options] { options->flags.emplace_back("control.untrained", "true"); }, "also train the same head on untrained layers");
   train->add_option("--out", options->out, "run folder to create (default: runs/<dataset>-<solver>)");
   train->add_option("--resume", options->resume, "go on with the run in this folder");
   train->add_flag("--json", options->json, "print summary.json on standard output");
+  train->add_flag("!--no-report", options->report, "no report.html and figures at the end");
   train->add_flag("--quiet", options->quiet, "no progress on standard error");
-  train->callback([options, &commands] {
-    commands.chosen = [options] {
-      for (auto& [key, value] : options->flags)
-        if (key == "layers") {
-          const bool photonic = std::any_of(options->flags.begin(), options->flags.end(),
-                                            [](const auto& kv) { return kv.first == "model.kind" && kv.second == "photonic"; });
-          key = photonic ? "model.mesh.layers" : "model.layers";
-          if (!photonic && (value.empty() || value.front() != '[')) value = "[" + value + "]";
-        }
-      return run_train(*options);
-    };
-  });
+  train->callback([options, &commands] { commands.chosen = [options] { return run_train(*options); }; });
 }
 
 }  // namespace ffzero::app

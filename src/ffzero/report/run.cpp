@@ -3,6 +3,7 @@
 #include "ffzero/report/run.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <fstream>
@@ -10,6 +11,8 @@
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/control.hpp"
+#include "ffzero/report/evaluation_data.hpp"
+#include "ffzero/report/report.hpp"
 #include "ffzero/train/checkpoint.hpp"
 
 namespace ffzero {
@@ -28,13 +31,41 @@ class RunFolder {
  public:
   explicit RunFolder(fs::path path) : path_(std::move(path)) {}
 
-  void create() const {
+  // Says no before anything is loaded; create() is called when the settings have proved right, so that a refused run leaves nothing behind.
+  void require_creatable() const {
     if (path_.empty()) return;
     std::error_code error;
-    if (fs::exists(path_, error))
-      throw UsageError(path_.string(), "the run folder must not exist yet", "an existing one", "choose another --out, or go on with --resume " + path_.string());
+    if (fs::exists(fs::symlink_status(path_, error)))
+      throw UsageError(path_.string(), "the run folder must not exist yet", "an existing one",
+                       "choose another --out, or go on with --resume " + path_.string());
+    fs::path above = fs::absolute(path_).parent_path();
+    while (!fs::exists(above, error) && above != above.root_path()) above = above.parent_path();
+    if (!fs::is_directory(above, error))
+      throw OutputError(path_.string(), "the run folder must be creatable", above.string() + " is not a folder", "choose another --out");
+    if (::access(above.c_str(), W_OK | X_OK) != 0)
+      throw OutputError(path_.string(), "the run folder must be creatable", above.string() + " is read-only", "choose another --out");
+  }
+  // The folder with its first files, or no folder at all.
+  void create(const std::string& config, const NpzArchive& checkpoint) const {
+    if (path_.empty()) return;
+    require_creatable();
+    std::error_code error;
     fs::create_directories(path_, error);
     if (error) throw OutputError(path_.string(), "the run folder must be creatable", error.message(), "choose another --out");
+    try {
+      write("config.toml", config);
+      write("metrics.jsonl", "");
+      write_checkpoint(checkpoint);
+    } catch (...) {
+      fs::remove_all(path_, error);
+      throw;
+    }
+  }
+  // What a killed process may have left of a file that it was writing.
+  void remove_leftovers() const {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(path_, ignored))
+      if (entry.path().filename().string().find(".part-") != std::string::npos) fs::remove(entry.path(), ignored);
   }
   void write(const char* name, const std::string& content) const {
     if (!path_.empty()) write_file_atomically(path_ / name, content);
@@ -49,7 +80,8 @@ class RunFolder {
     if (path_.empty()) return;
     std::ofstream out(path_ / "metrics.jsonl", std::ios::app);
     out << line << '\n' << std::flush;
-    if (!out) throw OutputError((path_ / "metrics.jsonl").string(), "must be writable", "a failed write", "free space or choose another --out");
+    if (!out)
+      throw OutputError((path_ / "metrics.jsonl").string(), "must be writable", "a failed write", "free space or choose another --out");
   }
   [[nodiscard]] const fs::path& path() const noexcept { return path_; }
 
@@ -59,26 +91,26 @@ class RunFolder {
 
 std::string metric_of(const Splits& splits) { return splits.train.task() == Task::regression ? "r2" : "accuracy"; }
 
-template <class T>
-NpyArray array_of(std::span<const T> values, std::vector<Index> shape) {
-  return NpyArray::of<T>(values, std::move(shape));
+// Pictures are a gift: without them the run is as good as before.
+void draw_report(const fs::path& folder, const std::function<void(const std::string&)>& say) {
+  try {
+    const ReportResult report = write_report({folder});
+    for (const auto& notice : report.notices) say(notice);
+    say("report: " + report.file.string());
+  } catch (const std::exception& e) {
+    say(std::string("the report could not be written: ") + e.what());
+  }
 }
 
-// What reports look at: test labels, scores, predictions, and features of the first samples with the prototypes.
-NpzArchive evaluation_arrays(const Trainer<float>& trainer, const Splits& splits) {
-  NpzArchive archive;
-  const Outputs& outputs = trainer.outputs();
-  const Index samples = splits.test.size(), layers = isize(outputs.test_scores.size());
-  if (splits.test.task() == Task::classification) archive["test_labels"] = array_of(splits.test.labels(), {samples});
-  else archive["test_targets"] = array_of(splits.test.targets(), {samples});
-  std::vector<float> scores;
-  for (const auto& s : outputs.test_scores) scores.insert(scores.end(), s.data(), s.data() + s.size());
-  archive["test_scores"] = array_of(std::span<const float>(scores), {layers, samples, trainer.network().classes()});
-  std::vector<std::int32_t> predictions;
-  for (const auto& p : outputs.predictions) predictions.insert(predictions.end(), p.begin(), p.end());
-  if (!predictions.empty()) archive["test_predictions"] = array_of(std::span<const std::int32_t>(predictions), {layers, samples});
-  if (!outputs.vote.empty()) archive["test_vote"] = array_of(std::span<const std::int32_t>(outputs.vote), {samples});
-  return archive;
+// summary.json is the last file that a run writes: where it is, the run is finished. Null if it is not there.
+json finished_summary(const fs::path& run) {
+  std::ifstream in(run / "summary.json");
+  if (!in) return nullptr;
+  json summary = json::parse(in, nullptr, false);
+  if (!summary.is_object())
+    throw DataError((run / "summary.json").string(), "must be the summary of a finished run", "no JSON object",
+                    "remove it to go on with the run");
+  return summary;
 }
 
 std::string joined(const RunRecord& record) {
@@ -96,13 +128,21 @@ Splits load_splits(const Config& config, const fs::path& cache_dir) {
 }
 
 LoadedRun load_run(const fs::path& run) {
-  const fs::path file = fs::is_directory(run) ? run / "checkpoint.npz" : run;
-  if (!fs::exists(file)) throw DataError(run.string(), "must be a run folder with a checkpoint", "no " + file.string(), "give the folder that train wrote");
+  std::error_code error;
+  const fs::path file = fs::is_directory(run, error) ? run / "checkpoint.npz" : run;
+  if (!fs::exists(file, error))
+    throw DataError(run.string(), "must be a run folder with a checkpoint", "no " + file.string(), "give the folder that train wrote");
   NpzArchive checkpoint = read_npz(file);
   nlohmann::json meta = checkpoint_meta(checkpoint, file.string());
-  Config config = Config::parse(meta.at("config").get<std::string>(), file.string() + " (config)");
-  config.resolve({.regression = meta.at("task") == "regression", .classes = meta.at("classes").get<Index>(), .train_size = std::int64_t{1} << 40});
-  return {std::move(config), std::move(meta), std::move(checkpoint), file.string()};
+  try {
+    Config config = Config::parse(meta.at("config").get<std::string>(), "config");
+    config.resolve({.regression = meta.at("task") == "regression",
+                    .classes = meta.at("classes").get<Index>(),
+                    .train_size = meta.at("train_size").get<Index>()});
+    return {std::move(config), std::move(meta), std::move(checkpoint), file.string()};
+  } catch (const ConfigError& e) {
+    throw DataError(file.string(), "must hold settings that this version knows", e.what(), "use the version that wrote it");
+  }
 }
 
 RunResult run_training(const RunRequest& request, const RunEvents& events) {
@@ -111,12 +151,20 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
     if (events.message) events.message(line);
   };
   std::optional<LoadedRun> earlier;
-  if (request.resume) earlier = load_run(*request.resume);
-  Config config = earlier ? Config::parse(earlier->meta.at("config").get<std::string>(), earlier->place + " (config)") : Config::load(request.sources);
+  if (request.resume) {
+    earlier = load_run(*request.resume);
+    if (auto summary = finished_summary(*request.resume); summary.is_object()) {
+      say(fmt::format("{} is finished; nothing is left to train", request.resume->string()));
+      return {std::move(summary), *request.resume, false};
+    }
+  }
+  const RunFolder folder(request.resume ? *request.resume : request.out);
+  Config config =
+      earlier ? Config::parse(earlier->meta.at("config").get<std::string>(), earlier->place + " (config)") : Config::load(request.sources);
+  if (!earlier) folder.require_creatable();
   const Splits splits = load_splits(config, request.cache_dir);
   config.resolve(data_facts(splits));
   const auto executor = std::make_shared<const Executor>(static_cast<int>(config.values().integer("threads")));
-  const RunFolder folder(request.resume ? *request.resume : request.out);
   const std::string metric = metric_of(splits);
 
   TrainEvents train_events{.step_done = events.step_done,
@@ -130,14 +178,14 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   Trainer<float> trainer(config, splits, executor, train_events);
   if (earlier) {
     trainer.restore(earlier->checkpoint, earlier->place);
+    folder.remove_leftovers();
     std::string lines;
     for (const auto& record : trainer.records()) lines += to_json(record, metric).dump() + "\n";
     folder.write("metrics.jsonl", lines);
     say(fmt::format("going on with {} after {} epochs", request.resume->string(), trainer.records().size()));
   } else {
-    folder.create();
-    folder.write("config.toml", config.to_toml());
-    folder.write("metrics.jsonl", "");
+    // With a checkpoint from the start, a run that ends in its first epoch can be resumed like any other.
+    folder.create(config.to_toml(), trainer.checkpoint());
   }
   const double load_s = seconds_since(start);
   RunRecord record = trainer.run();
@@ -148,14 +196,20 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   if (config.values().flag("control.untrained")) {
     say("training the control: the same head on untrained layers");
     record.control = run_control(config, splits, executor, events);
+    // Half a control says nothing; resuming trains it anew.
+    if (events.stop_requested && events.stop_requested()) return {nullptr, folder.path(), true};
   }
-  folder.write_arrays("evaluation.npz", evaluation_arrays(trainer, splits));
+  folder.write_arrays(
+      "evaluation.npz",
+      evaluation_data(
+          {.config = config, .network = trainer.network(), .outputs = trainer.outputs(), .splits = splits, .executor = executor}));
   json summary = to_json(record);
   summary["peak_rss_bytes"] = peak_rss_bytes();
   summary["machine"] = machine_description(executor->threads());
   summary["version"] = version();
   folder.write("summary.json", summary.dump(2) + "\n");
   say(joined(record));
+  if (request.report && !folder.path().empty()) draw_report(folder.path(), say);
   return {std::move(summary), folder.path(), false};
 }
 

@@ -14,10 +14,11 @@
 namespace ffzero {
 
 struct RunRequest {
-  ConfigSources sources;                          ///< of a new run
-  std::optional<std::filesystem::path> resume;    ///< or the folder of a run to go on with
-  std::filesystem::path out;                      ///< folder to create; empty: nothing is written
-  std::filesystem::path cache_dir;                ///< where data sets are looked for if dataset.dir is empty
+  ConfigSources sources;                        ///< of a new run
+  std::optional<std::filesystem::path> resume;  ///< or the folder of a run to go on with
+  std::filesystem::path out;                    ///< folder to create; empty: nothing is written
+  std::filesystem::path cache_dir;              ///< where data sets are looked for if dataset.dir is empty
+  bool report = false;                          ///< also draw report.html and figures/; what keeps it from being drawn is a message
 };
 
 struct RunEvents {
@@ -33,7 +34,9 @@ struct RunResult {
   bool interrupted = false;
 };
 
-/// Loads the data, trains, and writes config.toml, metrics.jsonl, checkpoint.npz (after every epoch), evaluation.npz and summary.json.
+/// Loads the data, trains, and writes config.toml, metrics.jsonl, checkpoint.npz (before the first step and after every epoch),
+/// evaluation.npz and summary.json, in this order. A run that is refused leaves no folder behind. Resuming a finished run trains nothing
+/// and returns its summary.
 /// @throws UsageError for an existing folder, ConfigError, DataError, DivergedError, OutputError.
 [[nodiscard]] RunResult run_training(const RunRequest& request, const RunEvents& events = {});
 

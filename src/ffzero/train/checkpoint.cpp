@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ffzero/base/error.hpp"
 #include "ffzero/train/checkpoint.hpp"
 #include "ffzero/train/trainer.hpp"
@@ -28,9 +30,15 @@ std::optional<Measure> measure_from(const json& j) {
 }
 
 json epoch_to_meta(const EpochRecord& r) {
-  return {{"layer", r.layer}, {"layer_index", r.layer_index},     {"epoch", r.epoch},
-          {"loss", r.training_loss}, {"train", to_json(r.train)}, {"test", to_json(r.test)},
-          {"validation", to_json(r.validation)}, {"forward_evals", r.forward_evals}, {"wall_s", r.wall_s}};
+  return {{"layer", r.layer},
+          {"layer_index", r.layer_index},
+          {"epoch", r.epoch},
+          {"loss", r.training_loss},
+          {"train", to_json(r.train)},
+          {"test", to_json(r.test)},
+          {"validation", to_json(r.validation)},
+          {"forward_evals", r.forward_evals},
+          {"wall_s", r.wall_s}};
 }
 
 EpochRecord epoch_from_meta(const json& j) {
@@ -45,6 +53,36 @@ EpochRecord epoch_from_meta(const json& j) {
           .wall_s = j.at("wall_s")};
 }
 
+// Every member that a reader may take, with its type, so that a damaged file is told here and nowhere else.
+void require_complete(const json& meta, const std::string& place) {
+  const auto require = [&](const char* name, bool right) {
+    if (!right)
+      throw DataError(place, fmt::format("the array \"meta\" must hold a proper \"{}\"", name),
+                      meta.contains(name) ? meta[name].dump() : "none", "the file is damaged");
+  };
+  const auto holds = [&](const char* name, auto is_right) { require(name, meta.contains(name) && is_right(meta[name])); };
+  const auto list_of = [](const json& j, auto is_right) { return j.is_array() && std::all_of(j.begin(), j.end(), is_right); };
+  const auto natural = [](const json& j) { return j.is_number_integer() && j.get<std::int64_t>() >= 0; };
+  const auto integer = [](const json& j) { return j.is_number_integer(); };
+  const auto number = [](const json& j) { return j.is_number(); };
+  for (const char* name : {"config", "task", "sample_type"}) holds(name, [](const json& j) { return j.is_string(); });
+  for (const char* name : {"block", "epoch", "step", "train_size", "classes"}) holds(name, natural);
+  for (const char* name : {"loss_sum", "elapsed_s", "evaluation_s"}) holds(name, number);
+  holds("finished", [](const json& j) { return j.is_boolean(); });
+  holds("class_names", [&](const json& j) { return list_of(j, integer); });
+  holds("sample_shape", [&](const json& j) { return j.size() == 3 && list_of(j, natural); });
+  holds("target_scale", [&](const json& j) { return j.size() == 2 && list_of(j, number); });
+  holds("ledger", [&](const json& j) { return list_of(j, [&](const json& e) { return e.size() == 5 && list_of(e, natural); }); });
+  holds("records", [&](const json& j) {
+    return list_of(j, [&](const json& r) {
+      if (!r.is_object()) return false;
+      for (const char* split : {"train", "test"})
+        if (!r.contains(split) || !(r[split].is_null() || (r[split].size() == 2 && list_of(r[split], number)))) return false;
+      return r.contains("layer") && r["layer"].is_string() && r.contains("epoch") && natural(r["epoch"]) && r.contains("loss");
+    });
+  });
+}
+
 }  // namespace
 
 nlohmann::json checkpoint_meta(const NpzArchive& checkpoint, const std::string& place) {
@@ -55,7 +93,9 @@ nlohmann::json checkpoint_meta(const NpzArchive& checkpoint, const std::string& 
   if (!meta.is_object() || !meta.contains("format"))
     throw DataError(place, "the array \"meta\" must hold JSON", "something else", "the file is damaged");
   if (meta["format"] != kFormat)
-    throw DataError(place, fmt::format("must be a checkpoint of format {}", kFormat), meta["format"].dump(), "use the version that wrote it");
+    throw DataError(place, fmt::format("must be a checkpoint of format {}", kFormat), meta["format"].dump(),
+                    "use the version that wrote it");
+  require_complete(meta, place);
   return meta;
 }
 
@@ -84,8 +124,11 @@ NpzArchive Trainer<S>::checkpoint() const {
                      {"evaluation_s", evaluation_s_},
                      {"finished", block_ >= blocks_.size() || stopped_by_ == "budget"},
                      {"task", to_string(splits_.train.task())},
+                     {"train_size", splits_.train.size()},
                      {"classes", network_.classes()},
                      {"class_names", splits_.train.info().class_names},
+                     {"target_scale", {splits_.train.target_scale().offset, splits_.train.target_scale().scale}},
+                     {"sample_type", splits_.train.is_bytes() ? "bytes" : "floats"},
                      {"sample_shape", {raw.channels, raw.height, raw.width}}};
   const std::string text = meta.dump();
   archive["meta"] = NpyArray::of<std::uint8_t>({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, {isize(text.size())});
@@ -96,7 +139,11 @@ template <class S>
 void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place) {
   const json meta = checkpoint_meta(checkpoint, place);
   if (meta.at("config").get<std::string>() != config_.to_toml())
-    throw DataError(place, "must belong to this configuration", "another configuration", "resume without changing settings, or start a new run");
+    throw DataError(place, "must belong to this configuration", "another configuration",
+                    "resume without changing settings, or start a new run");
+  if (meta.at("train_size") != splits_.train.size())
+    throw DataError(place, fmt::format("was trained on {} samples", meta.at("train_size").dump()),
+                    fmt::format("a train set of {}", splits_.train.size()), "give the data set back that the run began with");
   network_.load(checkpoint, place);
   try {
     block_ = meta.at("block");
@@ -108,6 +155,10 @@ void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place)
       throw DataError(place, fmt::format("must count {} layers", ledger_.layers()), std::to_string(meta.at("ledger").size()));
     for (Index i = 0; i < ledger_.layers(); ++i) ledger_.layer(i) = evaluations_from(meta.at("ledger").at(usize(i)));
     for (const auto& r : meta.at("records")) records_.push_back(epoch_from_meta(r));
+    if (block_ > blocks_.size())
+      throw DataError(place, fmt::format("must stand in one of {} blocks", blocks_.size()), std::to_string(block_), "the file is damaged");
+    if (block_ < blocks_.size() && (epoch_ > blocks_[block_].values.integer("training.epochs") || step_ > steps_per_epoch(blocks_[block_])))
+      throw DataError(place, "must stand within its training", fmt::format("epoch {}, step {}", epoch_, step_), "the file is damaged");
     earlier_s_ = meta.at("elapsed_s");
     evaluation_s_ = meta.at("evaluation_s");
   } catch (const json::exception& e) {

@@ -30,7 +30,7 @@ json to_json(const toml::node& node, const std::string& place) {
     for (const auto& entry : *list) out.push_back(to_json(entry, place));
     return out;
   }
-  throw ConfigError(place, "values are booleans, numbers, texts and lists", "a date, time or nested table", "see ffzero help config");
+  throw ConfigError(place, "values are booleans, numbers, texts and lists", "a date, time or nested table", "see ffzero keys");
 }
 
 void flatten(const toml::table& table, const std::string& prefix, const std::string& place, Flat& out) {
@@ -54,7 +54,7 @@ toml::table parse_toml(const std::string& text, const std::string& place) {
 json parse_override(const std::string& key, const std::string& value) {
   try {
     const toml::table table = toml::parse("v = " + value);
-    return to_json(*table.get("v"), "--set " + key);
+    return to_json(*table.get("v"), "command line: " + key);
   } catch (const toml::parse_error&) {
     return value;
   }
@@ -128,7 +128,7 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
   Flat flat;
   flatten(table, "", place, flat);
   for (const auto& [key, value] : flat) config.values_.set(key, value, place);
-  for (const auto& [key, value] : more.overrides) config.values_.set(key, parse_override(key, value), "--set");
+  for (const auto& [key, value] : more.overrides) config.values_.set(key, parse_override(key, value), "command line");
   config.apply_preset();
   return config;
 }

@@ -1,0 +1,118 @@
+// ffzero predict
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "command.hpp"
+#include "ffzero/report/evaluate.hpp"
+
+namespace ffzero::app {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+struct PredictOptions {
+  std::string run;
+  std::vector<std::string> files;
+  int top = 3;
+  bool json = false;
+};
+
+// What all voters together say about the samples: the mean over the voters, or the last one where the last one decides.
+Matrix<float> joint_scores(const TrainedNetwork& network, const Opinions& opinions) {
+  if (network.vote_rule().empty() || network.vote_rule() == "last") return opinions.scores.back();
+  Matrix<float> sum = opinions.scores.front();
+  for (std::size_t i = 1; i < opinions.scores.size(); ++i) sum += opinions.scores[i];
+  return sum / static_cast<float>(opinions.scores.size());
+}
+
+bool gives_similarities(const TrainedNetwork& network) { return !network.config().values().is("objective.scope", "end_to_end"); }
+
+json row_of(const Matrix<float>& scores, Index i) {
+  json row = json::array();
+  for (Index k = 0; k < scores.cols(); ++k) row.push_back(scores(i, k));
+  return row;
+}
+
+json sample_json(const TrainedNetwork& network, const Opinions& opinions, const Matrix<float>& joint, const std::string& file, Index i) {
+  json sample = {{"file", file}, {"index", i}};
+  if (network.task() == Task::regression) {
+    sample["value"] = network.info().target_scale.original(joint(i, 0));
+    return sample;
+  }
+  const char* const scores = gives_similarities(network) ? "similarities" : "scores";
+  sample["class"] = network.class_name(opinions.decision[usize(i)]);
+  sample[scores] = row_of(joint, i);
+  json layers = json::array();
+  for (std::size_t v = 0; v < opinions.scores.size(); ++v)
+    layers.push_back({{"name", network.voters()[v].name},
+                      {"class", network.class_name(opinions.predictions[v][usize(i)])},
+                      {scores, row_of(opinions.scores[v], i)}});
+  sample["layers"] = std::move(layers);
+  return sample;
+}
+
+void print_sample(const TrainedNetwork& network, const Opinions& opinions, const Matrix<float>& joint, const std::string& name, Index i,
+                  Index top) {
+  if (network.task() == Task::regression) {
+    fmt::print("{}  {:.6g}\n", name, network.info().target_scale.original(joint(i, 0)));
+    return;
+  }
+  std::vector<std::int32_t> order(usize(joint.cols()));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return joint(i, a) > joint(i, b); });
+  // The decision comes first, even where the vote went against the mean similarity.
+  const std::int32_t decision = opinions.decision[usize(i)];
+  std::stable_partition(order.begin(), order.end(), [&](std::int32_t k) { return k == decision; });
+  fmt::print("{}  class {}  ({}", name, network.class_name(decision), gives_similarities(network) ? "similarity" : "score");
+  for (Index k = 0; k < std::min(top, joint.cols()); ++k)
+    fmt::print("{} {}: {:.3f}", k == 0 ? "" : ",", network.class_name(order[usize(k)]), joint(i, order[usize(k)]));
+  fmt::print(")\n");
+}
+
+int run_predict(const PredictOptions& options) {
+  const TrainedNetwork network = TrainedNetwork::load(options.run);
+  json all = json::array();
+  // All files are read before anything is printed, so that a wrong one leaves no half answer.
+  std::vector<Dataset> sets;
+  std::vector<Opinions> opinions;
+  for (const auto& file : options.files) {
+    sets.push_back(read_samples(file, network));
+    opinions.push_back(network.infer(sets.back(), file));
+  }
+  for (std::size_t f = 0; f < sets.size(); ++f) {
+    const Matrix<float> joint = joint_scores(network, opinions[f]);
+    for (Index i = 0; i < sets[f].size(); ++i) {
+      const std::string name = sets[f].size() == 1 ? options.files[f] : fmt::format("{}[{}]", options.files[f], i);
+      if (options.json)
+        all.push_back(sample_json(network, opinions[f], joint, options.files[f], i));
+      else
+        print_sample(network, opinions[f], joint, name, i, options.top);
+    }
+  }
+  if (options.json) fmt::print("{}\n", all.dump(2));
+  return kDone;
+}
+
+}  // namespace
+
+void add_predict(CLI::App& app, Commands& commands) {
+  auto options = std::make_shared<PredictOptions>();
+  CLI::App* predict =
+      app.add_subcommand("predict", "Classify samples: pictures (PGM, PPM, PNG), IDX images, or an npz with the array x (or x_test)");
+  predict->add_option("run", options->run, "run folder or checkpoint file")->required();
+  predict->add_option("files", options->files, "files with samples of the size that the network was trained on")->required();
+  predict->add_option("--top", options->top, "how many similarities to print, largest first")
+      ->check(CLI::Range(1, 1000000))
+      ->default_val(3);
+  predict->add_flag("--json", options->json, "print all similarities, of every layer, as JSON");
+  predict->callback([options, &commands] { commands.chosen = [options] { return run_predict(*options); }; });
+}
+
+}  // namespace ffzero::app

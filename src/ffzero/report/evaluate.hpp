@@ -1,0 +1,95 @@
+// A trained network put to use: evaluated on a data set, asked about single samples. Dependency level 5 (report).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ffzero/encode/encoder.hpp"
+#include "ffzero/report/run.hpp"
+#include "ffzero/train/network.hpp"
+
+namespace ffzero {
+
+/// What the voters say about N samples. A voter is what was trained as one: a layer (local), a few layers (grouped), the network (end to
+/// end).
+struct Opinions {
+  std::vector<Matrix<float>> scores;  ///< one (N, K) a voter: mean similarity over its groups, or raw outputs; regression: K = 1
+  std::vector<std::vector<std::int32_t>> predictions;  ///< one (N) a voter; classification only
+  std::vector<std::int32_t> decision;                  ///< (N): the vote, or the only voter's prediction; classification only
+};
+
+struct Voter {
+  std::string name;      ///< "dense0", "conv1", "mesh0"; "all" end to end
+  Index last_layer = 0;  ///< position of its last layer
+  Index parameters = 0;
+};
+
+/// The network of a run or checkpoint with everything that is needed to apply it.
+class TrainedNetwork {
+ public:
+  /// run: a run folder, finished or not, or a checkpoint file. threads 0: all cores. @throws DataError naming the file.
+  [[nodiscard]] static TrainedNetwork load(const std::filesystem::path& run, int threads = 0);
+
+  [[nodiscard]] const Config& config() const noexcept { return run_.config; }
+  [[nodiscard]] const nlohmann::json& meta() const noexcept { return run_.meta; }
+  [[nodiscard]] const Network<float>& network() const noexcept { return network_; }
+  [[nodiscard]] const std::vector<Voter>& voters() const noexcept { return voters_; }
+  /// Name of the rule by which the voters decide; empty if there is only one or in regression.
+  [[nodiscard]] std::string vote_rule() const;
+
+  [[nodiscard]] Task task() const noexcept { return info_.task; }
+  /// Shape, classes, names and scale of the training data.
+  [[nodiscard]] const DatasetInfo& info() const noexcept { return info_; }
+  /// True if the network was trained on pixels 0 .. 255, false for real numbers.
+  [[nodiscard]] bool takes_bytes() const noexcept { return bytes_; }
+  /// The file's label of class k.
+  [[nodiscard]] std::int32_t class_name(std::int32_t k) const;
+
+  /// Cost: one forward evaluation of every layer a sample. @throws DataError naming `place` unless samples have the shape and the type of
+  /// the training data.
+  [[nodiscard]] Opinions infer(const Dataset& samples, const std::string& place) const;
+
+ private:
+  explicit TrainedNetwork(LoadedRun run, int threads);
+  void find_voters();
+
+  LoadedRun run_;
+  std::shared_ptr<const Executor> executor_;
+  DatasetInfo info_;
+  bool bytes_;
+  Encoder encoder_;
+  Network<float> network_;
+  std::vector<Voter> voters_;
+};
+
+/// Result on one data set.
+struct Evaluation {
+  std::string dataset, metric;  ///< metric: accuracy | r2
+  Index samples = 0;
+  std::vector<double> layers;      ///< one a voter
+  std::optional<double> vote;      ///< classification with several voters
+  double final_value = 0.0;        ///< the vote, or the last voter
+  Matrix<std::int64_t> confusion;  ///< (K, K): row = true class, column = decision; 0 x 0 in regression
+};
+
+/// @throws DataError naming `place` if shape, type or classes differ from those of the training.
+[[nodiscard]] Evaluation evaluate(const TrainedNetwork& network, const Dataset& data, const std::string& place);
+/// {"dataset","metric","samples","layers":[{"name","value"}],"vote":{"rule","value"}|null,"final","classes","confusion"}
+[[nodiscard]] nlohmann::ordered_json to_json(const Evaluation& evaluation, const TrainedNetwork& network);
+
+/// Samples without labels, for TrainedNetwork::infer: a picture (PGM, PPM, PNG), IDX images, or an npz with the array x, else x_test; the
+/// kind is recognised by content. @throws DataError naming the file: unreadable, of another kind, NaN, or of another size or type than the
+/// network takes.
+[[nodiscard]] Dataset read_samples(const std::filesystem::path& path, const TrainedNetwork& network);
+
+/// Everything that a run folder says about itself, finished or not: settings, layers with shapes, parameters and norms, evaluations, where
+/// it stands, how to go on. @throws DataError if there is no readable checkpoint.
+[[nodiscard]] nlohmann::ordered_json inspect_run(const std::filesystem::path& run);
+
+}  // namespace ffzero
