@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
 
+#include <cmath>
+#include <limits>
+
 #include "ffzero/base/error.hpp"
 #include "support/expect_error.hpp"
 #include "support/golden.hpp"
@@ -112,6 +115,37 @@ TEST(ConvBatchNorm, InfersWithTheBatchOwnStatisticsInModeBatch) {
   Matrix<double> y(5, map.output_shape().size());
   map.infer(as_span(theta), x, y);
   EXPECT_EQ(y, forward(map, theta, x));
+}
+
+TEST(ConvBatchNorm, BlankBordersOfAnySizeChangeNothing) {
+  for (const ConvOptions& o : conv_cases())
+    for (Index blank = 0; blank < 5; ++blank) {
+      // Another border for every channel and side; what is left may be nothing.
+      Matrix<double> x = random_matrix(5, o.input.size(), 18);
+      for (Index c = 0; c < o.input.channels; ++c)
+        for (Index i = 0; i < o.input.height; ++i)
+          for (Index k = 0; k < o.input.width; ++k)
+            if (i < blank + c || i >= o.input.height - blank || k < blank || k >= o.input.width - blank / 2 - c)
+              x.col((c * o.input.height + i) * o.input.width + k).setZero();
+      const Vector<double> theta = random_parameters(o, 19);
+      const ConvBatchNorm<double> map(o);
+      const Matrix<double> y = forward(map, theta, x), gy = random_matrix(5, y.cols(), 20);
+      expect_near(y, plain_conv(o, theta, x).y, 1e-11, 1e-11, name_of(o));
+      // The gradient is linear in gy, and its product with the kernels is that of gy with the normalised map's change.
+      Vector<double> g = Vector<double>::Zero(theta.size());
+      map.pullback(as_span(theta), x, y, gy, as_span(g), nullptr);
+      const Vector<double> move = random_matrix(theta.size(), 1, 21);
+      const double h = 1e-6;
+      const double slope = (gy.cwiseProduct(plain_conv(o, theta + h * move, x).y - plain_conv(o, theta - h * move, x).y)).sum() / (2.0 * h);
+      EXPECT_NEAR(g.dot(move), slope, 1e-5 * (1.0 + g.norm() * move.norm())) << name_of(o) << ", border " << blank;
+    }
+}
+
+TEST(ConvBatchNorm, NotANumberStaysVisible) {
+  const ConvOptions o{.input = {1, 6, 6}, .channels = 1, .kernel = 3};
+  Matrix<double> x = Matrix<double>::Zero(2, 36);
+  x(1, 35) = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(forward(ConvBatchNorm<double>(o), random_parameters(o, 22), x)(0, 0)));
 }
 
 TEST(ConvBatchNorm, SurvivesAConstantMapAndAnEmptyBatch) {
