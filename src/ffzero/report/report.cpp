@@ -75,7 +75,8 @@ Table cost_table(const RunData& run) {
 
 Table machine_table(const RunData& run) {
   Table table{{"machine", "value"}, {}};
-  for (const auto& [name, value] : run.summary.value("machine", json::object()).items()) table.rows.push_back({name, text_of_value(value)});
+  const json machine = run.summary.value("machine", json::object());
+  for (const auto& [name, value] : machine.items()) table.rows.push_back({name, text_of_value(value)});
   table.rows.push_back({"ffzero", run.summary.value("version", "?")});
   return table;
 }

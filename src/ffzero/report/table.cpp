@@ -43,7 +43,10 @@ std::string padded_row(const std::vector<std::string>& cells, const std::vector<
 
 std::string csv_row(const std::vector<std::string>& cells) {
   std::string line;
-  for (std::size_t i = 0; i < cells.size(); ++i) line += (i == 0 ? "" : ",") + csv_cell(cells[i]);
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (i > 0) line += ',';
+    line += csv_cell(cells[i]);
+  }
   return line + "\n";
 }
 

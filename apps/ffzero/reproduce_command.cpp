@@ -1,0 +1,66 @@
+// ffzero reproduce
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "command.hpp"
+#include "ffzero/base/error.hpp"
+#include "ffzero/dataset/load.hpp"
+#include "ffzero/report/reproduce.hpp"
+#include "study_display.hpp"
+
+namespace ffzero::app {
+
+namespace {
+
+struct ReproduceArguments {
+  std::string out, data_dir;
+  int jobs = 0;
+  bool quick = false, quiet = false;
+};
+
+// The folder if all four files are in it, else nothing.
+std::filesystem::path with_mnist(const std::filesystem::path& folder) {
+  try {
+    for (const auto file : kIdxNames) (void)find_idx_file(folder, "mnist", file);
+    return folder;
+  } catch (const DataError&) {
+    return {};
+  }
+}
+
+int run_reproduce(const ReproduceArguments& arguments) {
+  const std::filesystem::path folder = arguments.data_dir.empty() ? cache_dir() : std::filesystem::path(arguments.data_dir);
+  const ReproduceOptions options{.quick = arguments.quick, .mnist = with_mnist(folder)};
+  if (options.mnist.empty())
+    fmt::print(stderr, "MNIST was not found in {}; the built-in glyphs stand in for it. To get it: ffzero datasets fetch mnist, or name its folder with --data-dir\n",
+               folder.string());
+  const Study study = reproduction_study(options);
+  SweepRequest request;
+  request.out = arguments.out.empty() ? std::filesystem::path(arguments.quick ? "runs/reproduce-quick" : "runs/reproduce") : std::filesystem::path(arguments.out);
+  request.cache_dir = cache_dir();
+  request.jobs = arguments.jobs;
+  const std::string go_on = fmt::format("ffzero reproduce{} --out {}", arguments.quick ? " --quick" : "", request.out.string());
+  const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
+  if (result.code == kInterrupted) return result.code;
+  for (const auto& notice : write_reproduction(options, request.out)) fmt::print(stderr, "{}\n", notice);
+  fmt::print("{}\n", (request.out / "report.md").string());
+  return result.code;
+}
+
+}  // namespace
+
+void add_reproduce(CLI::App& app, Commands& commands) {
+  auto arguments = std::make_shared<ReproduceArguments>();
+  CLI::App* reproduce = app.add_subcommand("reproduce", "Run the paper's comparison: four cells, three kinds of model, beside the published program's numbers");
+  reproduce->add_flag("--quick", arguments->quick, "few epochs, one seed: under ten minutes on two cores");
+  reproduce->add_option("--data-dir", arguments->data_dir, "folder with MNIST (default: the cache folder); without it the glyphs stand in");
+  reproduce->add_option("--out", arguments->out, "folder to write, or to go on with (default: runs/reproduce)");
+  reproduce->add_option("--jobs", arguments->jobs, "runs at once, one core each; 0: one a core")->check(CLI::Range(0, 1024));
+  reproduce->add_flag("--quiet", arguments->quiet, "no progress on standard error");
+  reproduce->callback([arguments, &commands] { commands.chosen = [arguments] { return run_reproduce(*arguments); }; });
+}
+
+}  // namespace ffzero::app

@@ -1,0 +1,48 @@
+// ffzero sweep
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "command.hpp"
+#include "study_display.hpp"
+
+namespace ffzero::app {
+
+namespace {
+
+struct SweepArguments {
+  std::string study, out;
+  int jobs = 0;
+  bool quiet = false;
+};
+
+int run_sweep(const SweepArguments& arguments) {
+  const Study study = read_study(arguments.study);
+  SweepRequest request;
+  request.out = arguments.out.empty() ? std::filesystem::path("runs") / study.name : std::filesystem::path(arguments.out);
+  request.cache_dir = cache_dir();
+  request.jobs = arguments.jobs;
+  const std::string go_on = fmt::format("ffzero sweep {} --out {}", arguments.study, request.out.string());
+  const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
+  if (result.code == kInterrupted) return result.code;
+  for (const auto& notice : write_study_report(study, request.out)) fmt::print(stderr, "{}\n", notice);
+  fmt::print("{}", study_table(collect(study, request.out)).markdown());
+  if (!arguments.quiet) fmt::print(stderr, "written to {} (table.md, table.csv, table.json, report.html)\n", request.out.string());
+  return result.code;
+}
+
+}  // namespace
+
+void add_sweep(CLI::App& app, Commands& commands) {
+  auto arguments = std::make_shared<SweepArguments>();
+  CLI::App* sweep = app.add_subcommand("sweep", "Run a study: a grid over settings and seeds, side by side; a study that was cut off is gone on with");
+  sweep->add_option("study", arguments->study, "study in TOML: base, cells, seeds, [grid]")->required();
+  sweep->add_option("--out", arguments->out, "folder of the study (default: runs/<name>)");
+  sweep->add_option("--jobs", arguments->jobs, "runs at once, one core each; 0: one a core")->check(CLI::Range(0, 1024));
+  sweep->add_flag("--quiet", arguments->quiet, "no progress on standard error");
+  sweep->callback([arguments, &commands] { commands.chosen = [arguments] { return run_sweep(*arguments); }; });
+}
+
+}  // namespace ffzero::app

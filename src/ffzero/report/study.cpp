@@ -1,0 +1,239 @@
+// From a grid to runs.
+// SPDX-License-Identifier: MIT
+#include "ffzero/report/study.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <toml++/toml.h>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/train/config.hpp"
+
+namespace ffzero {
+
+namespace {
+
+using json = nlohmann::json;
+using Keys = std::vector<std::pair<std::string, json>>;
+
+// What decides most about which other keys apply comes first, the rest in the order of the manual.
+int priority(const std::string& key) {
+  static const std::vector<std::string> first{"preset",          "model.kind",         "dataset.name", "dataset.task",
+                                              "objective.scope", "gradient.estimator", "objective.loss", "update.rule"};
+  const auto found = std::find(first.begin(), first.end(), key);
+  if (found != first.end()) return static_cast<int>(found - first.begin());
+  const auto& table = keys();
+  return 100 + static_cast<int>(std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) { return k.name == key; }) - table.begin());
+}
+
+std::string toml_text(const Keys& keys, const std::string& layer_tables) {
+  std::string text;
+  for (const auto& [key, value] : keys) text += fmt::format("{} = {}\n", key, value.dump());
+  return text + layer_tables;
+}
+
+Config resolved(const Keys& said, const std::string& layer_tables) {
+  Config config = Config::parse(toml_text(said, layer_tables), "study");
+  const Values& v = config.values();
+  const bool regression = v.is("dataset.task", "regression") || v.word("dataset.name").starts_with("function");
+  const auto& classes = v.at("dataset.classes");
+  const Index count = classes.is_array() ? isize(classes.size()) : classes.get<Index>();
+  config.resolve({.regression = regression, .classes = regression ? 1 : count > 0 ? count : 10, .train_size = std::int64_t{1} << 40});
+  return config;
+}
+
+json json_of(const toml::node& node, const std::string& place) {
+  if (const auto* v = node.as_boolean()) return v->get();
+  if (const auto* v = node.as_integer()) return v->get();
+  if (const auto* v = node.as_floating_point()) return v->get();
+  if (const auto* v = node.as_string()) return v->get();
+  if (const auto* list = node.as_array()) {
+    json out = json::array();
+    for (const auto& entry : *list) out.push_back(json_of(entry, place));
+    return out;
+  }
+  throw ConfigError(place, "values are booleans, numbers, texts and lists", "a date, time or table");
+}
+
+void flatten(const toml::table& table, const std::string& prefix, const std::string& place, Keys& out) {
+  for (const auto& [key, node] : table) {
+    const std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
+    if (const auto* inner = node.as_table()) flatten(*inner, name, place, out);
+    else out.emplace_back(name, json_of(node, place + ": " + name));
+  }
+}
+
+toml::table parse_toml(const std::string& text, const std::string& place) {
+  try {
+    return toml::parse(text);
+  } catch (const toml::parse_error& e) {
+    throw ConfigError(fmt::format("{}:{}:{}", place, e.source().begin.line, e.source().begin.column), "must be valid TOML", std::string(e.description()));
+  }
+}
+
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (!in || std::filesystem::is_directory(path) || !(text << in.rdbuf()))
+    throw ConfigError(path.string(), "the file must be readable", "no such file or no permission", "check the path");
+  return text.str();
+}
+
+// A configuration as keys and [[layer]] tables.
+RunSettings base_settings(toml::table table, const std::string& place) {
+  RunSettings settings;
+  if (const auto* layers = table.get_as<toml::array>("layer")) {
+    std::ostringstream text;
+    text << "\n" << toml::table{{"layer", *layers}} << "\n";
+    settings.layer_tables = text.str();
+    table.erase("layer");
+  }
+  flatten(table, "", place, settings.keys);
+  return settings;
+}
+
+RunSettings read_base(const toml::table& study, const std::string& place, const std::filesystem::path& folder) {
+  const auto* base = study.get("base");
+  if (base == nullptr) return {};
+  if (const auto* table = base->as_table()) return base_settings(*table, place + ": base");
+  if (const auto* name = base->as_string()) {
+    const std::filesystem::path file = folder / name->get();
+    return base_settings(parse_toml(text_of(file), file.string()), file.string());
+  }
+  throw ConfigError(place + ": base", "must be a table of settings or the name of a file", "something else");
+}
+
+struct Axis {
+  std::string key;
+  std::vector<json> values;
+};
+
+std::vector<json> list_of(const toml::table& study, const char* key, const std::string& place) {
+  const auto* node = study.get(key);
+  if (node == nullptr) return {};
+  const json list = json_of(*node, place + ": " + key);
+  if (!list.is_array() || list.empty()) throw ConfigError(place + ": " + key, "must be a list with at least one entry", list.dump());
+  return list.get<std::vector<json>>();
+}
+
+std::vector<Axis> axes_of(const toml::table& study, const std::string& place) {
+  std::vector<Axis> axes;
+  if (const auto cells = list_of(study, "cells", place); !cells.empty()) axes.push_back({"solver", cells});
+  const auto* grid = study.get("grid");
+  if (grid == nullptr) return axes;
+  if (grid->as_table() == nullptr) throw ConfigError(place + ": grid", "must be a table: key = [values]", "something else");
+  Keys entries;
+  flatten(*grid->as_table(), "", place + ": grid", entries);
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return priority(a.first) < priority(b.first); });
+  for (const auto& [key, values] : entries) {
+    if (key == "seed") throw ConfigError(place + ": grid.seed", "seeds are listed apart", values.dump(), "write seeds = [0, 1, 2]");
+    (void)key_info(key, place + ": grid");
+    if (!values.is_array() || values.empty()) throw ConfigError(place + ": grid." + key, "needs a list of values", values.dump(), "write [value, value]");
+    axes.push_back({key, values.get<std::vector<json>>()});
+  }
+  return axes;
+}
+
+void require_known_keys(const toml::table& study, const std::string& place) {
+  static const std::set<std::string> known{"name", "base", "seeds", "cells", "grid"};
+  for (const auto& [key, node] : study)
+    if (!known.contains(std::string(key.str())))
+      throw ConfigError(place, "unknown key of a study", std::string(key.str()), "name, base, seeds, cells and grid; settings of the runs belong into base");
+}
+
+std::string shown(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+void set_key(Keys& keys, const std::string& key, const json& value) {
+  const auto found = std::find_if(keys.begin(), keys.end(), [&](const auto& kv) { return kv.first == key; });
+  if (found != keys.end()) found->second = value;
+  else keys.emplace_back(key, value);
+}
+
+void add_combination(Study& study, const RunSettings& base, const std::vector<Axis>& axes, const std::vector<std::size_t>& at,
+                     const std::vector<std::int64_t>& seeds) {
+  RunSettings settings = base;
+  std::vector<std::pair<std::string, std::string>> chosen;
+  for (std::size_t a = 0; a < axes.size(); ++a) {
+    const json& value = axes[a].values[at[a]];
+    chosen.emplace_back(axes[a].key, shown(value));
+    if (axes[a].key == "solver") settings.cell = shown(value);
+    else set_key(settings.keys, axes[a].key, value);
+  }
+  add_setting(study, settings, std::move(chosen), seeds);
+}
+
+}  // namespace
+
+std::string applicable_toml(const RunSettings& settings, std::vector<std::string>& dropped) {
+  Keys all = settings.keys;
+  if (!settings.cell.empty())
+    for (const auto& [key, value] : solver_overrides(settings.cell)) set_key(all, key, value);
+  for (const auto& [key, value] : all) (void)checked_value(key_info(key, "study"), value, "study");
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return priority(a.first) < priority(b.first); });
+  // What chooses the kind of run always applies; every other key is tried on the run as it is without it.
+  Keys kept;
+  for (const auto& entry : all)
+    if (priority(entry.first) < 100) kept.push_back(entry);
+  Keys open(all.begin() + static_cast<std::ptrdiff_t>(kept.size()), all.end());
+  const std::string none;
+  for (const auto& entry : open) {
+    const std::string reason = key_info(entry.first, "study").unused(resolved(kept, none).values());
+    if (reason.empty()) kept.push_back(entry);
+    else dropped.push_back(entry.first + ": " + reason);
+  }
+  (void)resolved(kept, settings.layer_tables);
+  return toml_text(kept, settings.layer_tables);
+}
+
+void add_setting(Study& study, const RunSettings& settings, std::vector<std::pair<std::string, std::string>> axes, const std::vector<std::int64_t>& seeds) {
+  std::vector<std::string> dropped;
+  const std::string toml = applicable_toml(settings, dropped);
+  std::string title;
+  for (const auto& [key, value] : axes) title += (title.empty() ? "" : ", ") + key + " = " + value;
+  for (auto& [key, value] : axes) {
+    const auto entry = std::find_if(dropped.begin(), dropped.end(), [&](const std::string& d) { return d.starts_with(key + ": "); });
+    if (entry != dropped.end()) value = "-";
+  }
+  for (const auto& reason : dropped) study.notes.push_back(fmt::format("{}: dropped {}", title.empty() ? "all runs" : title, reason));
+  // Two settings that differ in a dropped key only are one.
+  for (const PlannedRun& run : study.runs)
+    if (run.axes == axes) return;
+  std::set<std::string> settings_seen;
+  for (const PlannedRun& run : study.runs) settings_seen.insert(run.setting);
+  const std::string setting = fmt::format("s{:02}", settings_seen.size());
+  for (const std::int64_t seed : seeds)
+    study.runs.push_back({fmt::format("{}-seed{}", setting, seed), setting, axes, seed, fmt::format("seed = {}\n{}", seed, toml)});
+}
+
+Study parse_study(const std::string& text, const std::string& place, const std::filesystem::path& folder) {
+  const toml::table table = parse_toml(text, place);
+  require_known_keys(table, place);
+  Study study;
+  study.name = table["name"].value_or(std::string("study"));
+  RunSettings base = read_base(table, place, folder);
+  std::vector<std::int64_t> seeds;
+  for (const json& seed : list_of(table, "seeds", place)) {
+    if (!seed.is_number_integer()) throw ConfigError(place + ": seeds", "must be integers", seed.dump());
+    seeds.push_back(seed.get<std::int64_t>());
+  }
+  const auto seed = std::find_if(base.keys.begin(), base.keys.end(), [](const auto& kv) { return kv.first == "seed"; });
+  if (seeds.empty()) seeds.push_back(seed != base.keys.end() && seed->second.is_number_integer() ? seed->second.get<std::int64_t>() : 0);
+  if (seed != base.keys.end()) base.keys.erase(seed);
+  const std::vector<Axis> axes = axes_of(table, place);
+  std::vector<std::size_t> at(axes.size(), 0);
+  while (true) {
+    add_combination(study, base, axes, at, seeds);
+    std::size_t a = axes.size();
+    while (a > 0 && ++at[a - 1] == axes[a - 1].values.size()) at[--a] = 0;
+    if (a == 0) return study;
+  }
+}
+
+Study read_study(const std::filesystem::path& file) { return parse_study(text_of(file), file.string(), file.parent_path()); }
+
+}  // namespace ffzero

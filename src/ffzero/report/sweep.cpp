@@ -1,0 +1,168 @@
+// Running a study.
+// SPDX-License-Identifier: MIT
+#include "ffzero/report/sweep.hpp"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <fstream>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "ffzero/base/atomic_file.hpp"
+#include "ffzero/base/error.hpp"
+#include "ffzero/report/run.hpp"
+
+namespace ffzero {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string text_of(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+// A study is recognised by its configurations; a folder with others is not overwritten.
+void prepare_folder(const Study& study, const fs::path& out) {
+  std::error_code error;
+  fs::create_directories(out / "runs", error);
+  fs::create_directories(out / "configs", error);
+  if (error) throw OutputError(out.string(), "the folder of the study must be creatable", error.message(), "choose another --out");
+  for (const PlannedRun& run : study.runs) {
+    const fs::path file = out / "configs" / (run.name + ".toml");
+    if (!fs::exists(file)) write_file_atomically(file, run.toml);
+    else if (text_of(file) != run.toml)
+      throw UsageError(out.string(), "the folder must be new or hold this very study", fmt::format("other settings of {}", run.name), "choose another --out");
+  }
+}
+
+class StudyRunner {
+ public:
+  StudyRunner(const Study& study, const SweepRequest& request, const SweepEvents& events)
+      : study_(study), request_(request), events_(events), states_(study.runs.size()) {}
+
+  SweepResult run() {
+    for (std::size_t i = 0; i < study_.runs.size(); ++i) look_at(i);
+    const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+    const auto jobs = std::min<std::size_t>(request_.jobs > 0 ? static_cast<std::size_t>(request_.jobs) : cores, study_.runs.size());
+    std::vector<std::thread> threads;
+    for (std::size_t j = 0; j < jobs; ++j) threads.emplace_back([this] { work(); });
+    for (auto& thread : threads) thread.join();
+    SweepResult result{states_, false};
+    for (const RunState& state : states_) result.interrupted = result.interrupted || state.status == RunStatus::interrupted || state.status == RunStatus::waiting;
+    return result;
+  }
+
+ private:
+  [[nodiscard]] fs::path folder(std::size_t i) const { return request_.out / "runs" / study_.runs[i].name; }
+  [[nodiscard]] bool stopped() const { return events_.stop_requested && events_.stop_requested(); }
+
+  void update(std::size_t i, const std::function<void(RunState&)>& change) {
+    const std::lock_guard lock(mutex_);
+    change(states_[i]);
+    if (events_.changed) events_.changed(i, states_[i]);
+  }
+
+  void look_at(std::size_t i) {
+    if (fs::exists(folder(i) / "summary.json")) {
+      update(i, [](RunState& s) { s = {RunStatus::finished, false, true, 1.0, "finished before"}; });
+    } else if (fs::exists(folder(i) / "diverged.txt")) {
+      const std::string why = text_of(folder(i) / "diverged.txt");
+      update(i, [&](RunState& s) { s = {RunStatus::diverged, false, true, 1.0, why}; });
+    } else if (fs::exists(folder(i)) && !fs::exists(folder(i) / "checkpoint.npz")) {
+      // Killed before its first checkpoint: there is nothing to go on with.
+      fs::remove_all(folder(i));
+    }
+  }
+
+  void work() {
+    for (std::size_t i = next_++; i < study_.runs.size(); i = next_++) {
+      if (states_[i].status != RunStatus::waiting) continue;
+      if (stopped()) return;
+      train(i);
+    }
+  }
+
+  RunRequest run_request(std::size_t i) {
+    RunRequest request;
+    request.cache_dir = request_.cache_dir;
+    if (fs::exists(folder(i) / "checkpoint.npz")) {
+      request.resume = folder(i);
+    } else {
+      request.sources.file = request_.out / "configs" / (study_.runs[i].name + ".toml");
+      request.sources.overrides = {{"threads", "1"}};
+      request.out = folder(i);
+    }
+    return request;
+  }
+
+  RunEvents run_events(std::size_t i) {
+    RunEvents events;
+    events.stop_requested = [this] { return stopped(); };
+    events.step_done = [this, i](const Progress& p) {
+      update(i, [&](RunState& s) {
+        s.fraction = p.fraction;
+        s.line = fmt::format("{} epoch {}/{}  loss {:.4g}", p.layer, p.epoch + 1, p.epochs, p.loss);
+      });
+    };
+    return events;
+  }
+
+  void train(std::size_t i) {
+    try {
+      const RunRequest request = run_request(i);
+      update(i, [&](RunState& s) { s = {RunStatus::running, request.resume.has_value(), false, 0.0, "starting"}; });
+      const RunResult result = run_training(request, run_events(i));
+      update(i, [&](RunState& s) {
+        s.status = result.interrupted ? RunStatus::interrupted : RunStatus::finished;
+        if (!result.interrupted) s.fraction = 1.0;
+        s.line = result.interrupted ? "saved" : fmt::format("test {:.4f}", result.summary.at("final").at("test").get<double>());
+      });
+    } catch (const DivergedError& e) {
+      write_file_atomically(folder(i) / "diverged.txt", std::string(e.what()) + "\n");
+      fail(i, RunStatus::diverged, e.what());
+    } catch (const std::exception& e) {
+      fail(i, RunStatus::failed, e.what());
+    }
+  }
+
+  void fail(std::size_t i, RunStatus status, const std::string& why) {
+    update(i, [&](RunState& s) {
+      s.status = status;
+      s.line = why;
+    });
+  }
+
+  const Study& study_;
+  const SweepRequest& request_;
+  const SweepEvents& events_;
+  std::mutex mutex_;
+  std::vector<RunState> states_;
+  std::atomic<std::size_t> next_{0};
+};
+
+}  // namespace
+
+std::string to_string(RunStatus status) {
+  switch (status) {
+    case RunStatus::waiting: return "waiting";
+    case RunStatus::running: return "running";
+    case RunStatus::finished: return "finished";
+    case RunStatus::diverged: return "diverged";
+    case RunStatus::failed: return "failed";
+    case RunStatus::interrupted: return "interrupted";
+  }
+  return "unknown";
+}
+
+SweepResult run_study(const Study& study, const SweepRequest& request, const SweepEvents& events) {
+  prepare_folder(study, request.out);
+  return StudyRunner(study, request, events).run();
+}
+
+}  // namespace ffzero

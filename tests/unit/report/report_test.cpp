@@ -1,0 +1,279 @@
+// Reports of small runs: whole, self-contained, and there without gnuplot too.
+// SPDX-License-Identifier: MIT
+#include "ffzero/report/report.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/report/light.hpp"
+#include "ffzero/report/run.hpp"
+#include "ffzero/report/run_data.hpp"
+#include "ffzero/report/run_figures.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ffzero {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+using Overrides = std::vector<std::pair<std::string, std::string>>;
+
+std::string text_of(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+// Two classes of a data set of a few samples, so that a run takes milliseconds.
+fs::path small_data(const test::TemporaryFolder& folder) {
+  constexpr Index kSide = 6;
+  NpzArchive archive;
+  const auto add = [&](const std::string& split, Index samples) {
+    std::vector<std::uint8_t> pixels;
+    std::vector<std::int32_t> labels;
+    for (Index i = 0; i < samples; ++i) {
+      labels.push_back(static_cast<std::int32_t>(i % 3));
+      for (Index p = 0; p < kSide * kSide; ++p)
+        pixels.push_back(static_cast<std::uint8_t>(p / (2 * kSide) == i % 3 ? 200 - (i * 7 + p * 3) % 50 : (i * 11 + p * 5) % 60));
+    }
+    archive["x_" + split] = NpyArray::of<std::uint8_t>(pixels, {samples, kSide, kSide});
+    archive["y_" + split] = NpyArray::of<std::int32_t>(labels, {samples});
+  };
+  add("train", 60);
+  add("test", 30);
+  write_npz(folder.path() / "data.npz", archive);
+  return folder.path() / "data.npz";
+}
+
+fs::path small_run(const test::TemporaryFolder& folder, Overrides overrides) {
+  RunRequest request;
+  request.sources.overrides = {{"dataset.name", "npz"},    {"dataset.dir", small_data(folder).string()}, {"training.epochs", "2"},
+                               {"training.batch_size", "10"}, {"threads", "1"}};
+  request.sources.overrides.insert(request.sources.overrides.end(), overrides.begin(), overrides.end());
+  request.out = folder.path() / "run";
+  EXPECT_FALSE(run_training(request).interrupted);
+  return request.out;
+}
+
+fs::path dense_run(const test::TemporaryFolder& folder) { return small_run(folder, {{"model.layers", "[8, 6]"}}); }
+
+fs::path photonic_run(const test::TemporaryFolder& folder) {
+  return small_run(folder, {{"model.kind", "photonic"}, {"dataset.crop", "3"}, {"model.mesh.layers", "2"}});
+}
+
+// Every tag that is opened is closed; void elements aside.
+void expect_well_formed(const std::string& html) {
+  static const std::regex tag(R"(<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:[^<>"']|"[^"]*"|'[^']*')*?)(/?)>)");
+  std::vector<std::string> open;
+  for (std::sregex_iterator at(html.begin(), html.end(), tag), end; at != end; ++at) {
+    const std::string name = (*at)[2];
+    if (name == "meta" || name == "br" || (*at)[4].length() > 0) continue;
+    if ((*at)[1].length() == 0) {
+      open.push_back(name);
+    } else {
+      ASSERT_FALSE(open.empty()) << "closed without being open: " << name;
+      ASSERT_EQ(open.back(), name);
+      open.pop_back();
+    }
+  }
+  EXPECT_TRUE(open.empty()) << open.size() << " elements stay open, the last is " << open.back();
+}
+
+void expect_self_contained(const std::string& html) {
+  EXPECT_THAT(html, Not(HasSubstr("http://")));
+  EXPECT_THAT(html, Not(HasSubstr("https://")));
+  EXPECT_THAT(html, Not(HasSubstr("<script")));
+  EXPECT_THAT(html, Not(HasSubstr("<link")));
+  EXPECT_THAT(html, Not(HasSubstr("@import")));
+  static const std::regex source(R"((?:src|href)\s*=\s*["']([^"']*))"), place(R"(url\(([^)]*))");
+  for (const std::regex& pattern : {source, place})
+    for (std::sregex_iterator at(html.begin(), html.end(), pattern), end; at != end; ++at) {
+      const std::string target = (*at)[1];
+      EXPECT_TRUE(target.starts_with("#") || target.starts_with("data:")) << target;
+    }
+}
+
+void expect_unique_ids(const std::string& html) {
+  static const std::regex id(R"(\sid=["']([^"']*))");
+  std::vector<std::string> ids;
+  for (std::sregex_iterator at(html.begin(), html.end(), id), end; at != end; ++at) ids.push_back((*at)[1]);
+  std::sort(ids.begin(), ids.end());
+  EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end());
+}
+
+bool have_gnuplot() { return draw({{.name = "try", .title = "", .caption = "", .data = "", .plot = "plot x\n"}}, fs::temp_directory_path() / "ffzero-try-gnuplot").available; }
+
+void expect_drawn(const std::vector<FigureGroup>& groups, const fs::path& folder, const std::string& html) {
+  for (const auto& group : groups)
+    for (const auto& figure : group.figures) {
+      for (const char* suffix : {".svg", ".png", ".pdf"}) {
+        ASSERT_TRUE(fs::exists(folder / (figure.name + suffix))) << figure.name << suffix;
+        EXPECT_GT(fs::file_size(folder / (figure.name + suffix)), 800U) << figure.name << suffix;
+      }
+      EXPECT_THAT(html, HasSubstr("-" + figure.name + "\""));
+    }
+}
+
+TEST(Report, OfADenseRunIsOneSelfContainedPageWithEveryFigure) {
+  if (!have_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const test::TemporaryFolder folder;
+  const fs::path run = dense_run(folder);
+  const ReportResult result = write_report({run});
+  EXPECT_TRUE(result.notices.empty()) << result.notices.front();
+  EXPECT_EQ(result.file, run / "report.html");
+  const std::string html = text_of(result.file);
+  expect_well_formed(html);
+  expect_self_contained(html);
+  expect_unique_ids(html);
+  const RunData data = read_run(run);
+  const std::vector<FigureGroup> groups{learning_figures(data), prediction_figures(data)};
+  EXPECT_EQ(groups[0].figures.size(), 5U);
+  EXPECT_EQ(groups[1].figures.size(), 3U);
+  EXPECT_EQ(result.figures, 8);
+  expect_drawn(groups, run / "figures", html);
+  EXPECT_THAT(html, HasSubstr("taken for"));
+  EXPECT_THAT(html, HasSubstr("ffzero train "));
+  EXPECT_TRUE(fs::exists(run / "figures" / "worst_samples.png"));
+}
+
+TEST(Report, OfAPhotonicRunShowsPhasesAndLight) {
+  if (!have_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const test::TemporaryFolder folder;
+  const fs::path run = photonic_run(folder);
+  const ReportResult result = write_report({run});
+  EXPECT_TRUE(result.notices.empty()) << result.notices.front();
+  const std::string html = text_of(result.file);
+  expect_well_formed(html);
+  expect_self_contained(html);
+  const FigureGroup light = photonic_figures(read_run(run));
+  // A mesh: light twice, power, six maps of phases, gamma, two histograms, two roses; and the energy of all.
+  EXPECT_EQ(light.figures.size(), 2U * 14U + 1U);
+  expect_drawn({light}, run / "figures", html);
+}
+
+TEST(Report, WithoutGnuplotComesAndSaysHowToGetIt) {
+  const test::TemporaryFolder folder;
+  const fs::path run = dense_run(folder);
+  const ReportResult result = write_report({run}, {.out = {}, .gnuplot = {.program = "no-such-gnuplot"}});
+  ASSERT_EQ(result.notices.size(), 1U);
+  EXPECT_THAT(result.notices[0], HasSubstr("apt install gnuplot-nox"));
+  EXPECT_EQ(result.figures, 0);
+  const std::string html = text_of(result.file);
+  expect_well_formed(html);
+  EXPECT_THAT(html, HasSubstr("apt install gnuplot-nox"));
+  EXPECT_THAT(html, HasSubstr("test accuracy"));
+}
+
+TEST(Report, NamesTheFigureThatCannotBeDrawn) {
+  if (!have_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const test::TemporaryFolder folder;
+  const Drawing drawing = draw({{.name = "good", .title = "a \"b\" `touch x`", .caption = "", .data = "", .plot = "plot sin(x)\n"},
+                                {.name = "bad", .title = "", .caption = "", .data = "", .plot = "this is no command\n"}},
+                               folder.path());
+  EXPECT_TRUE(drawing.available);
+  ASSERT_EQ(drawing.failures.size(), 1U);
+  EXPECT_THAT(drawing.failures[0], testing::StartsWith("bad: "));
+  EXPECT_FALSE(fs::exists(folder.path() / "x")) << "a title was run as a command";
+}
+
+TEST(Report, OfSeveralRunsSetsThemSideBySide) {
+  const test::TemporaryFolder one, two, out;
+  const fs::path a = dense_run(one), b = photonic_run(two);
+  const ReportResult result = write_report({a, b}, {.out = out.path(), .gnuplot = {}});
+  const std::string html = text_of(result.file);
+  expect_well_formed(html);
+  expect_self_contained(html);
+  EXPECT_THAT(html, HasSubstr("2 runs side by side"));
+}
+
+TEST(Report, OfAnUnfinishedRunShowsItsCurves) {
+  const test::TemporaryFolder folder;
+  const fs::path run = dense_run(folder);
+  fs::remove(run / "summary.json");
+  fs::remove(run / "evaluation.npz");
+  const ReportResult result = write_report({run});
+  ASSERT_FALSE(result.notices.empty());
+  EXPECT_THAT(result.notices.back(), HasSubstr("--resume"));
+}
+
+TEST(Report, RefusesAFolderThatIsNoRun) {
+  const test::TemporaryFolder folder;
+  EXPECT_THROW((void)write_report({folder.path()}), DataError);
+  EXPECT_THROW((void)write_report({}), UsageError);
+}
+
+TEST(Report, IsDrawnByTheRunItselfWhenAskedFor) {
+  const test::TemporaryFolder folder;
+  RunRequest request;
+  request.sources.overrides = {{"dataset.name", "npz"}, {"dataset.dir", small_data(folder).string()}, {"training.epochs", "1"},
+                               {"training.batch_size", "10"}, {"model.layers", "[6]"}};
+  request.out = folder.path() / "run";
+  request.report = true;
+  (void)run_training(request);
+  EXPECT_TRUE(fs::exists(request.out / "report.html"));
+}
+
+TEST(EvaluationData, KeepsTheWorstSamplesFirst) {
+  const test::TemporaryFolder folder;
+  const RunData run = read_run(dense_run(folder));
+  const auto worst = run.integers("worst_indices");
+  const auto labels = run.integers("test_labels");
+  ASSERT_EQ(worst.size(), 24U);
+  const Matrix<double> scores = run.test_scores(1);
+  double before = -1e9;
+  for (const std::int32_t i : worst) {
+    Eigen::RowVectorXd row = scores.row(i);
+    const double own = row(labels[static_cast<std::size_t>(i)]);
+    row(labels[static_cast<std::size_t>(i)]) = -1e9;
+    EXPECT_GE(own - row.maxCoeff(), before);
+    before = own - row.maxCoeff();
+  }
+  EXPECT_EQ(run.arrays.at("worst_images").shape, (std::vector<Index>{24, 6, 6}));
+  EXPECT_EQ(run.arrays.at("features").shape, (std::vector<Index>{30, 6}));
+  EXPECT_EQ(run.arrays.at("prototypes").shape, (std::vector<Index>{3, 6}));
+}
+
+TEST(EvaluationData, MeshesKeepTheEnergy) {
+  const test::TemporaryFolder folder;
+  const RunData run = read_run(photonic_run(folder));
+  const Matrix<double> energy = run.matrix("energy");
+  for (Index i = 0; i < energy.rows(); ++i) EXPECT_NEAR(energy(i, 1) / energy(i, 0), 1.0, 1e-5);
+  const Matrix<double> light = run.matrix("light_after.0");
+  for (Index row = 1; row < light.rows(); ++row) EXPECT_NEAR(light.row(row).sum() / light.row(0).sum(), 1.0, 1e-5);
+}
+
+TEST(Light, OfASampleAgreesWithWhatTheRunKept) {
+  const test::TemporaryFolder folder;
+  const fs::path run = photonic_run(folder);
+  const LightRequest request{.run = run, .cache_dir = {}, .sample = 0};
+  const LightData light = light_of(request);
+  ASSERT_EQ(light.summary.at("meshes").size(), 2U);
+  const auto kept = read_run(run).matrix("light_after.1");
+  const NpyArray& fields = light.arrays.at("fields_after.1");
+  const auto values = fields.to<double>();
+  const Eigen::Map<const Matrix<double>> field(values.data(), fields.shape[0], fields.shape[1]);
+  const Index n = field.cols() / 2;
+  EXPECT_LT((field.leftCols(n).cwiseAbs2() + field.rightCols(n).cwiseAbs2() - kept).cwiseAbs().maxCoeff(), 1e-6);
+  for (const auto& mesh : light.summary.at("meshes"))
+    EXPECT_NEAR(mesh.at("energy_out").get<double>(), mesh.at("energy_in").get<double>(), 1e-5 * mesh.at("energy_in").get<double>());
+  (void)write_light(light, request, folder.path() / "light");
+  for (const char* file : {"light.npz", "light.json", "light.html"}) EXPECT_TRUE(fs::exists(folder.path() / "light" / file)) << file;
+}
+
+TEST(Light, NeedsAPhotonicRunAndASample) {
+  const test::TemporaryFolder dense, photonic;
+  EXPECT_THROW((void)light_of({.run = dense_run(dense), .cache_dir = {}, .sample = 0}), ConfigError);
+  EXPECT_THROW((void)light_of({.run = photonic_run(photonic), .cache_dir = {}, .sample = 30}), DataError);
+}
+
+}  // namespace
+}  // namespace ffzero

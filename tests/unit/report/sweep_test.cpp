@@ -1,0 +1,177 @@
+// Studies: grids, keys that do not apply, and going on after a stop.
+// SPDX-License-Identifier: MIT
+#include "ffzero/report/sweep.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/report/reproduce.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ffzero {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+const std::string kStudy = R"(
+name = "small"
+seeds = [0, 1, 2]
+cells = ["ff_dd", "ff_ad"]
+base = { dataset.name = "function1", model.layers = [6, 6], training.epochs = 2, training.batch_size = 500, training.log_samples = 100 }
+[grid]
+gradient.eps = [1e-3]
+update.lr = [1e-2, 1e-3]
+)";
+
+Study small_study() { return parse_study(kStudy, "small.toml", "."); }
+
+std::string text_of(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+TEST(Study, IsTheProductOfItsAxesAndSeeds) {
+  const Study study = small_study();
+  EXPECT_EQ(study.runs.size(), 2U * 2U * 3U);
+  std::set<std::string> names, tomls;
+  for (const auto& run : study.runs) {
+    names.insert(run.name);
+    tomls.insert(run.toml);
+  }
+  EXPECT_EQ(names.size(), study.runs.size());
+  EXPECT_EQ(tomls.size(), study.runs.size());
+}
+
+TEST(Study, DropsKeysWhereTheyDoNotApplyAndSaysSo) {
+  const Study study = small_study();
+  ASSERT_EQ(study.notes.size(), 2U);
+  for (const auto& note : study.notes) {
+    EXPECT_THAT(note, HasSubstr("ff_ad"));
+    EXPECT_THAT(note, HasSubstr("dropped gradient.eps"));
+  }
+  for (const auto& run : study.runs) {
+    const bool exact = run.axes[0].second == "ff_ad";
+    EXPECT_EQ(run.toml.find("gradient.eps") == std::string::npos, exact);
+  }
+}
+
+TEST(Study, RunsSettingsThatDifferInADroppedKeyOnce) {
+  const Study study = parse_study("cells = [\"ff_dd\", \"ff_ad\"]\n[grid]\ngradient.directions = [1, 2, 4]\n", "s.toml", ".");
+  EXPECT_EQ(study.runs.size(), 4U);
+}
+
+TEST(Study, TakesBaseSettingsFromAFileWithLayerTables) {
+  const test::TemporaryFolder folder;
+  folder.write("base.toml", "seed = 5\nmodel.layers = [20, 10]\n[[layer]]\nindex = 1\nupdate.lr = 0.5\n");
+  folder.write("study.toml", "base = \"base.toml\"\n[grid]\ntraining.epochs = [1, 2]\n");
+  const Study study = read_study(folder.path() / "study.toml");
+  ASSERT_EQ(study.runs.size(), 2U);
+  EXPECT_EQ(study.runs[0].seed, 5);
+  EXPECT_THAT(study.runs[0].toml, HasSubstr("[[layer]]"));
+}
+
+TEST(Study, RefusesWhatItDoesNotKnow) {
+  EXPECT_THROW((void)parse_study("bases = 1\n", "s.toml", "."), ConfigError);
+  EXPECT_THROW((void)parse_study("[grid]\nupdate.learning_rate = [1]\n", "s.toml", "."), ConfigError);
+  EXPECT_THROW((void)parse_study("[grid]\nupdate.lr = 1\n", "s.toml", "."), ConfigError);
+  EXPECT_THROW((void)parse_study("[grid]\nupdate.lr = [\"fast\"]\n", "s.toml", "."), ConfigError);
+  EXPECT_THROW((void)parse_study("[grid]\nseed = [1]\n", "s.toml", "."), ConfigError);
+  EXPECT_THROW((void)parse_study("cells = [\"xx\"]\n", "s.toml", "."), ConfigError);
+  EXPECT_THROW((void)parse_study("cells = []\n", "s.toml", "."), ConfigError);
+  EXPECT_THROW((void)parse_study("seeds = [0.5]\n", "s.toml", "."), ConfigError);
+  EXPECT_THROW((void)read_study("no-such-study.toml"), ConfigError);
+}
+
+// A study that was stopped in the middle of runs, lost a run before its first checkpoint and was gone on with gives the same table.
+TEST(Sweep, StoppedAndGoneOnWithGivesTheSameTable) {
+  const test::TemporaryFolder whole, parts;
+  const Study study = small_study();
+  const SweepResult once = run_study(study, {.out = whole.path() / "s", .cache_dir = {}, .jobs = 2});
+  EXPECT_FALSE(once.interrupted);
+  for (const auto& state : once.states) EXPECT_EQ(state.status, RunStatus::finished) << state.line;
+
+  const SweepRequest request{.out = parts.path() / "s", .cache_dir = {}, .jobs = 2};
+  std::atomic<int> asked{0};
+  const SweepResult stopped = run_study(study, request, {.changed = {}, .stop_requested = [&] { return ++asked > 150; }});
+  EXPECT_TRUE(stopped.interrupted);
+  const auto count = [](const SweepResult& r, RunStatus status) {
+    return std::count_if(r.states.begin(), r.states.end(), [&](const RunState& s) { return s.status == status; });
+  };
+  EXPECT_GT(count(stopped, RunStatus::finished), 0);
+  EXPECT_GT(count(stopped, RunStatus::interrupted), 0);
+  EXPECT_GT(count(stopped, RunStatus::waiting), 0);
+  fs::create_directories(request.out / "runs" / study.runs.back().name);
+
+  std::set<std::size_t> trained;
+  const SweepResult rest = run_study(study, request, {.changed = [&](std::size_t run, const RunState& s) {
+                                       if (s.status == RunStatus::running) trained.insert(run);
+                                     }, .stop_requested = {}});
+  EXPECT_FALSE(rest.interrupted);
+  for (std::size_t i = 0; i < study.runs.size(); ++i) {
+    EXPECT_EQ(rest.states[i].status, RunStatus::finished) << rest.states[i].line;
+    EXPECT_EQ(trained.contains(i), stopped.states[i].status != RunStatus::finished) << study.runs[i].name;
+  }
+  for (const fs::path& out : {whole.path() / "s", parts.path() / "s"}) (void)write_study_report(study, out, {.program = "no-such-gnuplot"});
+  for (const char* file : {"table.md", "table.csv", "table.json"}) {
+    const std::string expected = text_of(whole.path() / "s" / file);
+    EXPECT_GT(expected.size(), 100U);
+    EXPECT_EQ(text_of(parts.path() / "s" / file), expected) << file;
+  }
+  EXPECT_EQ(collect(study, whole.path() / "s").front().curve, collect(study, parts.path() / "s").front().curve);
+}
+
+TEST(Sweep, KeepsDivergedRunsAndCountsThem) {
+  const test::TemporaryFolder folder;
+  const Study study = parse_study(
+      "base = { dataset.name = \"function1\", model.layers = [6], training.epochs = 3, update.lr = 1e6, model.activation = \"none\" }\ncells = [\"ff_dd\"]\n", "s.toml", ".");
+  const SweepRequest request{.out = folder.path() / "s", .cache_dir = {}, .jobs = 1};
+  const SweepResult first = run_study(study, request);
+  ASSERT_EQ(first.states[0].status, RunStatus::diverged) << first.states[0].line;
+  const SweepResult second = run_study(study, request);
+  EXPECT_TRUE(second.states[0].earlier);
+  EXPECT_EQ(collect(study, request.out)[0].diverged, 1);
+  EXPECT_THAT(study_table(collect(study, request.out)).markdown(), HasSubstr("1 diverged"));
+}
+
+TEST(Sweep, RefusesTheFolderOfAnotherStudy) {
+  const test::TemporaryFolder folder;
+  const Study one = parse_study("base = { dataset.name = \"function1\", training.epochs = 0 }\n", "s.toml", ".");
+  const Study other = parse_study("base = { dataset.name = \"function2\", training.epochs = 0 }\n", "s.toml", ".");
+  (void)run_study(one, {.out = folder.path() / "s", .cache_dir = {}, .jobs = 1});
+  EXPECT_THROW((void)run_study(other, {.out = folder.path() / "s", .cache_dir = {}, .jobs = 1}), UsageError);
+}
+
+TEST(SettingTitle, SaysKeysOnlyWhereValuesDoNotSpeak) {
+  EXPECT_EQ(setting_title({{"solver", "ff_dd"}, {"update.lr", "0.01"}, {"gradient.eps", "-"}}), "ff_dd, lr 0.01");
+  EXPECT_EQ(setting_title({}), "all");
+}
+
+TEST(Reproduction, PlansEveryPanelInEveryCellWithBothSettings) {
+  for (const bool quick : {true, false}) {
+    const ReproduceOptions options{.quick = quick, .mnist = {}};
+    const Study study = reproduction_study(options);
+    EXPECT_EQ(study.runs.size(), reproduction_panels(options).size() * 4 * 2 * (quick ? 1 : 3));
+  }
+}
+
+TEST(Reproduction, IsWrittenFromRunsThatAreThere) {
+  const test::TemporaryFolder folder;
+  const ReproduceOptions options{.quick = true, .mnist = "somewhere"};
+  (void)write_reproduction(options, folder.path(), {.program = "no-such-gnuplot"});
+  const std::string report = text_of(folder.path() / "report.md");
+  EXPECT_THAT(report, HasSubstr("the reference program"));
+  EXPECT_THAT(report, HasSubstr("## Two meshes of 25 ports"));
+  EXPECT_THAT(report, HasSubstr("missing"));
+}
+
+}  // namespace
+}  // namespace ffzero
