@@ -21,8 +21,8 @@ template <class S>
 double Directional<S>::estimate(const ScalarFunction<S>& f, std::span<const S> theta, const RandomStream& random, const Executor& executor,
                                 std::span<S> gradient) {
   directions_.resize(options_.directions, f.dimension());
-  fill_directions<S>(f.layout(), options_.distribution, random, executor, directions_);
-  return estimate_along(f, theta, directions_, executor, gradient);
+  fill_directions<S>(f.layout(), options_.distribution, random, executor, directions_.view());
+  return estimate_along(f, theta, directions_.view(), executor, gradient);
 }
 
 template <class S>

@@ -4,6 +4,7 @@
 
 #include "ffzero/gradient/directions.hpp"
 #include "ffzero/gradient/function.hpp"
+#include "ffzero/tensor/aligned_matrix.hpp"
 
 namespace ffzero {
 
@@ -31,7 +32,7 @@ class Directional {
 
  private:
   DirectionalOptions options_;
-  Matrix<S> directions_;  // kept between steps: no allocation in a step
+  AlignedMatrix<S> directions_;  // kept between steps: no allocation in a step
   Differences differences_;
 };
 

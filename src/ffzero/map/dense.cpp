@@ -17,8 +17,8 @@ Eigen::Map<const Matrix<S>> weight(std::span<const S> theta, Index outputs, Inde
 }
 
 template <class S>
-auto bias(std::span<const S> theta, Index outputs, Index inputs) {
-  return Eigen::Map<const Eigen::Matrix<S, 1, Eigen::Dynamic>>(theta.data() + outputs * inputs, outputs);
+std::span<const S> bias(std::span<const S> theta, Index outputs, Index inputs) {
+  return theta.subspan(usize(outputs * inputs), usize(outputs));
 }
 
 }  // namespace
@@ -37,16 +37,15 @@ ParameterLayout Dense<S>::parameter_layout() const {
   ParameterLayout layout{.groups = groups_, .units = {}};
   const Index rows = outputs_ / groups_;
   for (Index g = 0; g < groups_; ++g)
-    layout.units.push_back({.group = g,
-                            .segments = {{.begin = g * rows * inputs_, .size = rows * inputs_},
-                                         {.begin = outputs_ * inputs_ + g * rows, .size = rows}}});
+    layout.units.push_back(
+        {.group = g,
+         .segments = {{.begin = g * rows * inputs_, .size = rows * inputs_}, {.begin = outputs_ * inputs_ + g * rows, .size = rows}}});
   return layout;
 }
 
 template <class S>
 void Dense<S>::forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
-  y.rowwise() = bias(theta, outputs_, inputs_);
-  gemm_nt<S>(x, weight(theta, outputs_, inputs_), y, S{1});
+  affine_nt<S>(x, weight(theta, outputs_, inputs_), bias(theta, outputs_, inputs_), y);
 }
 
 template <class S>

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/tensor/gemm_kernel-inl.hpp"
 
 namespace ffzero {
 
@@ -18,8 +19,10 @@ void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, Index m, Index n, Index k, con
   if (c.rows() != m || c.cols() != n) throw ShapeError("gemm", "the result must be " + std::to_string(m) + " x " + std::to_string(n));
   if (m == 0 || n == 0) return;
   if (k == 0) {
-    if (beta == S{0}) c.setZero();
-    else c *= beta;
+    if (beta == S{0})
+      c.setZero();
+    else
+      c *= beta;
     return;
   }
   pin_blas_to_one_thread();
@@ -33,6 +36,19 @@ void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, Index m, Index n, Index k, con
   }
 }
 
+/// Shapes that our own kernel multiplies faster than OpenBLAS does. By shape alone: the bits must not depend on anything else.
+bool own_kernel(Index rows, Index columns, Index inner) {
+  return rows <= 128 && columns >= 32 && inner >= 256 && inner <= gemm_kernel::kMaxInner && gemm_kernel::serves();
+}
+
+/// True if done: c = a b^T + start.
+bool multiply_nt(const ConstMatrixRef<float>& a, const ConstMatrixRef<float>& b, MatrixRef<float>& c, gemm_kernel::Start start) {
+  if (c.rows() != a.rows() || c.cols() != b.rows() || !own_kernel(a.rows(), b.rows(), a.cols())) return false;
+  gemm_kernel::product_nt({a.data(), a.outerStride()}, {b.data(), b.outerStride()}, {a.rows(), b.rows(), a.cols()}, start, c.data(),
+                          c.outerStride());
+  return true;
+}
+
 void require_inner(Index ka, Index kb) {
   if (ka != kb) throw ShapeError("gemm", "inner sizes must agree", std::to_string(ka) + " and " + std::to_string(kb));
 }
@@ -42,7 +58,21 @@ void require_inner(Index ka, Index kb) {
 template <class S>
 void gemm_nt(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta) {
   require_inner(a.cols(), b.cols());
+  if constexpr (std::is_same_v<S, float>) {
+    if (multiply_nt(a, b, c, {.beta = beta})) return;
+  }
   gemm<S>(CblasNoTrans, CblasTrans, a.rows(), b.rows(), a.cols(), a, b, c, beta);
+}
+
+template <class S>
+void affine_nt(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, std::span<const S> offset, MatrixRef<S> c) {
+  require_inner(a.cols(), b.cols());
+  require_inner(isize(offset.size()), b.rows());
+  if constexpr (std::is_same_v<S, float>) {
+    if (multiply_nt(a, b, c, {.columns = offset.data()})) return;
+  }
+  c.rowwise() = as_vector(offset).transpose();
+  gemm<S>(CblasNoTrans, CblasTrans, a.rows(), b.rows(), a.cols(), a, b, c, S{1});
 }
 
 template <class S>
@@ -66,6 +96,8 @@ std::string blas_description() { return std::string(openblas_get_config()) + ", 
 
 template void gemm_nt<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, MatrixRef<float>, float);
 template void gemm_nt<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, MatrixRef<double>, double);
+template void affine_nt<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, std::span<const float>, MatrixRef<float>);
+template void affine_nt<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, std::span<const double>, MatrixRef<double>);
 template void gemm_nn<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, MatrixRef<float>, float);
 template void gemm_nn<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, MatrixRef<double>, double);
 template void gemm_tn<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, MatrixRef<float>, float);

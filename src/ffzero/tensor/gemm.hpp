@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "ffzero/tensor/types.hpp"
@@ -11,6 +12,9 @@ namespace ffzero {
 /// c = a b^T + beta c.     a (M, K)   b (N, K)   c (M, N)
 template <class S>
 void gemm_nt(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta = S{0});
+/// c = a b^T + 1 offset^T.   a (M, K)   b (N, K)   offset (N)   c (M, N)
+template <class S>
+void affine_nt(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, std::span<const S> offset, MatrixRef<S> c);
 /// c = a b + beta c.       a (M, K)   b (K, N)   c (M, N)
 template <class S>
 void gemm_nn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta = S{0});
