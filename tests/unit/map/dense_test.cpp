@@ -1,0 +1,95 @@
+// The dense layer against its definition.
+// SPDX-License-Identifier: MIT
+#include "ffzero/map/dense.hpp"
+
+#include <gtest/gtest.h>
+
+#include "ffzero/base/error.hpp"
+#include "support/gradient_check.hpp"
+#include "support/property.hpp"
+
+namespace ffzero {
+namespace {
+
+TEST(Dense, IsWeightTimesInputPlusBias) {
+  test::expect_property("z = W x + b", [] {
+    const auto inputs = *rc::gen::inRange<Index>(1, 20), outputs = *rc::gen::inRange<Index>(1, 20), rows = *rc::gen::inRange<Index>(0, 9);
+    const Dense<double> map({.width = inputs}, outputs);
+    const Vector<double> theta = test::normal_matrix(map.parameter_count(), 1, 1);
+    const Matrix<double> x = test::normal_matrix(rows, inputs, 2);
+    Matrix<double> z(rows, outputs);
+    map.forward(as_span(theta), x, z);
+    for (Index b = 0; b < rows; ++b)
+      for (Index h = 0; h < outputs; ++h) {
+        double expected = theta[inputs * outputs + h];
+        for (Index k = 0; k < inputs; ++k) expected += theta[h * inputs + k] * x(b, k);
+        RC_ASSERT(std::abs(z(b, h) - expected) < 1e-12);
+      }
+  });
+}
+
+TEST(Dense, StackedProductsAreThoseOfTheDirections) {
+  const Dense<double> map({.width = 5}, 4);
+  const Vector<double> theta = test::normal_matrix(24, 1, 1);
+  const Matrix<double> x = test::normal_matrix(3, 5, 2), directions = test::normal_matrix(2, 24, 3);
+  Matrix<double> z(3, 4), p(3, 8), expected(3, 4);
+  map.forward_stacked(as_span(theta), directions, x, z, p);
+  for (Index j = 0; j < 2; ++j) {
+    const Vector<double> moved = theta + 0.5 * directions.row(j).transpose();
+    map.forward(as_span(moved), x, expected);
+    EXPECT_LT((z + 0.5 * p.middleCols(4 * j, 4) - expected).cwiseAbs().maxCoeff(), 1e-13);
+  }
+}
+
+TEST(Dense, PullbackIsTheGradientAndAddsUp) {
+  const Dense<double> map({.width = 5}, 4);
+  const Vector<double> theta = test::normal_matrix(24, 1, 1);
+  const Matrix<double> x = test::normal_matrix(3, 5, 2), gy = test::normal_matrix(3, 4, 4);
+  Matrix<double> y(3, 4), gx(3, 5);
+  map.forward(as_span(theta), x, y);
+  Vector<double> g = Vector<double>::Ones(24);
+  MatrixRef<double> gx_view(gx);
+  map.pullback(as_span(theta), x, y, gy, as_span(g), &gx_view);
+  const auto loss = [&](const Vector<double>& t, const Matrix<double>& at) {
+    Matrix<double> z(3, 4);
+    map.forward(as_span(t), at, z);
+    return z.cwiseProduct(gy).sum();
+  };
+  test::expect_gradient([&](const Vector<double>& t) { return loss(t, x); }, theta, g - Vector<double>::Ones(24), "theta");
+  test::expect_matrix_gradient([&](const Matrix<double>& at) { return loss(theta, at); }, x, gx, "x");
+}
+
+TEST(Dense, GroupsShareOutTheParameters) {
+  const Dense<double> map({.width = 5}, 6, 3);
+  const ParameterLayout layout = map.parameter_layout();
+  ASSERT_EQ(layout.groups, 3);
+  std::vector<int> owner(36, -1);
+  for (const Unit& unit : layout.units)
+    for (const Segment& s : unit.segments)
+      for (Index i = s.begin; i < s.begin + s.size; ++i) {
+        EXPECT_EQ(owner[usize(i)], -1);
+        owner[usize(i)] = static_cast<int>(unit.group);
+      }
+  for (Index h = 0; h < 6; ++h) {
+    for (Index k = 0; k < 5; ++k) EXPECT_EQ(owner[usize(h * 5 + k)], h / 2);
+    EXPECT_EQ(owner[usize(30 + h)], h / 2);
+  }
+}
+
+TEST(Dense, StartsWithinTheInverseRootOfItsInputs) {
+  const Dense<double> map({.width = 100}, 50);
+  Vector<double> theta(map.parameter_count());
+  map.initialise(as_span(theta), RandomStream(1, Stream::initial));
+  EXPECT_LT(theta.cwiseAbs().maxCoeff(), 0.1);
+  EXPECT_GT(theta.cwiseAbs().maxCoeff(), 0.0999);
+  EXPECT_NEAR(theta.mean(), 0.0, 5.0 * 0.1 / std::sqrt(3.0 * 5050.0));
+}
+
+TEST(Dense, RefusesWidthsThatDoNotFit) {
+  EXPECT_THROW(Dense<float>({.width = 5}, 0), ConfigError);
+  EXPECT_THROW(Dense<float>({.width = 0}, 3), ConfigError);
+  EXPECT_THROW(Dense<float>({.width = 5}, 6, 4), ConfigError);
+}
+
+}  // namespace
+}  // namespace ffzero

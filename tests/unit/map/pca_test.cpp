@@ -1,0 +1,103 @@
+// Principal components against the eigenvectors of the covariance.
+// SPDX-License-Identifier: MIT
+#include "ffzero/map/pca.hpp"
+
+#include <gtest/gtest.h>
+#include <Eigen/Eigenvalues>
+
+#include "ffzero/base/error.hpp"
+#include "support/property.hpp"
+
+namespace ffzero {
+namespace {
+
+constexpr Index kRows = 500, kWidth = 8;
+
+/// Correlated columns far from the origin.
+Matrix<double> samples() {
+  const Matrix<double> mix = test::normal_matrix(kWidth, kWidth, 2);
+  return (test::normal_matrix(kRows, kWidth, 1) * mix).array() + 50.0;
+}
+
+template <class S>
+void fit(Pca<S>& pca, const Matrix<S>& x, Index batch) {
+  pca.begin_statistics();
+  for (Index first = 0; first < x.rows(); first += batch) pca.absorb({}, x.middleRows(first, std::min(batch, x.rows() - first)));
+  pca.finish_statistics();
+}
+
+template <class S>
+Matrix<S> apply(const Pca<S>& pca, const Matrix<S>& x) {
+  Matrix<S> y(x.rows(), pca.output_shape().size());
+  pca.forward({}, x, y);
+  return y;
+}
+
+TEST(Pca, ProjectsOnTheEigenvectorsOfTheCovariance) {
+  const Matrix<double> x = samples();
+  const Matrix<double> centred = x.rowwise() - x.colwise().mean();
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(centred.transpose() * centred / static_cast<double>(kRows));
+  for (const double power : {0.0, 0.5, 1.0}) {
+    Pca<double> pca({.width = kWidth}, 5, power);
+    fit(pca, x, 64);
+    const Matrix<double> y = apply(pca, x);
+    for (Index c = 0; c < 5; ++c) {
+      const double variance = solver.eigenvalues()(kWidth - 1 - c);
+      Vector<double> axis = solver.eigenvectors().col(kWidth - 1 - c);
+      Index largest = 0;
+      axis.cwiseAbs().maxCoeff(&largest);
+      if (axis(largest) < 0.0) axis = -axis;
+      EXPECT_LT((y.col(c) - centred * axis / std::pow(variance, power / 2.0)).cwiseAbs().maxCoeff(), 1e-9)
+          << "power " << power << " component " << c;
+      EXPECT_NEAR(y.col(c).mean(), 0.0, 1e-10);
+      EXPECT_NEAR(y.col(c).squaredNorm() / static_cast<double>(kRows), std::pow(variance, 1.0 - power), 1e-8 * (1.0 + variance));
+    }
+  }
+}
+
+TEST(Pca, InFloatAgreesWithDouble) {
+  const Matrix<float> x = samples().cast<float>();
+  Pca<float> single({.width = kWidth}, 4, 0.5);
+  Pca<double> exact({.width = kWidth}, 4, 0.5);
+  fit(single, x, 100);
+  fit<double>(exact, x.cast<double>(), 100);
+  EXPECT_LT((apply(single, x).cast<double>() - apply<double>(exact, x.cast<double>())).cwiseAbs().maxCoeff(), 1e-3);
+}
+
+TEST(Pca, StateCarriesTheFit) {
+  const Matrix<double> x = samples();
+  Pca<double> fitted({.width = kWidth}, 3, 1.0), copy({.width = kWidth}, 3, 1.0);
+  fit(fitted, x, 500);
+  ASSERT_EQ(fitted.state().size(), copy.state().size());
+  std::copy(fitted.state().begin(), fitted.state().end(), copy.state().begin());
+  EXPECT_TRUE(apply(fitted, x) == apply(copy, x));
+}
+
+TEST(Pca, FitsAgainFromTheStart) {
+  const Matrix<double> x = samples();
+  Pca<double> once({.width = kWidth}, 3, 0.5), twice({.width = kWidth}, 3, 0.5);
+  fit(once, x, 128);
+  fit(twice, Matrix<double>(3.0 * x.topRows(100)), 128);
+  fit(twice, x, 128);
+  EXPECT_TRUE(apply(once, x) == apply(twice, x));
+}
+
+TEST(Pca, LeavesDegenerateDirectionsFinite) {
+  Matrix<double> x = samples();
+  x.col(3) = x.col(2);
+  x.col(4).setConstant(2.0);
+  Pca<double> pca({.width = kWidth}, kWidth, 1.0);
+  fit(pca, x, 200);
+  EXPECT_TRUE(apply(pca, x).allFinite());
+}
+
+TEST(Pca, RefusesMoreComponentsThanInputs) {
+  EXPECT_THROW(Pca<float>({.width = 4}, 5, 0.5), ConfigError);
+  EXPECT_THROW(Pca<float>({.width = 4}, 0, 0.5), ConfigError);
+  Pca<float> empty({.width = 4}, 2, 0.5);
+  empty.begin_statistics();
+  EXPECT_THROW(empty.finish_statistics(), DataError);
+}
+
+}  // namespace
+}  // namespace ffzero
