@@ -73,6 +73,10 @@ std::string toml_value(const json& v) {
   return v.dump();
 }
 
+bool is_activity_space(const std::string& distribution) {
+  return distribution == "prototypes" || distribution == "span" || distribution == "full";
+}
+
 std::string read_text(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
@@ -172,13 +176,18 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
   else if (end_to_end || !paper) fill("objective.loss", "cross_entropy");
   else fill("objective.loss", photonic ? "cosine" : "margin");
   fill("objective.reduction", paper && !photonic && v.is("objective.loss", "margin") ? "sum" : "mean");
-  fill("gradient.distribution", v.is("gradient.estimator", "activity") ? "prototypes" : "gaussian");
-  fill("update.rule", directional || v.is("gradient.estimator", "coordinate") ? "sgd" : "adam");
+  // A preset's distribution belongs to the preset's estimator; under another one of the user's it means nothing.
+  const bool activity = v.is("gradient.estimator", "activity");
+  if (activity != is_activity_space(v.word("gradient.distribution")) && !v.is_explicit("gradient.distribution"))
+    v.resolve("gradient.distribution", "auto");
+  fill("gradient.distribution", activity ? "prototypes" : "gaussian");
+  fill("update.rule", directional ? "sgd" : "adam");
   const bool adam = v.is("update.rule", "adam");
   if (paper && adam && end_to_end && v.is("model.kind", "cnn") && !v.is_explicit("update.weight_decay")) v.resolve("update.weight_decay", 1e-5);
   double lr = 1e-3;
   if (directional && v.is("preset", "paper_stable")) lr = 1e-4;
-  if (directional && !paper) lr = adam ? 3e-3 : photonic ? 3e-3 : 1e-2;
+  if (directional && !paper) lr = adam || photonic ? 3e-3 : 1e-2;
+  if (!directional && !paper && photonic) lr = 3e-2;
   fill("update.lr", lr);
 }
 
@@ -231,7 +240,7 @@ void Config::check_combinations(const DataFacts& facts) const {
   for (Index layer = 0; layer < layer_count(); ++layer) {
     const Values v = layer_values(layer);
     const std::string estimator = v.word("gradient.estimator"), distribution = v.word("gradient.distribution");
-    const bool of_activity = distribution == "prototypes" || distribution == "span" || distribution == "full";
+    const bool of_activity = is_activity_space(distribution);
     if (estimator == "activity" && end_to_end) fail("gradient.estimator", "activity perturbation needs local losses", "use objective.scope = \"local\"");
     if (estimator == "activity" && !of_activity)
       fail("gradient.distribution", "activity perturbations are prototypes, span or full", "use \"prototypes\" or \"auto\"");

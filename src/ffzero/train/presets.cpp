@@ -32,8 +32,8 @@ PresetValues better(std::string_view kind) {
                        {"training.epochs", 5}});
   } else {
     v = {{"dataset.optical_field", "fourier"}, {"dataset.crop", 8},           {"model.mesh.layers", 1},     {"model.mesh.gain", "unit_power"},
-         {"objective.temperature", 0.05},      {"update.schedule", "cosine"}, {"training.batch_size", 128}, {"training.epochs", 20},
-         {"vote.rule", "sum_log_softmax"}};
+         {"objective.temperature", 0.05},      {"update.schedule", "cosine"}, {"training.batch_size", 64},  {"training.epochs", 20},
+         {"vote.rule", "sum_log_softmax"}, {"gradient.eps", 0.05}};
   }
   return v;
 }
@@ -72,10 +72,12 @@ PresetValues preset_values(std::string_view preset, std::string_view kind) {
   PresetValues v = better(kind);
   if (preset == "default") {
     if (kind == "mlp") add(v, {{"gradient.estimator", "activity"}});
+    if (kind == "photonic") add(v, {{"gradient.distribution", "rademacher"}});
   } else if (preset == "activity") {
     add(v, {{"gradient.estimator", "activity"}});
   } else if (preset == "adjoint") {
     add(v, {{"gradient.estimator", "adjoint"}});
+    if (kind == "photonic") add(v, {{"objective.temperature", 0.02}});
   } else {
     add(v, {{"gradient.estimator", "directional"}, {"gradient.distribution", "rademacher"}});
     if (preset == "grouped" && kind == "mlp")
