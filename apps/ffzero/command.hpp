@@ -24,6 +24,8 @@ void add_inspect(CLI::App& app, Commands& commands);
 void add_datasets(CLI::App& app, Commands& commands);
 void add_report(CLI::App& app, Commands& commands);
 void add_light(CLI::App& app, Commands& commands);
+void add_sweep(CLI::App& app, Commands& commands);
+void add_reproduce(CLI::App& app, Commands& commands);
 /// keys, help, manual and version; after all others, for they describe them.
 void add_help(CLI::App& app, Commands& commands);
 

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <deque>
 #include <fstream>
+#include <iterator>
 
 #include "ffzero/base/error.hpp"
 
@@ -69,17 +70,30 @@ bool wait_for(pid_t child) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+// Viewers smooth pictures of a few pixels unless they are told not to.
+void sharpen_images(const fs::path& svg) {
+  std::ifstream in(svg, std::ios::binary);
+  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  constexpr std::string_view kImage = "<image ";
+  if (text.find(kImage) == std::string::npos) return;
+  for (std::size_t at = text.find(kImage); at != std::string::npos; at = text.find(kImage, at + 1))
+    text.insert(at + kImage.size(), "style='image-rendering:pixelated' ");
+  std::ofstream(svg, std::ios::binary) << text;
+}
+
 struct Running {
   const Figure* figure;
   pid_t child;
 };
 
 void finish(const Running& running, const fs::path& folder, Drawing& drawing) {
-  const bool well = wait_for(running.child);
+  bool well = wait_for(running.child);
   const fs::path stem = folder / running.figure->name;
   const fs::path log = stem.string() + ".log", svg = stem.string() + ".svg";
   std::error_code error;
-  if (!well || fs::file_size(svg, error) == 0 || error) drawing.failures.push_back(running.figure->name + ": " + first_line(log));
+  well = well && fs::file_size(svg, error) > 0 && !error;
+  if (well) sharpen_images(svg);
+  else drawing.failures.push_back(running.figure->name + ": " + first_line(log));
   fs::remove(log, error);
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
 
 #include "ffzero/base/error.hpp"
@@ -43,9 +42,9 @@ std::vector<MeshPhases> phases_of(const RunData& run) {
   return meshes;
 }
 
-// A phase of each interferometer, laid over both of its waveguides: (n, columns); NaN where there is none.
+// A phase of each interferometer, laid over both of its waveguides: (n, columns); 0 where there is none.
 Matrix<double> on_the_mesh(const MeshLayout& layout, const Matrix<double>& phases, Index block_begin) {
-  Matrix<double> map = Matrix<double>::Constant(layout.ports(), layout.columns(), std::numeric_limits<double>::quiet_NaN());
+  Matrix<double> map = Matrix<double>::Zero(layout.ports(), layout.columns());
   for (Index column = 0; column < layout.columns(); ++column)
     for (Index pair = 0; pair < layout.pairs(column); ++pair) {
       const Index top = MeshLayout::top_waveguide(column, pair);
@@ -74,7 +73,7 @@ Figure map_figure(const Matrix<double>& map, const std::string& colours, const s
   f.height = 400;
   f.data = data_block("cells", t.cells);
   f.plot = colours + fmt::format("unset grid\nunset key\nset border 0\nset tics scale 0\nset xlabel {}\nset ylabel {}\nset xrange [{}:{}]\nset yrange [{}:{}]\n"
-                                 "plot $cells matrix using ($1*{}):($2*{}):3 with image pixels notitle\n",
+                                 "plot $cells matrix using ($1*{}):($2*{}):3 with image notitle\n",
                                  gnuplot_text(x_label), gnuplot_text(y_label), -0.5 * static_cast<double>(t.column_step),
                                  (static_cast<double>(t.cells.cols()) - 0.5) * static_cast<double>(t.column_step),
                                  (static_cast<double>(t.cells.rows()) - 0.5) * static_cast<double>(t.row_step), -0.5 * static_cast<double>(t.row_step), t.column_step,
@@ -89,8 +88,7 @@ const char* const kHalfTurnTics = "set cbtics (\"-π\" -pi, \"-π/2\" -pi/2, \"0
 // Scale of differences: the whole half turn is rarely needed.
 std::string difference_range(const Matrix<double>& map) {
   double most = 1e-3;
-  for (Index i = 0; i < map.size(); ++i)
-    if (std::isfinite(map.data()[i])) most = std::max(most, std::abs(map.data()[i]));
+  most = std::max(most, map.cwiseAbs().maxCoeff());
   if (most > kPi / 2) return std::string("set cbrange [-pi:pi]\n") + kHalfTurnTics;
   return fmt::format("set cbrange [{}:{}]\n", -most, most);
 }
@@ -106,8 +104,8 @@ void add_phase_maps(const MeshPhases& mesh, const char* kind, const char* letter
     f.caption = caption + f.caption;
     figures.push_back(std::move(f));
   };
-  add("before", before, angle_palette() + kTurnTics, "before training", "Radians, whole turns aside.");
-  add("after", after, angle_palette() + kTurnTics, "after training", "Radians, whole turns aside.");
+  add("before", before, angle_palette() + kTurnTics, "before training", "Radians, whole turns aside; 0 where there is no interferometer.");
+  add("after", after, angle_palette() + kTurnTics, "after training", "Radians, whole turns aside; 0 where there is no interferometer.");
   add("difference", difference, signed_palette() + difference_range(difference), "after - before", "Radians, wrapped to (-π, π].");
 }
 
