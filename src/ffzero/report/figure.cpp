@@ -35,12 +35,12 @@ std::string data_block(const std::string& name, const Matrix<double>& rows) {
 }
 
 std::string gnuplot_text(std::string_view text) {
-  std::string out = "\"";
+  std::string out = "'";
   for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\'') out += '\'';
     out += c == '\n' || c == '\r' ? ' ' : c;
   }
-  return out + "\"";
+  return out + "'";
 }
 
 const std::vector<std::string>& palette() {

@@ -24,7 +24,7 @@ struct Figure {
 [[nodiscard]] std::string data_block(const std::string& name, const std::vector<std::vector<double>>& rows);
 /// The same from a matrix.
 [[nodiscard]] std::string data_block(const std::string& name, const Matrix<double>& rows);
-/// Text in double quotes for gnuplot: quotes, backslashes and line breaks are made harmless.
+/// Text in single quotes for gnuplot, in which it runs no commands (in double quotes it would run what stands between backquotes).
 [[nodiscard]] std::string gnuplot_text(std::string_view text);
 
 /// Colours that colour-blind readers can tell apart and that show on white and on black.

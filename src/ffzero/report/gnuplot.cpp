@@ -108,7 +108,7 @@ std::vector<std::string> drawing_notices(const Drawing& drawing) {
 }
 
 std::string gnuplot_script(const Figure& figure) {
-  const std::string svg = fmt::format("svg size {},{} dynamic font \"sans-serif,14\"", figure.width, figure.height);
+  const std::string svg = fmt::format("svg size {},{} dynamic font \"sans-serif,15\"", figure.width, figure.height);
   const std::string png = fmt::format("pngcairo size {},{} font \"sans-serif,12\" fontscale 1.55 linewidth 1.6 pointscale 1.6", 2 * figure.width, 2 * figure.height);
   const std::string pdf = fmt::format("pdfcairo size {:.2f}in,{:.2f}in font \"sans-serif,11\"", figure.width / 90.0, figure.height / 90.0);
   return fmt::format("# {}\n# Redraw: gnuplot {}.gp\n", figure.name, figure.name) + figure.data + one_format(figure, svg, ".svg") + one_format(figure, png, ".png") +

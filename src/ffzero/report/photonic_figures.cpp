@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <numbers>
 
@@ -34,6 +35,10 @@ std::vector<MeshPhases> phases_of(const RunData& run) {
     const auto i = meshes.size();
     const MeshLayout layout(mesh.at("ports").get<Index>(), mesh_geometry(mesh.at("layout").get<std::string>()), mesh.at("dead_parameters").get<bool>());
     MeshPhases phases{mesh.at("name"), layout, run.matrix(fmt::format("phases_initial.{}", i)), run.matrix(fmt::format("phases_final.{}", i))};
+    // Names become names of files.
+    if (phases.name.empty() || !std::all_of(phases.name.begin(), phases.name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.'; }) ||
+        phases.name.front() == '.')
+      throw DataError((run.folder / "evaluation.npz").string(), "meshes have names of letters and digits", phases.name, "the file is damaged");
     if (phases.before.rows() != layout.parameter_count() || phases.after.rows() != layout.parameter_count())
       throw DataError((run.folder / "evaluation.npz").string(), fmt::format("{} must have {} phases", phases.name, layout.parameter_count()),
                       std::to_string(phases.after.rows()), "the file is damaged");

@@ -132,7 +132,7 @@ TEST(Sweep, StoppedAndGoneOnWithGivesTheSameTable) {
 TEST(Sweep, KeepsDivergedRunsAndCountsThem) {
   const test::TemporaryFolder folder;
   const Study study = parse_study(
-      "base = { dataset.name = \"function1\", model.layers = [6], training.epochs = 3, update.lr = 1e6, model.activation = \"none\" }\ncells = [\"ff_dd\"]\n", "s.toml", ".");
+      "base = { dataset.name = \"function1\", model.layers = [6, 1], training.epochs = 3, update.lr = 1e9, update.rule = \"sgd\" }\ncells = [\"bp_ad\"]\n", "s.toml", ".");
   const SweepRequest request{.out = folder.path() / "s", .cache_dir = {}, .jobs = 1};
   const SweepResult first = run_study(study, request);
   ASSERT_EQ(first.states[0].status, RunStatus::diverged) << first.states[0].line;
