@@ -107,6 +107,9 @@ NpzArchive Trainer<S>::checkpoint() const {
     const std::span<const S> moments = std::as_const(*rule_).state();
     archive["optimizer.moments"] = NpyArray::of<S>(moments, {isize(moments.size())});
   }
+  // An array, because JSON has no infinity: the best loss before the first epoch is over.
+  const Schedule::State schedule = schedule_.state();
+  archive["optimizer.schedule"] = NpyArray::of<double>(schedule, {isize(schedule.size())});
   json ledger = json::array(), records = json::array();
   for (Index i = 0; i < ledger_.layers(); ++i) ledger.push_back(to_json(ledger_.layer(i)));
   for (const auto& r : records_) records.push_back(epoch_to_meta(r));
@@ -117,7 +120,6 @@ NpzArchive Trainer<S>::checkpoint() const {
                      {"epoch", epoch_},
                      {"step", step_},
                      {"loss_sum", loss_sum_},
-                     {"schedule", schedule_.state()},
                      {"ledger", ledger},
                      {"records", records},
                      {"elapsed_s", elapsed()},
@@ -150,7 +152,6 @@ void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place)
     epoch_ = meta.at("epoch");
     step_ = meta.at("step");
     loss_sum_ = meta.at("loss_sum");
-    restored_schedule_ = meta.at("schedule");
     if (isize(meta.at("ledger").size()) != ledger_.layers())
       throw DataError(place, fmt::format("must count {} layers", ledger_.layers()), std::to_string(meta.at("ledger").size()));
     for (Index i = 0; i < ledger_.layers(); ++i) ledger_.layer(i) = evaluations_from(meta.at("ledger").at(usize(i)));
@@ -164,6 +165,12 @@ void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place)
   } catch (const json::exception& e) {
     throw DataError(place, "the array \"meta\" must be complete", e.what(), "the file is damaged");
   }
+  const auto schedule = checkpoint.find("optimizer.schedule");
+  const auto state = schedule == checkpoint.end() ? std::vector<double>() : schedule->second.to<double>();
+  if (state.size() != restored_schedule_.size())
+    throw DataError(place, fmt::format("must hold the array optimizer.schedule with {} numbers", restored_schedule_.size()),
+                    std::to_string(state.size()), "the file is damaged");
+  std::copy(state.begin(), state.end(), restored_schedule_.begin());
   if (const auto moments = checkpoint.find("optimizer.moments"); moments != checkpoint.end()) {
     const auto values = moments->second.to<S>();
     restored_moments_ = as_vector(std::span<const S>(values));

@@ -1,0 +1,238 @@
+// Settings: layers of sources, what "auto" means, refusals in one line, and the resolved file.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/config.hpp"
+
+#include <gtest/gtest.h>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/train/presets.hpp"
+#include "support/expect_error.hpp"
+#include "support/property.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ffzero::test {
+namespace {
+
+constexpr DataFacts kImages{.regression = false, .classes = 10, .train_size = 1000};
+constexpr DataFacts kFunction{.regression = true, .classes = 1, .train_size = 1000};
+
+Config parse(const std::string& toml, std::vector<std::pair<std::string, std::string>> overrides = {}) {
+  return Config::parse(toml, "a.toml", {.file = {}, .overrides = std::move(overrides)});
+}
+
+Config resolved(const std::string& toml, const DataFacts& facts = kImages) {
+  Config config = parse(toml);
+  config.resolve(facts);
+  return config;
+}
+
+std::string refusal(const std::string& toml, const DataFacts& facts = kImages) {
+  const std::string message = message_of<ConfigError>([&] { resolved(toml, facts); });
+  EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  return message;
+}
+
+void expect_parts(const std::string& message, const std::vector<std::string>& parts) {
+  for (const auto& part : parts) EXPECT_NE(message.find(part), std::string::npos) << "\"" << part << "\" in: " << message;
+}
+
+TEST(Config, SourcesCoverOneAnotherWeakestFirst) {
+  EXPECT_EQ(parse("").values().integer("training.batch_size"), 64);                          // preset default
+  EXPECT_EQ(parse("preset = \"paper\"").values().integer("training.batch_size"), 256);       // table
+  EXPECT_EQ(parse("training.batch_size = 32").values().integer("training.batch_size"), 32);  // file
+  EXPECT_EQ(parse("training.batch_size = 32", {{"training.batch_size", "8"}}).values().integer("training.batch_size"), 8);  // --set
+  EXPECT_EQ(parse("", {{"dataset.name", "mnist"}}).values().word("dataset.name"), "mnist") << "bare words are texts";
+}
+
+TEST(Config, PaperMeansThePapersNumbers) {
+  const Config config = resolved("preset = \"paper\"");
+  const Values& v = config.values();
+  EXPECT_EQ(v.integers("model.layers"), (std::vector<std::int64_t>{100, 100, 100, 10}));
+  EXPECT_EQ(v.word("model.activation"), "none");
+  EXPECT_EQ(v.word("objective.loss"), "margin");
+  EXPECT_EQ(v.word("objective.reduction"), "sum");
+  EXPECT_EQ(v.number("objective.margin"), 0.3);
+  EXPECT_EQ(v.word("update.rule"), "sgd");
+  EXPECT_EQ(v.number("update.lr"), 1e-3);
+  EXPECT_EQ(v.number("gradient.eps"), 1e-3);
+  EXPECT_EQ(v.integer("gradient.directions"), 1);
+  EXPECT_EQ(v.word("gradient.distribution"), "gaussian");
+  EXPECT_EQ(v.integer("training.batch_size"), 256);
+  EXPECT_EQ(config.solver(), "ff_dd");
+  EXPECT_EQ(resolved("preset = \"paper_stable\"").values().number("update.lr"), 1e-4);
+  const Values adjoint = resolved("preset = \"paper\"\ngradient.estimator = \"adjoint\"").values();
+  EXPECT_EQ(adjoint.word("update.rule"), "adam");
+  EXPECT_EQ(adjoint.number("update.lr"), 1e-3);
+  EXPECT_EQ(adjoint.number("update.weight_decay"), 0.0);
+}
+
+TEST(Config, PaperKnowsCnnAndPhotonicRuns) {
+  const Values cnn =
+      resolved("preset = \"paper\"\nmodel.kind = \"cnn\"\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\"").values();
+  EXPECT_EQ(cnn.number("update.weight_decay"), 1e-5);
+  EXPECT_EQ(cnn.word("model.activation"), "relu");
+  EXPECT_EQ(cnn.word("objective.reduction"), "mean");
+  const Values mesh = resolved("preset = \"paper\"\nmodel.kind = \"photonic\"\ngradient.estimator = \"adjoint\"").values();
+  EXPECT_EQ(mesh.word("objective.loss"), "cosine");
+  EXPECT_EQ(mesh.word("objective.reduction"), "mean");
+  EXPECT_EQ(mesh.word("update.epsilon_form"), "keras");
+  EXPECT_EQ(mesh.number("update.epsilon"), 1e-7);
+  EXPECT_TRUE(mesh.flag("model.mesh.dead_parameters"));
+  EXPECT_EQ(mesh.integer("training.batch_size"), 128);
+}
+
+TEST(Config, RegressionTakesTheSquaredLossAndOneOutput) {
+  const Values v = resolved("preset = \"paper\"\ndataset.name = \"function1\"", kFunction).values();
+  EXPECT_EQ(v.word("objective.loss"), "squared");
+  EXPECT_EQ(v.word("objective.reduction"), "mean");
+  EXPECT_EQ(v.word("dataset.task"), "regression");
+  const Values whole = resolved("preset = \"paper\"\ndataset.name = \"function1\"\nobjective.scope = \"end_to_end\"", kFunction).values();
+  EXPECT_EQ(whole.integers("model.layers").back(), 1);
+  EXPECT_EQ(resolved("preset = \"adjoint\"\nobjective.scope = \"end_to_end\"").values().integers("model.layers").back(), 10)
+      << "one output a class";
+}
+
+TEST(Config, SolverNamesTheCell) {
+  for (const char* solver : {"ff_dd", "ff_ad", "bp_dd", "bp_ad", "ff_activity"}) {
+    std::string toml;
+    for (const auto& [key, value] : solver_overrides(solver)) toml += key + " = \"" + value + "\"\n";
+    EXPECT_EQ(resolved(toml).solver(), solver);
+  }
+  expect_parts(message_of<ConfigError>([] { static_cast<void>(solver_overrides("ff_da")); }), {"--solver", "ff_dd", "\"ff_da\""});
+}
+
+TEST(Config, LayerTablesDifferFromTheRun) {
+  const Config config = resolved("preset = \"paper\"\n[[layer]]\nindex = 1\nupdate.lr = 0.5\ntraining.epochs = 7\n");
+  EXPECT_EQ(config.layer_values(0).number("update.lr"), 1e-3);
+  EXPECT_EQ(config.layer_values(1).number("update.lr"), 0.5);
+  EXPECT_EQ(config.layer_values(1).integer("training.epochs"), 7);
+  EXPECT_EQ(config.layer_values(2).integer("training.epochs"), 20);
+  expect_parts(refusal("[[layer]]\nindex = 1\nseed = 3"), {"a.toml: [[layer]] 1", "seed"});
+  expect_parts(refusal("[[layer]]\nindex = 9"), {"a.toml: [[layer]] 9", "layers; got 9"});
+  expect_parts(refusal("[[layer]]\nupdate.lr = 1.0"), {"needs index = N"});
+}
+
+TEST(Config, RefusesInOneLineNamingPlaceRequirementValueAndRemedy) {
+  expect_parts(refusal("gradient.epz = 1"), {"a.toml: unknown key; got \"gradient.epz\"; did you mean \"gradient.eps\"?"});
+  expect_parts(refusal("gradient.estimatr = 1"), {"did you mean \"gradient.estimator\"?"});
+  expect_parts(refusal("epochs = 3"), {"did you mean \"training.epochs\"?"});
+  expect_parts(refusal("training.epochs = \"many\""), {"a.toml: training.epochs: must be an integer; got \"many\""});
+  expect_parts(refusal("training.epochs = 1.5"), {"must be an integer; got 1.5"});
+  expect_parts(refusal("training.epochs = -1"), {"must be at least 0; got -1"});
+  expect_parts(refusal("model.dropout = 1.0"), {"model.dropout: must lie in 0 .. 0.99; got 1.0"});
+  expect_parts(refusal("model.kind = \"rnn\""), {"must be one of mlp, cnn, photonic; got \"rnn\""});
+  expect_parts(refusal("model.layers = [10, 0]"), {"model.layers", "got 0"});
+  expect_parts(refusal("update.lr = nan"), {"update.lr"});
+  expect_parts(refusal("this is no toml"), {"a.toml:1:"});
+  expect_parts(refusal("model.conv.kernel = [3]"),
+               {"a.toml: model.conv.kernel: this key has no effect here: it belongs to model.kind = \"cnn\""});
+  expect_parts(refusal("gradient.estimator = \"adjoint\"\ngradient.eps = 0.1"), {"gradient.eps", "no effect", "remove it"});
+  expect_parts(refusal("update.rule = \"sgd\"\nupdate.beta1 = 0.5"), {"update.beta1", "no effect"});
+  expect_parts(refusal("objective.scope = \"end_to_end\"\nmodel.groups = 2"), {"model.groups", "no effect"});
+  expect_parts(refusal("training.batch_size = 2000"), {"training.batch_size", "must not exceed the 1000 training samples", "2000"});
+  expect_parts(refusal("objective.loss = \"squared\""), {"objective.loss", "regression"});
+  expect_parts(refusal("objective.loss = \"margin\"", kFunction), {"objective.loss", "squared"});
+  expect_parts(refusal("objective.scope = \"end_to_end\"\nobjective.loss = \"margin\""), {"cross-entropy"});
+  expect_parts(refusal("objective.scope = \"end_to_end\"\ngradient.estimator = \"activity\""), {"gradient.estimator", "local"});
+  expect_parts(refusal("gradient.estimator = \"directional\"\ngradient.distribution = \"span\""), {"gradient.distribution"});
+  expect_parts(refusal("gradient.estimator = \"coordinate\""), {"gradient.estimator", "photonic"});
+  EXPECT_THROW(Config::load({.file = "/nonexistent/settings.toml", .overrides = {}}), Error);
+}
+
+TEST(Config, ReadsFiles) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("run.toml", "training.epochs = 3\n[objective]\nscope = \"end_to_end\"\n");
+  const Config config = Config::load({.file = path, .overrides = {{"training.epochs", "4"}}});
+  EXPECT_EQ(config.values().integer("training.epochs"), 4);
+  EXPECT_EQ(config.values().word("objective.scope"), "end_to_end");
+}
+
+/// A random value that the key accepts, as TOML.
+std::string random_toml(const KeyInfo& key, std::uint32_t word) {
+  const auto between = [&](double share) { return key.minimum + share * (std::min(key.maximum, key.minimum + 64.0) - key.minimum); };
+  const double share = static_cast<double>(word % 1000U) / 1000.0;
+  switch (key.type) {
+    case KeyType::boolean:
+      return word % 2 == 0 ? "true" : "false";
+    case KeyType::integer:
+    case KeyType::classes:
+      return std::to_string(static_cast<std::int64_t>(std::ceil(between(share))));
+    case KeyType::number:
+    case KeyType::number_or_auto:
+      return std::to_string(between(0.1 + 0.8 * share));
+    case KeyType::word:
+      return "\"" + key.choices[word % key.choices.size()] + "\"";
+    case KeyType::text:
+      return "\"some/where\"";
+    case KeyType::integers:
+      return "[" + std::to_string(static_cast<std::int64_t>(std::ceil(between(share))) + 10) + "]";
+  }
+  return {};
+}
+
+TEST(Config, ResolvedFileReadsBackAsTheSameRun) {
+  int accepted = 0;
+  expect_property("to_toml round trip", [&accepted] {
+    const auto count = *rc::gen::inRange(0, 6);
+    std::vector<std::pair<std::string, std::string>> overrides;
+    for (int i = 0; i < count; ++i) {
+      const KeyInfo& key = *rc::gen::elementOf(keys());
+      overrides.emplace_back(key.name, random_toml(key, *rc::gen::arbitrary<std::uint32_t>()));
+    }
+    const DataFacts facts = *rc::gen::element(kImages, kFunction);
+    Config config;
+    try {
+      config = parse("", overrides);
+      config.resolve(facts);
+    } catch (const ConfigError& e) {
+      RC_ASSERT(std::string(e.what()).find('\n') == std::string::npos);
+      return;
+    }
+    ++accepted;
+    const std::string text = config.to_toml();
+    Config again = Config::parse(text, "config.toml");
+    again.resolve(facts);
+    RC_ASSERT(again.to_toml() == text);
+    RC_ASSERT(again.solver() == config.solver());
+    for (const KeyInfo& key : keys())
+      if (key.unused(config.values()).empty()) RC_ASSERT(again.values().at(key.name) == config.values().at(key.name));
+  });
+  EXPECT_GT(accepted, 20);
+}
+
+TEST(Config, EveryPresetOfEveryKindReadsBack) {
+  for (const std::string& preset : key_info("preset", "test").choices)
+    for (const char* kind : {"mlp", "cnn", "photonic"})
+      for (const char* scope : {"local", "end_to_end"}) {
+        Config config;
+        try {
+          config = resolved("preset = \"" + preset + "\"\nmodel.kind = \"" + kind + "\"\nobjective.scope = \"" + scope + "\"");
+        } catch (const ConfigError&) {
+          continue;  // an estimator that needs local losses
+        }
+        const std::string text = config.to_toml();
+        Config again = Config::parse(text, "config.toml");
+        again.resolve(kImages);
+        EXPECT_EQ(again.to_toml(), text) << preset << " " << kind << " " << scope;
+      }
+}
+
+TEST(Config, LayerTablesReadBackToo) {
+  const Config config = resolved("[[layer]]\nindex = 1\nupdate.lr = 0.5\nmodel.activation = \"tanh\"\n");
+  Config again = Config::parse(config.to_toml(), "config.toml");
+  again.resolve(kImages);
+  EXPECT_EQ(again.to_toml(), config.to_toml());
+  EXPECT_EQ(again.layer_values(1).number("update.lr"), 0.5);
+  EXPECT_EQ(again.layer_values(1).word("model.activation"), "tanh");
+}
+
+TEST(Keys, HaveNamesFallbacksAndDocumentation) {
+  for (const KeyInfo& key : keys()) {
+    EXPECT_FALSE(key.doc.empty()) << key.name;
+    EXPECT_EQ(key.doc.back(), '.') << key.name;
+    EXPECT_EQ(checked_value(key, key.fallback, "table"), key.fallback) << key.name;
+  }
+}
+
+}  // namespace
+}  // namespace ffzero::test

@@ -1,0 +1,152 @@
+// Closed formulas of what every cell costs, against the ledger of a run.
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+
+#include "small_runs.hpp"
+
+namespace ffzero::test {
+namespace {
+
+constexpr Index kTrain = 50, kTest = 20, kLogged = 30, kEpochs = 2, kBatch = 16, kClasses = 4;  // the last batch holds 2 samples
+
+Settings common(Settings more) {
+  Settings s{{"training.epochs", "2"}, {"training.batch_size", "16"}, {"training.log_samples", "30"}, {"model.layers", "[12, 8]"}};
+  s.insert(s.end(), more.begin(), more.end());
+  return s;
+}
+
+/// What a layer is billed, without recomputation: `cost` evaluations a training sample; the pass over the train set at the end of a block
+/// makes the next block's inputs, and is a mere evaluation behind the last one.
+struct Expected {
+  std::int64_t training, propagation, logging, pullbacks;
+};
+
+Expected formula(std::int64_t cost, bool last_block, bool pullbacks) {
+  return {.training = cost * kTrain * kEpochs,
+          .propagation = last_block ? 0 : kTrain,
+          .logging = kEpochs * (kLogged + kTest) + kTest + (last_block ? kTrain : 0),
+          .pullbacks = pullbacks ? kTrain * kEpochs : 0};
+}
+
+void expect_layer(const Ledger& ledger, Index layer, const Expected& expected, const std::string& what) {
+  const Evaluations& e = ledger.layer(layer);
+  EXPECT_EQ(e.training, expected.training) << what << " layer " << layer;
+  EXPECT_EQ(e.propagation, expected.propagation) << what << " layer " << layer;
+  EXPECT_EQ(e.logging, expected.logging) << what << " layer " << layer;
+  EXPECT_EQ(e.pullbacks, expected.pullbacks) << what << " layer " << layer;
+  EXPECT_EQ(e.replayed, 0) << what << " layer " << layer;
+}
+
+struct Cell {
+  std::string name;
+  Settings settings;
+  std::int64_t cost;  ///< evaluations a sample and layer
+  bool one_block, pullbacks;
+  Index classes = kClasses;
+};
+
+TEST(Ledger, FollowsTheClosedFormulaOfEveryCell) {
+  const std::vector<Cell> cells{
+      {"ff_dd", {{"gradient.estimator", "directional"}}, 2, false, false},
+      {"ff_dd m = 5", {{"gradient.estimator", "directional"}, {"gradient.directions", "5"}}, 10, false, false},
+      {"groups", {{"gradient.estimator", "directional"}, {"model.groups", "2"}, {"gradient.directions", "3"}}, 6, false, false},
+      {"regression", {{"gradient.estimator", "directional"}}, 2, false, false, 1},
+      {"regression in groups: one joint loss",
+       {{"gradient.estimator", "directional"}, {"model.groups", "4"}, {"gradient.directions", "3"}},
+       24,
+       false,
+       false,
+       1},
+      {"bp_dd", {{"objective.scope", "end_to_end"}, {"gradient.estimator", "directional"}, {"gradient.directions", "2"}}, 4, true, false},
+      {"bp_ad", {{"objective.scope", "end_to_end"}, {"gradient.estimator", "adjoint"}}, 1, true, true},
+      {"grouped layers", {{"objective.scope", "grouped"}, {"gradient.estimator", "directional"}}, 2, true, false},
+      {"ff_ad", {{"gradient.estimator", "adjoint"}}, 1, false, true},
+      {"activity, prototypes", {{"gradient.estimator", "activity"}}, 1 + 2 * kClasses, false, true},
+      {"activity, span",
+       {{"gradient.estimator", "activity"}, {"gradient.distribution", "span"}, {"gradient.directions", "3"}},
+       7,
+       false,
+       true},
+      {"activity, full", {{"gradient.estimator", "activity"}, {"gradient.distribution", "full"}}, 3, false, true},
+      {"activity, regression in groups", {{"gradient.estimator", "activity"}, {"model.groups", "4"}}, 9, false, true, 1},
+  };
+  for (const Cell& cell : cells) {
+    const Splits splits = small_splits(kTrain, kTest, 6, cell.classes);
+    const auto result = run<float>(resolved(common(cell.settings), splits), splits, 2);
+    ASSERT_EQ(result.record.ledger.layers(), 2);
+    for (Index l = 0; l < 2; ++l)
+      expect_layer(result.record.ledger, l, formula(cell.cost, cell.one_block || l == 1, cell.pullbacks), cell.name);
+    EXPECT_EQ(result.epochs.back().forward_evals, result.record.ledger.total().training) << cell.name;
+    EXPECT_EQ(result.record.stopped_by, "epochs");
+  }
+}
+
+TEST(Ledger, BillsTheStatisticsOfBatchNormAsLogging) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto result = run<float>(resolved({{"training.epochs", "2"},
+                                           {"training.batch_size", "16"},
+                                           {"training.log_samples", "30"},
+                                           {"model.kind", "cnn"},
+                                           {"model.conv.channels", "[2]"},
+                                           {"model.layers", "[12]"},
+                                           {"dataset.downsample", "8"},
+                                           {"model.conv.projection_pool", "0"},
+                                           {"gradient.estimator", "directional"},
+                                           {"gradient.directions", "3"}},
+                                          splits),
+                                 splits);
+  Expected conv = formula(6, false, false);
+  conv.logging += (kEpochs + 1) * kTrain;  // after every epoch, and at the end of the block
+  expect_layer(result.record.ledger, 0, conv, "conv");
+  expect_layer(result.record.ledger, 1, formula(6, true, false), "dense");
+}
+
+TEST(Ledger, BillsFrozenLayersAgainWhereTheyAreEvaluatedAgain) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto result = run<float>(
+      resolved(common({{"gradient.estimator", "directional"}, {"dataset.shift", "1"}, {"model.layers", "[12, 10]"}}), splits), splits);
+  // Shifted images are new in every epoch, so nothing can be kept of the train set; the test set is.
+  Expected first = formula(2, false, false);
+  first.propagation += kEpochs * kTrain;        // inputs of the second layer's steps
+  first.logging += kEpochs * kLogged + kTrain;  // its train metric, and the pass behind it
+  expect_layer(result.record.ledger, 0, first, "shifted");
+  expect_layer(result.record.ledger, 1, formula(2, true, false), "shifted");
+}
+
+TEST(Ledger, StopsBeforeTheBudgetIsPassed) {
+  const Splits splits = small_splits(kTrain, kTest, 6, kClasses);
+  for (const std::int64_t budget : {1, 31, 32, 33, 63, 64, 95, 100, 101, 200, 400}) {
+    // Batches of 16, 16, 16 and 2 samples at 2 evaluations each, again in the second epoch, then the second layer.
+    std::int64_t spent = 0;
+    for (int i = 0; i < 16; ++i) {
+      const std::int64_t cost = 2 * (i % 4 == 3 ? 2 : 16);
+      if (spent + cost > budget) break;
+      spent += cost;
+    }
+    const auto result = run<float>(
+        resolved(common({{"gradient.estimator", "directional"}, {"budget.forward_evals", std::to_string(budget)}}), splits), splits);
+    EXPECT_EQ(result.record.ledger.total().training, spent) << budget;
+    EXPECT_EQ(result.record.stopped_by, budget < 400 ? "budget" : "epochs") << budget;
+    EXPECT_GE(result.record.layers.size(), 1U);
+  }
+}
+
+TEST(Ledger, LoggingDoesNotChangeWhatTrainingIsBilledNorWhatItLearns) {
+  const Splits splits = small_splits(kTrain, kTest, 6, kClasses);
+  const auto a = run<float>(resolved(common({{"gradient.estimator", "directional"}}), splits), splits);
+  const auto b = run<float>(resolved({{"training.epochs", "2"},
+                                      {"training.batch_size", "16"},
+                                      {"model.layers", "[12, 8]"},
+                                      {"training.log_samples", "0"},
+                                      {"training.log_test", "false"},
+                                      {"gradient.estimator", "directional"}},
+                                     splits),
+                            splits);
+  EXPECT_TRUE(a.theta == b.theta);
+  EXPECT_EQ(a.record.ledger.total().training, b.record.ledger.total().training);
+  EXPECT_EQ(b.record.ledger.layer(0).logging, kTest);
+  EXPECT_EQ(b.record.ledger.layer(1).logging, kTest + kTrain);
+}
+
+}  // namespace
+}  // namespace ffzero::test

@@ -1,0 +1,70 @@
+// Small data sets and runs for the tests of training.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ffzero/dataset/glyphs.hpp"
+#include "ffzero/train/trainer.hpp"
+
+namespace ffzero::test {
+
+/// Clusters of normal points around one random centre a class, or (classes = 1) a smooth function of the inputs as regression.
+inline Dataset small_dataset(Index size, Index width, Index classes, std::uint64_t step) {
+  DatasetInfo info{.name = "npz",
+                   .task = classes > 1 ? Task::classification : Task::regression,
+                   .classes = classes > 1 ? classes : 0,
+                   .shape = {.width = width},
+                   .class_names = {},
+                   .target_scale = {}};
+  std::vector<float> samples(usize(size * width)), centres(usize(classes * width));
+  RandomStream(1, Stream::test, 0, step).fill_normal(samples);
+  RandomStream(1, Stream::test, 1).fill_normal(centres);
+  std::vector<std::int32_t> labels;
+  std::vector<float> targets;
+  for (Index i = 0; i < size; ++i) {
+    const auto label = static_cast<std::int32_t>(i % classes);
+    for (Index k = 0; k < width; ++k)
+      samples[usize(i * width + k)] = 0.4F * samples[usize(i * width + k)] + centres[usize(label * width + k)];
+    labels.push_back(label);
+    targets.push_back(std::tanh(samples[usize(i * width)]));
+  }
+  if (classes > 1) return {info, std::move(samples), std::move(labels)};
+  return {info, std::move(samples), std::move(targets)};
+}
+
+inline Splits small_splits(Index train, Index test, Index width, Index classes) {
+  return {.train = small_dataset(train, width, classes, 1), .validation = {}, .test = small_dataset(test, width, classes, 2)};
+}
+
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+inline Config resolved(const Settings& settings, const Splits& splits, const std::string& toml = {}) {
+  Config config = Config::parse(toml, "test", {.file = {}, .overrides = settings});
+  config.resolve(data_facts(splits));
+  return config;
+}
+
+template <class S>
+struct RunResult {
+  RunRecord record;
+  Vector<S> theta;
+  std::vector<EpochRecord> epochs;
+  Outputs outputs;
+};
+
+template <class S>
+RunResult<S> run(const Config& config, const Splits& splits, int threads = 1, TrainEvents events = {}) {
+  Trainer<S> trainer(config, splits, std::make_shared<const Executor>(threads), std::move(events));
+  RunResult<S> result;
+  result.record = trainer.run();
+  result.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));
+  result.epochs = trainer.records();
+  result.outputs = trainer.outputs();
+  return result;
+}
+
+}  // namespace ffzero::test

@@ -1,0 +1,90 @@
+// Samples of a block: from the cache and from recomputation they are the same.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/source.hpp"
+
+#include <gtest/gtest.h>
+
+#include "small_runs.hpp"
+
+namespace ffzero::test {
+namespace {
+
+class SourceTest : public ::testing::Test {
+ protected:
+  SourceTest()
+      : splits_(make_glyphs(1, 300, 20)),
+        config_(resolved({{"model.layers", "[20, 12]"}, {"dataset.downsample", "7"}, {"dataset.shift", "2"}}, splits_)),
+        encoder_(encoder_options(config_.values()), splits_.train.shape()),
+        network_(Network<float>::build(config_, encoder_.output_shape(), 10, std::make_shared<const Executor>(2))) {}
+
+  SampleSource<float> source(std::size_t cache, bool augment) {
+    return {splits_.train, encoder_, network_, executor_, {.augment = augment, .cache_bytes = cache, .seed = 1}};
+  }
+
+  /// Moves a source behind layer 0 as the trainer does.
+  void advance(SampleSource<float>& source) {
+    if (!source.may_cache(20)) return source.advance(std::nullopt);
+    Matrix<float> x;
+    LayerOutput<float> out;
+    source.gather_range(0, source.size(), 0, x);
+    network_.infer(0, x, false, out);
+    source.advance(out.passed_on);
+  }
+
+  Splits splits_;
+  Config config_;
+  Encoder encoder_;
+  Network<float> network_;
+  Executor executor_{2};
+};
+
+TEST_F(SourceTest, CacheAndRecomputationGiveTheSameSamples) {
+  SampleSource<float> cached = source(std::size_t{1} << 20, false), recomputed = source(0, false);
+  EXPECT_EQ(cached.width(), 49);
+  advance(cached);
+  advance(recomputed);
+  EXPECT_FALSE(cached.recomputes());
+  EXPECT_TRUE(recomputed.recomputes());
+  EXPECT_EQ(cached.depth(), 1);
+  EXPECT_EQ(cached.width(), 20);
+  const std::vector<std::uint32_t> rows{5, 299, 0, 5, 17};
+  Matrix<float> a, b;
+  cached.gather(rows, 3, a);
+  recomputed.gather(rows, 3, b);
+  EXPECT_LT((a - b).cwiseAbs().maxCoeff(), 1e-6F);
+  EXPECT_TRUE(a.row(0) == a.row(3));
+}
+
+TEST_F(SourceTest, CacheHasALimit) {
+  SampleSource<float> tight = source(300 * 20 * 4 - 1, false), wide = source(300 * 20 * 4, false);
+  EXPECT_FALSE(tight.may_cache(20));
+  EXPECT_TRUE(wide.may_cache(20));
+  EXPECT_FALSE(source(std::size_t{1} << 30, true).may_cache(20)) << "shifted images are new in every epoch";
+}
+
+TEST_F(SourceTest, ShiftsDependOnSeedEpochAndSampleAlone) {
+  const SampleSource<float> shifted = source(0, true);
+  const std::vector<std::uint32_t> rows{5, 9, 11};
+  Matrix<float> a, b, c;
+  shifted.gather(rows, 3, a);
+  shifted.gather(std::vector<std::uint32_t>{11, 5}, 3, b);
+  EXPECT_TRUE(a.row(0) == b.row(1));
+  EXPECT_TRUE(a.row(2) == b.row(0));
+  shifted.gather(rows, 4, c);
+  EXPECT_FALSE(a == c);
+}
+
+TEST_F(SourceTest, TargetsGoWithTheRows) {
+  const SampleSource<float> s = source(0, false);
+  std::vector<std::int32_t> labels;
+  std::vector<double> values;
+  const std::vector<std::uint32_t> rows{7, 3};
+  const Targets t = s.targets(rows, labels, values);
+  EXPECT_EQ(t.labels[0], splits_.train.labels()[7]);
+  EXPECT_EQ(t.labels[1], splits_.train.labels()[3]);
+  EXPECT_TRUE(t.values.empty());
+  EXPECT_EQ(s.all_targets().size(), 300);
+}
+
+}  // namespace
+}  // namespace ffzero::test

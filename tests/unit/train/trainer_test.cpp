@@ -1,0 +1,304 @@
+// The training loop: what a run must not depend on, resuming, and stopping.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/trainer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/head/prototypes.hpp"
+#include "small_runs.hpp"
+#include "support/expect_error.hpp"
+
+namespace ffzero::test {
+namespace {
+
+Settings quick(Settings more) {
+  Settings s{{"training.epochs", "3"}, {"training.batch_size", "16"}, {"training.log_samples", "20"}, {"model.layers", "[16, 12]"}};
+  s.insert(s.end(), more.begin(), more.end());
+  return s;
+}
+
+/// One of each kind of state that a step can depend on.
+std::vector<Settings> many_settings() {
+  return {
+      quick({{"gradient.estimator", "directional"}}),
+      quick({{"gradient.estimator", "directional"},
+             {"update.rule", "momentum"},
+             {"gradient.directions", "3"},
+             {"gradient.distribution", "hadamard"}}),
+      quick({{"gradient.estimator", "adjoint"}, {"model.dropout", "0.3"}, {"model.input_dropout", "0.1"}, {"update.schedule", "plateau"}}),
+      quick({{"gradient.estimator", "activity"}, {"gradient.distribution", "span"}, {"update.warmup", "5"}}),
+      quick({{"gradient.estimator", "directional"}, {"model.groups", "2"}, {"model.pca", "[5, 4]"}, {"update.hold_norm", "true"}}),
+      quick({{"objective.scope", "end_to_end"}, {"gradient.estimator", "adjoint"}, {"model.dropout", "0.2"}}),
+      quick({{"objective.scope", "grouped"}, {"gradient.estimator", "directional"}, {"model.layers", "[16, 12, 8]"}}),
+      quick({{"preset", "paper"}})};
+}
+
+std::string name_of(const Settings& s) {
+  std::string name;
+  for (const auto& [key, value] : s) name += key + "=" + value + " ";
+  return name;
+}
+
+void expect_same_run(const RunResult<float>& a, const RunResult<float>& b, const std::string& what) {
+  EXPECT_TRUE(a.theta == b.theta) << what;
+  ASSERT_EQ(a.epochs.size(), b.epochs.size()) << what;
+  for (std::size_t i = 0; i < a.epochs.size(); ++i) {
+    EXPECT_EQ(a.epochs[i].training_loss, b.epochs[i].training_loss) << what;
+    EXPECT_EQ(a.epochs[i].train, b.epochs[i].train) << what;
+    EXPECT_EQ(a.epochs[i].test, b.epochs[i].test) << what;
+    EXPECT_EQ(a.epochs[i].forward_evals, b.epochs[i].forward_evals) << what;
+  }
+  ASSERT_EQ(a.record.layers.size(), b.record.layers.size()) << what;
+  for (std::size_t i = 0; i < a.record.layers.size(); ++i) {
+    EXPECT_EQ(a.record.layers[i].train, b.record.layers[i].train) << what;
+    EXPECT_EQ(a.record.layers[i].test, b.record.layers[i].test) << what;
+  }
+  EXPECT_EQ(a.outputs.vote, b.outputs.vote) << what;
+  for (Index l = 0; l < a.record.ledger.layers(); ++l) {
+    Evaluations x = a.record.ledger.layer(l), y = b.record.ledger.layer(l);
+    x.replayed = y.replayed = 0;
+    EXPECT_EQ(x, y) << what << " ledger of layer " << l;
+  }
+}
+
+TEST(Trainer, GivesTheSameBitsForAnyNumberOfThreads) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  for (const Settings& s : many_settings()) {
+    const Config config = resolved(s, splits);
+    const auto one = run<float>(config, splits, 1);
+    expect_same_run(one, run<float>(config, splits, 2), name_of(s));
+    expect_same_run(one, run<float>(config, splits, 3), name_of(s));
+  }
+}
+
+TEST(Trainer, ResumesBitForBitFromAnyStep) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  for (const Settings& s : many_settings()) {
+    const Config config = resolved(s, splits);
+    const auto whole = run<float>(config, splits);
+    for (const int stop_after : {1, 4, 5, 7, 12, 17}) {
+      NpzArchive kept;
+      int steps = 0;
+      TrainEvents events;
+      events.save = [&](const NpzArchive& state) { kept = state; };
+      events.stop_requested = [&] { return ++steps >= stop_after; };
+      const auto first = run<float>(config, splits, 1, events);
+      if (first.record.stopped_by != "interrupt") continue;  // the block was over
+      Trainer<float> trainer(config, splits, std::make_shared<const Executor>(2));
+      trainer.restore(kept, "checkpoint");
+      RunResult<float> rest;
+      rest.record = trainer.run();
+      rest.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));
+      rest.epochs = trainer.records();
+      rest.outputs = trainer.outputs();
+      expect_same_run(whole, rest, name_of(s) + "stopped after " + std::to_string(stop_after));
+    }
+  }
+}
+
+TEST(Trainer, ResumesFromTheCheckpointOfEveryEpoch) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  for (const Settings& s : {many_settings()[0], many_settings()[4], many_settings()[5]}) {
+    const Config config = resolved(s, splits);
+    std::vector<NpzArchive> kept;
+    TrainEvents events;
+    events.save = [&](const NpzArchive& state) { kept.push_back(state); };
+    const auto whole = run<float>(config, splits, 1, events);
+    ASSERT_GT(kept.size(), 3U);
+    for (const NpzArchive& state : kept) {
+      Trainer<float> trainer(config, splits, std::make_shared<const Executor>(1));
+      trainer.restore(state, "checkpoint");
+      RunResult<float> rest;
+      rest.record = trainer.run();
+      rest.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));
+      rest.epochs = trainer.records();
+      rest.outputs = trainer.outputs();
+      expect_same_run(whole, rest, name_of(s));
+    }
+  }
+}
+
+TEST(Trainer, LayersNeverHearFromTheLayersAfterThem) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  for (const char* estimator : {"directional", "adjoint", "activity"}) {
+    const auto theta_of_first = [&](const char* widths) {
+      Trainer<float> trainer(
+          resolved(quick({{"gradient.estimator", estimator}, {"model.layers", widths}, {"model.dropout", "0.2"}}), splits), splits,
+          std::make_shared<const Executor>(1));
+      trainer.run();
+      return Vector<float>(as_vector(trainer.network().theta(0, 1)));
+    };
+    const Vector<float> alone = theta_of_first("[16, 12]");
+    EXPECT_TRUE(alone == theta_of_first("[16, 20]")) << estimator;
+    EXPECT_TRUE(alone == theta_of_first("[16, 8, 8]")) << estimator;
+  }
+}
+
+TEST(Trainer, LearnsInEveryCell) {
+  const Splits splits = small_splits(400, 100, 6, 4);
+  for (const char* scope : {"local", "end_to_end"})
+    for (const char* estimator : {"directional", "adjoint"}) {
+      const auto result = run<float>(resolved({{"objective.scope", scope},
+                                               {"gradient.estimator", estimator},
+                                               {"model.layers", scope == std::string("local") ? "[16, 12]" : "[16, 4]"},
+                                               {"training.epochs", "20"},
+                                               {"training.batch_size", "16"},
+                                               {"update.lr", "0.01"}},
+                                              splits),
+                                     splits);
+      EXPECT_GT(result.record.final_test.value, 0.9) << scope << " " << estimator;
+      EXPECT_LT(result.epochs.back().training_loss, result.epochs.front().training_loss * 1.5) << scope << " " << estimator;
+    }
+}
+
+TEST(Trainer, FixedParametersStayWhereTheyAreUnderWeightDecay) {
+  const Splits splits = make_glyphs(1, 40, 20);
+  Trainer<float> trainer(resolved({{"preset", "paper"},
+                                   {"model.kind", "cnn"},
+                                   {"model.conv.channels", "[2]"},
+                                   {"objective.scope", "end_to_end"},
+                                   {"gradient.estimator", "adjoint"},
+                                   {"update.weight_decay", "0.1"},
+                                   {"dataset.downsample", "10"},
+                                   {"training.epochs", "2"},
+                                   {"training.batch_size", "10"}},
+                                  splits),
+                         splits, std::make_shared<const Executor>(1));
+  const Vector<float> before = as_vector(trainer.network().theta(0, 1));
+  trainer.run();
+  const Vector<float> after = as_vector(trainer.network().theta(0, 1));
+  EXPECT_TRUE(after.tail(4) == before.tail(4)) << "batch norm is not trained end to end";
+  EXPECT_GT((after - before).head(after.size() - 4).cwiseAbs().minCoeff(), 0.0F);
+}
+
+TEST(Trainer, HoldsTheLengthOfEveryUnit) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  Trainer<double> trainer(
+      resolved(quick({{"gradient.estimator", "directional"}, {"model.groups", "2"}, {"update.hold_norm", "true"}}), splits), splits,
+      std::make_shared<const Executor>(1));
+  const auto lengths = [&] {
+    std::vector<double> all;
+    for (Index l = 0; l < 2; ++l)
+      for (const Unit& unit : trainer.network().layer(l).map->parameter_layout().units) {
+        double squared = 0.0;
+        for (const Segment& s : unit.segments)
+          squared += as_vector(trainer.network().theta(l, l + 1)).segment(s.begin, s.size).squaredNorm();
+        all.push_back(std::sqrt(squared));
+      }
+    return all;
+  };
+  const auto before = lengths();
+  trainer.run();
+  const auto after = lengths();
+  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_NEAR(after[i], before[i], 1e-12);
+}
+
+TEST(Trainer, StopsWhenTheLossIsNoNumberNamingTheKey) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  const Config config = resolved(quick({{"preset", "paper"},
+                                        {"objective.scope", "end_to_end"},
+                                        {"gradient.estimator", "adjoint"},
+                                        {"update.rule", "sgd"},
+                                        {"update.lr", "1e9"}}),
+                                 splits);
+  Trainer<float> trainer(config, splits, std::make_shared<const Executor>(1));
+  const std::string message = message_of<DivergedError>([&] { trainer.run(); });
+  EXPECT_NE(message.find("lower update.lr (now 1e+09)"), std::string::npos) << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos);
+}
+
+TEST(Trainer, RefusesTheCheckpointOfAnotherConfiguration) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  Trainer<float> a(resolved(quick({}), splits), splits, std::make_shared<const Executor>(1));
+  Trainer<float> b(resolved(quick({{"seed", "5"}}), splits), splits, std::make_shared<const Executor>(1));
+  const NpzArchive state = a.checkpoint();
+  EXPECT_NE(message_of<DataError>([&] { b.restore(state, "other.npz"); }).find("other.npz: must belong to this configuration"),
+            std::string::npos);
+}
+
+/// Doubles its inputs by knobs: a map that can only be evaluated.
+class Bench final : public ForwardMap<float> {
+ public:
+  explicit Bench(Index width) : width_(width) {}
+  [[nodiscard]] Shape input_shape() const override { return {.width = width_}; }
+  [[nodiscard]] Shape output_shape() const override { return {.width = width_}; }
+  [[nodiscard]] Index parameter_count() const override { return width_ * width_; }
+  void forward(std::span<const float> knobs, const ConstMatrixRef<float>& x, MatrixRef<float> y) const override {
+    y = x * Eigen::Map<const Matrix<float>>(knobs.data(), width_, width_);
+  }
+  [[nodiscard]] std::string kind() const override { return "bench"; }
+
+ private:
+  Index width_;
+};
+
+std::vector<Layer<float>> benches(Index width, Index classes) {
+  std::vector<Layer<float>> layers(2);
+  for (auto& layer : layers) {
+    layer.map = std::make_shared<Bench>(width);
+    layer.head =
+        std::make_shared<PrototypeHead<float>>(std::vector{simplex_prototypes(classes, width, RandomStream(1, Stream::prototype))});
+  }
+  return layers;
+}
+
+TEST(Trainer, TrainsLayersOfTheUsersOwn) {
+  const Splits splits = small_splits(200, 50, 6, 4);
+  const auto executor = std::make_shared<const Executor>(2);
+  const Config config = resolved({{"gradient.estimator", "directional"}, {"training.epochs", "20"}, {"training.batch_size", "10"}}, splits);
+  Trainer<float> trainer(config, Network<float>::assemble(config, {.width = 6}, benches(6, 4), executor), splits, executor);
+  const RunRecord record = trainer.run();
+  EXPECT_GT(record.layers[0].test.value, 0.5);  // twice what guessing gives
+  EXPECT_EQ(record.layers[1].name, "layer1");
+  EXPECT_EQ(record.information, "opaque");
+  EXPECT_EQ(record.ledger.layer(1).training, 2 * 200 * 20);
+}
+
+TEST(Network, OfTheUsersOwnLayersRefusesWhatDoesNotFit) {
+  const Splits splits = small_splits(200, 50, 6, 4);
+  const auto executor = std::make_shared<const Executor>(1);
+  const Config directional = resolved({{"gradient.estimator", "directional"}}, splits),
+               adjoint = resolved({{"gradient.estimator", "adjoint"}}, splits);
+  const auto assemble = [&](const Config& config, const Shape& input, std::vector<Layer<float>> layers) {
+    static_cast<void>(Network<float>::assemble(config, input, std::move(layers), executor));
+  };
+  EXPECT_EQ(message_of<ConfigError>([&] { assemble(adjoint, {.width = 6}, benches(6, 4)); }),
+            "gradient.estimator: this estimator needs maps with an adjoint; got layer 0 ('bench'), which is forward-only; "
+            "use gradient.estimator = \"directional\" for that layer");
+  EXPECT_EQ(message_of<ConfigError>([&] { assemble(directional, {.width = 7}, benches(6, 4)); }),
+            "layer0: must take 7 inputs, what comes before it gives; got 6; make the shapes follow one another");
+  EXPECT_THROW(assemble(directional, {.width = 6}, {}), ConfigError);
+  auto odd = benches(6, 4);
+  odd[0].head = std::make_shared<PrototypeHead<float>>(std::vector{simplex_prototypes(3, 6, RandomStream(1, Stream::prototype))});
+  EXPECT_THROW(assemble(directional, {.width = 6}, odd), ConfigError);
+  const Network<float> network = Network<float>::assemble(directional, {.width = 6}, benches(6, 3), executor);
+  EXPECT_THROW(Trainer<float>(directional, network, splits, executor), ConfigError);
+}
+
+std::vector<std::string> lines_of(const std::string& name) {
+  std::ifstream in(std::string(FFZERO_SOURCE_DIR) + "/examples/" + name + ".cpp");
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+TEST(Examples, OfTheFourCellsDifferInTwoLines) {
+  const auto reference = lines_of("hello_local_directional");
+  ASSERT_GT(reference.size(), 40U);
+  ASSERT_LT(reference.size(), 70U);
+  for (const auto& [name, expected] :
+       {std::pair("hello_local_adjoint", 1), std::pair("hello_end_to_end_directional", 1), std::pair("hello_end_to_end_adjoint", 2)}) {
+    const auto lines = lines_of(name);
+    ASSERT_EQ(lines.size(), reference.size()) << name;
+    int different = 0;
+    for (std::size_t i = 0; i < lines.size(); ++i) different += lines[i] == reference[i] ? 0 : 1;
+    EXPECT_EQ(different, expected) << name;
+  }
+}
+
+}  // namespace
+}  // namespace ffzero::test
