@@ -4,11 +4,11 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/train/presets.hpp"
@@ -36,8 +36,10 @@ json to_json(const toml::node& node, const std::string& place) {
 void flatten(const toml::table& table, const std::string& prefix, const std::string& place, Flat& out) {
   for (const auto& [key, node] : table) {
     const std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
-    if (const auto* inner = node.as_table()) flatten(*inner, name, place, out);
-    else out.emplace_back(name, to_json(node, place + ": " + name));
+    if (const auto* inner = node.as_table())
+      flatten(*inner, name, place, out);
+    else
+      out.emplace_back(name, to_json(node, place + ": " + name));
   }
 }
 
@@ -172,9 +174,12 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
   };
   fill("dataset.task", facts.regression ? "regression" : "classification");
   fill("model.activation", paper && !(v.is("model.kind", "cnn") && end_to_end) ? "none" : "relu");
-  if (facts.regression) fill("objective.loss", "squared");
-  else if (end_to_end || !paper) fill("objective.loss", "cross_entropy");
-  else fill("objective.loss", photonic ? "cosine" : "margin");
+  if (facts.regression)
+    fill("objective.loss", "squared");
+  else if (end_to_end || !paper)
+    fill("objective.loss", "cross_entropy");
+  else
+    fill("objective.loss", photonic ? "cosine" : "margin");
   fill("objective.reduction", paper && !photonic && v.is("objective.loss", "margin") ? "sum" : "mean");
   // A preset's distribution belongs to the preset's estimator; under another one of the user's it means nothing.
   const bool activity = v.is("gradient.estimator", "activity");
@@ -183,7 +188,8 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
   fill("gradient.distribution", activity ? "prototypes" : "gaussian");
   fill("update.rule", directional ? "sgd" : "adam");
   const bool adam = v.is("update.rule", "adam");
-  if (paper && adam && end_to_end && v.is("model.kind", "cnn") && !v.is_explicit("update.weight_decay")) v.resolve("update.weight_decay", 1e-5);
+  if (paper && adam && end_to_end && v.is("model.kind", "cnn") && !v.is_explicit("update.weight_decay"))
+    v.resolve("update.weight_decay", 1e-5);
   double lr = 1e-3;
   if (directional && v.is("preset", "paper_stable")) lr = 1e-4;
   if (directional && !paper) lr = adam || photonic ? 3e-3 : 1e-2;
@@ -196,12 +202,18 @@ void Config::resolve(const DataFacts& facts) {
   std::vector<std::string> said;
   for (const KeyInfo& key : keys())
     if (values_.is_explicit(key.name)) said.push_back(key.name);
+  // A preset speaks of images; what it says about them is void for vectors. The user's own words are left for the encoder to refuse.
+  if (!facts.images)
+    for (const char* key : {"dataset.crop", "dataset.downsample", "dataset.shift", "dataset.optical_field"})
+      if (!values_.is_explicit(key)) values_.set(key, key_info(key, "auto").fallback, "auto", false);
   resolve_values(values_, facts);
   if (values_.is("objective.scope", "end_to_end") && !values_.is("model.kind", "photonic")) {
     json layers = values_.at("model.layers");
     // End to end the last layer is the output: one number in regression, and one score a class if a preset chose the widths.
-    if (facts.regression) layers.back() = 1;
-    else if (!values_.is_explicit("model.layers") && layers.back() != facts.classes) layers.push_back(facts.classes);
+    if (facts.regression)
+      layers.back() = 1;
+    else if (!values_.is_explicit("model.layers") && layers.back() != facts.classes)
+      layers.push_back(facts.classes);
     values_.resolve("model.layers", layers);
   }
   check_used(values_, said);
@@ -221,7 +233,8 @@ void Config::check_used(const Values& v, const std::vector<std::string>& said) c
   for (const std::string& name : said) {
     const KeyInfo& key = key_info(name, "config");
     if (const std::string reason = key.unused(v); !reason.empty())
-      throw ConfigError(fmt::format("{}: {}", v.place_of(name), name), "this key has no effect here: " + reason, v.at(name).dump(), "remove it");
+      throw ConfigError(fmt::format("{}: {}", v.place_of(name), name), "this key has no effect here: " + reason, v.at(name).dump(),
+                        "remove it");
   }
 }
 
@@ -231,9 +244,11 @@ void Config::check_combinations(const DataFacts& facts) const {
   };
   const bool end_to_end = values_.is("objective.scope", "end_to_end");
   if (facts.regression) {
-    if (!values_.is("objective.loss", "squared")) fail("objective.loss", "regression needs the squared loss", "use \"squared\" or \"auto\"");
+    if (!values_.is("objective.loss", "squared"))
+      fail("objective.loss", "regression needs the squared loss", "use \"squared\" or \"auto\"");
   } else {
-    if (values_.is("objective.loss", "squared")) fail("objective.loss", "the squared loss is for regression", "use \"margin\" or \"cross_entropy\"");
+    if (values_.is("objective.loss", "squared"))
+      fail("objective.loss", "the squared loss is for regression", "use \"margin\" or \"cross_entropy\"");
     if (end_to_end && !values_.is("objective.loss", "cross_entropy"))
       fail("objective.loss", "an end-to-end classifier is trained by cross-entropy on its outputs", "use \"cross_entropy\" or \"auto\"");
   }
@@ -241,13 +256,15 @@ void Config::check_combinations(const DataFacts& facts) const {
     const Values v = layer_values(layer);
     const std::string estimator = v.word("gradient.estimator"), distribution = v.word("gradient.distribution");
     const bool of_activity = is_activity_space(distribution);
-    if (estimator == "activity" && end_to_end) fail("gradient.estimator", "activity perturbation needs local losses", "use objective.scope = \"local\"");
+    if (estimator == "activity" && end_to_end)
+      fail("gradient.estimator", "activity perturbation needs local losses", "use objective.scope = \"local\"");
     if (estimator == "activity" && !of_activity)
       fail("gradient.distribution", "activity perturbations are prototypes, span or full", "use \"prototypes\" or \"auto\"");
     if (estimator == "directional" && of_activity)
       fail("gradient.distribution", "directions are gaussian, rademacher, hadamard or coordinate", "use \"gaussian\" or \"auto\"");
     if (estimator == "coordinate" && (!v.is("model.kind", "photonic") || end_to_end))
-      fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss", "use model.kind = \"photonic\" and scope \"local\"");
+      fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss",
+           "use model.kind = \"photonic\" and scope \"local\"");
     if (v.integer("training.batch_size") > facts.train_size)
       fail("training.batch_size", fmt::format("must not exceed the {} training samples", facts.train_size), "choose a smaller batch");
   }

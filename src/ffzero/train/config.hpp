@@ -24,6 +24,7 @@ struct DataFacts {
   bool regression = false;
   Index classes = 0;     ///< K; 1 in regression
   Index train_size = 0;
+  bool images = true;    ///< false for vectors, to which crops and the like do not apply
 };
 
 class Config {

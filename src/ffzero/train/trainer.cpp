@@ -108,7 +108,8 @@ DatasetOptions dataset_options(const Values& v) {
 
 DataFacts data_facts(const Splits& splits) {
   const bool regression = splits.train.task() == Task::regression;
-  return {.regression = regression, .classes = regression ? 1 : splits.train.classes(), .train_size = splits.train.size()};
+  return {.regression = regression, .classes = regression ? 1 : splits.train.classes(), .train_size = splits.train.size(),
+          .images = splits.train.shape().height > 1};
 }
 
 template <class S>
