@@ -51,6 +51,7 @@ int parse_and_run(CLI::App& cli, ffzero::app::Commands& commands, int argc, char
   } catch (const std::bad_alloc&) {
     return fail("memory: the run needs more than there is; lower the batch size or the widths", ErrorKind::config);
   } catch (const std::exception& e) {
+    if (std::ferror(stdout) != 0) return fail(error_line("standard output", "must be writable", e.what(), "free space"), ErrorKind::output);
     return fail(std::string("a defect of ffzero, please report it: ") + e.what(), ErrorKind::defect);
   }
 }
