@@ -19,7 +19,8 @@ void report(benchmark::State& state, Index numbers) {
   using benchmark::Counter;
   state.counters["numbers/s"] = Counter(static_cast<double>(numbers), Counter::kIsIterationInvariantRate);
   state.counters["GB/s"] = Counter(bytes * 1e-9, Counter::kIsIterationInvariantRate);
-  state.counters["of_memcpy"] = Counter(2.0 * bytes / bench::copy_bandwidth(usize(numbers) * sizeof(float)), Counter::kIsIterationInvariantRate);
+  state.counters["of_memcpy"] =
+      Counter(2.0 * bytes / bench::copy_bandwidth(usize(numbers) * sizeof(float)), Counter::kIsIterationInvariantRate);
 }
 
 /// The same numbers drawn one at a time, which runs through the head and tail of a fill and never through its body.

@@ -10,6 +10,17 @@
 
 namespace ffzero {
 
+namespace {
+
+constexpr Index kPiece = 4096;
+
+Segment common(const Segment& a, const Segment& b) noexcept {
+  const Index begin = std::max(a.begin, b.begin);
+  return {.begin = begin, .size = std::min(a.begin + a.size, b.begin + b.size) - begin};
+}
+
+}  // namespace
+
 template <class S>
 Directional<S>::Directional(const DirectionalOptions& options) : options_(options) {
   if (options.directions < 1)
@@ -30,18 +41,24 @@ double Directional<S>::estimate_along(const ScalarFunction<S>& f, std::span<cons
                                       const Executor& executor, std::span<S> gradient) {
   f.differences(theta, directions, options_.eps, differences_);
   const ParameterLayout& layout = f.layout();
-  const Index m = directions.rows();
-  std::fill(gradient.begin(), gradient.end(), S{0});
-  executor.run(isize(layout.units.size()), [&](Index u) {
-    const Unit& unit = layout.units[usize(u)];
-    const double scale = static_cast<double>(unit.size()) / (2.0 * options_.eps * static_cast<double>(m));
-    for (const Segment& s : unit.segments) {
-      auto target = as_vector(gradient.subspan(usize(s.begin), usize(s.size)));
-      for (Index j = 0; j < m; ++j)
-        target += static_cast<S>(scale * differences_.delta(j, unit.group)) * directions.row(j).segment(s.begin, s.size).transpose();
-    }
+  // In pieces that stay in the first cache while every direction is added.
+  const Index dimension = isize(gradient.size());
+  executor.run((dimension + kPiece - 1) / kPiece, [&](Index i) {
+    const Segment piece{.begin = i * kPiece, .size = std::min(kPiece, dimension - i * kPiece)};
+    std::fill_n(gradient.begin() + piece.begin, piece.size, S{0});
+    for (const Unit& unit : layout.units)
+      for (const Segment& s : unit.segments) add_piece(common(piece, s), unit, directions, gradient);
   });
   return differences_.mean_loss;
+}
+
+template <class S>
+void Directional<S>::add_piece(const Segment& piece, const Unit& unit, const ConstMatrixRef<S>& directions, std::span<S> gradient) const {
+  if (piece.size <= 0) return;
+  const double scale = static_cast<double>(unit.size()) / (2.0 * options_.eps * static_cast<double>(directions.rows()));
+  auto target = as_vector(gradient.subspan(usize(piece.begin), usize(piece.size)));
+  for (Index j = 0; j < directions.rows(); ++j)
+    target += static_cast<S>(scale * differences_.delta(j, unit.group)) * directions.row(j).segment(piece.begin, piece.size).transpose();
 }
 
 template class Directional<float>;

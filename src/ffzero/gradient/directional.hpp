@@ -31,6 +31,9 @@ class Directional {
                         std::span<S> gradient);
 
  private:
+  /// Adds every direction's share to a piece of one unit.
+  void add_piece(const Segment& piece, const Unit& unit, const ConstMatrixRef<S>& directions, std::span<S> gradient) const;
+
   DirectionalOptions options_;
   AlignedMatrix<S> directions_;  // kept between steps: no allocation in a step
   Differences differences_;

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <vector>
 
+#include "ffzero/tensor/reduce.hpp"
+
 namespace ffzero {
 
 namespace {
@@ -22,25 +24,28 @@ std::vector<Piece> pieces_of(const ParameterLayout& layout, Index m) {
   for (Index j = 0; j < m; ++j)
     for (std::size_t u = 0; u < layout.units.size(); ++u)
       for (const Segment& s : layout.units[u].segments)
-        for (Index at = 0; at < s.size; at += kChunk)
-          pieces.push_back({j, isize(u), s.begin + at, std::min(kChunk, s.size - at)});
+        for (Index at = 0; at < s.size; at += kChunk) pieces.push_back({j, isize(u), s.begin + at, std::min(kChunk, s.size - at)});
   return pieces;
 }
 
-template <class S>
-double squared_norm(std::span<const S> v) {
-  // Four partial sums: enough to keep the adder busy, fixed order.
-  std::array<double, 4> sum{};
-  std::size_t i = 0;
-  for (; i + 4 <= v.size(); i += 4)
-    for (std::size_t l = 0; l < 4; ++l) sum[l] += static_cast<double>(v[i + l]) * static_cast<double>(v[i + l]);
-  for (; i < v.size(); ++i) sum[0] += static_cast<double>(v[i]) * static_cast<double>(v[i]);
-  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+// Entry (row, column) of Sylvester's Hadamard matrix is negative where row & column has an odd number of bits. The signs of 32 columns
+// at once, a set bit for each one that is negative.
+std::uint32_t hadamard_signs(Index row, Index word) noexcept {
+  constexpr std::array<std::uint32_t, 5> kAlternating{0xAAAAAAAAU, 0xCCCCCCCCU, 0xF0F0F0F0U, 0xFF00FF00U, 0xFFFF0000U};
+  std::uint32_t negative = (std::popcount(static_cast<std::uint64_t>(row) & (static_cast<std::uint64_t>(word) << 5)) & 1) != 0 ? ~0U : 0U;
+  for (std::size_t bit = 0; bit < kAlternating.size(); ++bit)
+    if ((row >> bit & 1) != 0) negative ^= kAlternating[bit];
+  return negative;
 }
 
-// The sign of entry (row, column) of Sylvester's Hadamard matrix.
-bool hadamard_negative(Index row, Index column) noexcept {
-  return (std::popcount(static_cast<std::uint64_t>(row) & static_cast<std::uint64_t>(column)) & 1) != 0;
+/// Columns begin .. begin + out.size() - 1 of a row of a randomly signed Hadamard matrix, times scale; out.size() <= kChunk.
+template <class S>
+void fill_hadamard(const RandomStream& random, Index row, Index begin, S scale, std::span<S> out) {
+  std::array<std::uint32_t, kChunk / 32 + 1> words;
+  const Index first = begin / 32, count = (begin + isize(out.size()) + 31) / 32 - first;
+  random.fill_bits(std::span(words).first(usize(count)), first);
+  for (Index w = 0; w < count; ++w) words[usize(w)] ^= hadamard_signs(row, first + w);
+  spread_signs(words, begin % 32, scale, out);
 }
 
 template <class S>
@@ -67,10 +72,14 @@ void fill_coordinate(const ParameterLayout& layout, const RandomStream& random, 
 
 std::string to_string(Distribution d) {
   switch (d) {
-    case Distribution::gaussian: return "gaussian";
-    case Distribution::rademacher: return "rademacher";
-    case Distribution::hadamard: return "hadamard";
-    case Distribution::coordinate: return "coordinate";
+    case Distribution::gaussian:
+      return "gaussian";
+    case Distribution::rademacher:
+      return "rademacher";
+    case Distribution::hadamard:
+      return "hadamard";
+    case Distribution::coordinate:
+      return "coordinate";
   }
   return "unknown";
 }
@@ -94,16 +103,15 @@ void fill_directions(const ParameterLayout& layout, Distribution distribution, c
     const std::span<S> v = values_of(p);
     if (distribution == Distribution::gaussian) {
       random.fill_normal(v, p.direction * dimension + p.begin);
-      norms[usize(i)] = squared_norm<S>(v);
+      norms[usize(i)] = squared_norm(std::span<const S>(v));
       return;
     }
     const S scale = static_cast<S>(1.0 / std::sqrt(static_cast<double>(layout.units[usize(p.unit)].size())));
     // Hadamard: one draw of signs for the whole step, each direction flips its own half of the columns.
-    random.fill_sign(v, distribution == Distribution::hadamard ? p.begin : p.direction * dimension + p.begin);
-    for (Index k = 0; k < p.size; ++k) {
-      const bool flip = distribution == Distribution::hadamard && hadamard_negative(p.direction, p.begin + k);
-      v[usize(k)] *= flip ? -scale : scale;
-    }
+    if (distribution == Distribution::hadamard)
+      fill_hadamard<S>(random, p.direction, p.begin, scale, v);
+    else
+      random.fill_sign(v, p.direction * dimension + p.begin, scale);
   });
   if (distribution != Distribution::gaussian) return;
 

@@ -3,10 +3,12 @@
 #include "ffzero/loss/loss.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/loss/exp_kernel-inl.hpp"
 
 namespace ffzero {
 
@@ -137,12 +139,12 @@ class CrossEntropyLoss final : public GroupLoss<S, CrossEntropyLoss<S>> {
 
   [[nodiscard]] double value(const S* s, Index classes, Index label) const {
     const double top = static_cast<double>(*std::max_element(s, s + classes));
-    double mass = 0.0;
-    double sum = 0.0;
-    for (Index k = 0; k < classes; ++k) {
-      const double shifted = (static_cast<double>(s[k]) - top) * inverse_temperature_;
-      mass += std::exp(shifted);
-      sum += shifted;
+    double mass = 0.0, sum = 0.0;
+    for (Index first = 0; first < classes; first += kPiece) {
+      Piece piece = shifted(s, top, first, classes);
+      for (Index k = 0; k < piece.size; ++k) sum += piece.values[usize(k)];
+      exp_kernel::exp_in_place(piece.values.data(), piece.size);
+      for (Index k = 0; k < piece.size; ++k) mass += piece.values[usize(k)];
     }
     const double truth = (static_cast<double>(s[label]) - top) * inverse_temperature_;
     return std::log(mass) - (1.0 - smoothing_) * truth - smoothing_ * sum / static_cast<double>(classes);
@@ -151,16 +153,41 @@ class CrossEntropyLoss final : public GroupLoss<S, CrossEntropyLoss<S>> {
   void gradient_of(const S* s, Index classes, Index label, S* g) const {
     const double top = static_cast<double>(*std::max_element(s, s + classes));
     double mass = 0.0;
-    for (Index k = 0; k < classes; ++k) mass += std::exp((static_cast<double>(s[k]) - top) * inverse_temperature_);
+    for (Index first = 0; first < classes; first += kPiece) {
+      const Piece piece = exponentials(s, top, first, classes);
+      for (Index k = 0; k < piece.size; ++k) mass += piece.values[usize(k)];
+    }
     const double uniform = smoothing_ / static_cast<double>(classes);
-    for (Index k = 0; k < classes; ++k) {
-      const double target = uniform + (k == label ? 1.0 - smoothing_ : 0.0);
-      const double probability = std::exp((static_cast<double>(s[k]) - top) * inverse_temperature_) / mass;
-      g[k] = static_cast<S>((probability - target) * inverse_temperature_);
+    for (Index first = 0; first < classes; first += kPiece) {
+      const Piece piece = exponentials(s, top, first, classes);
+      for (Index k = 0; k < piece.size; ++k) {
+        const double target = uniform + (first + k == label ? 1.0 - smoothing_ : 0.0);
+        g[first + k] = static_cast<S>((piece.values[usize(k)] / mass - target) * inverse_temperature_);
+      }
     }
   }
 
  private:
+  static constexpr Index kPiece = 64;
+  /// Classes first .. first + size - 1.
+  struct Piece {
+    std::array<double, kPiece> values;
+    Index size;
+  };
+
+  [[nodiscard]] Piece shifted(const S* s, double top, Index first, Index classes) const {
+    Piece piece;
+    piece.size = std::min(kPiece, classes - first);
+    for (Index k = 0; k < piece.size; ++k) piece.values[usize(k)] = (static_cast<double>(s[first + k]) - top) * inverse_temperature_;
+    return piece;
+  }
+
+  [[nodiscard]] Piece exponentials(const S* s, double top, Index first, Index classes) const {
+    Piece piece = shifted(s, top, first, classes);
+    exp_kernel::exp_in_place(piece.values.data(), piece.size);
+    return piece;
+  }
+
   double inverse_temperature_;
   double smoothing_;
 };

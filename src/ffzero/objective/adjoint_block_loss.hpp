@@ -30,6 +30,8 @@ class AdjointBlockLoss final : public BlockLoss<S>, public DifferentiableFunctio
 
  private:
   using Shard = typename BlockLoss<S>::Shard;
+  /// gradient += those of the second and all later shards.
+  void add_shard_gradients(std::span<S> gradient) const;
   void backward(std::span<const S> theta, Shard& shard, std::span<S> gradient) const;
   void clear_fixed_parameters(std::span<S> gradient) const;
   template <class OutputGradient>

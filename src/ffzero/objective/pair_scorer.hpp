@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <vector>
 
 #include "ffzero/head/prototypes.hpp"
@@ -24,9 +26,12 @@ class PairScorer {
   [[nodiscard]] bool serves() const noexcept { return head_ != nullptr; }
 
   struct Workspace {
-    Matrix<S> a, b, a_scores, b_scores;
-    Matrix<double> aa;           ///< (rows, G)
-    Matrix<double> plus, minus;  ///< (rows, G K): the result
+    Matrix<S> a, b;  ///< behind relu alone: without it they are z and p
+    Matrix<S> a_scores, b_scores;
+    Matrix<double> aa;                    ///< (rows, G)
+    Matrix<double> sums;                  ///< (rows, 2 G): <a, b>, <b, b>
+    std::vector<std::uint8_t> crossings;  ///< (rows, G)
+    Matrix<double> plus, minus;           ///< (rows, G K): the result
   };
   /// z (rows, G d): the part that all directions share.
   void prepare(const ConstMatrixRef<S>& z, Workspace& work) const;
@@ -41,7 +46,9 @@ class PairScorer {
   };
   /// inner (K), overwritten: inner products of act(z + step p) with the prototypes of the group; returns its squared length. All in double.
   double score_apart(const PairRow& row, double step, Index group, double* inner) const;
-  void group_scores(const Matrix<S>& from, Matrix<S>& scores) const;
+  /// Corrects both sides for the units whose sign differs between them.
+  void correct_crossings(const PairRow& row, double eps, Index group, double* const (&sides)[2], std::array<double, 2>& squared) const;
+  void group_scores(const ConstMatrixRef<S>& from, Matrix<S>& scores) const;
   const PrototypeHead<S>* head_ = nullptr;
   bool relu_ = false;
 };
