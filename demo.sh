@@ -34,9 +34,10 @@ else
   $ffzero train --out "$run" "$@"
 fi
 
+if [ ! -e "$run/report.html" ]; then $ffzero report "$run"; fi
 echo
 $ffzero inspect "$run"
 echo
 echo "The run:     $run   (config.toml, metrics.jsonl, summary.json, checkpoint.npz, log.txt)"
-if [ -e "$run/report.html" ]; then echo "The report:  $run/report.html"; fi
+echo "The report:  $run/report.html"
 echo "Next:        $ffzero train --help    and docs/tour.md"
