@@ -1,0 +1,54 @@
+"""Runs the ffzero program and reads off what its run folder says about time and memory. Used by pipeline/ and peers/."""
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import tempfile
+import time
+
+
+def timed(command, threads, cwd=None):
+    """Runs a command alone. Returns its standard output, wall seconds from start to end and peak memory in bytes."""
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=cwd)
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stdout.close()
+        if process.returncode != 0:
+            errors.seek(0)
+            raise SystemExit(f"failed ({process.returncode}): {' '.join(map(str, command))}\n{errors.read()}")
+    return output, seconds, usage.ru_maxrss * 1024
+
+
+def train(binary, arguments, threads):
+    """One `ffzero train`: epochs (the lines of metrics.jsonl), summary, seconds and memory of the whole process."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "run"
+        _, seconds, memory = timed([binary, "train", *arguments, "--threads", str(threads), "--quiet", "--no-report", "--out", str(out)], threads)
+        epochs = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        return {"epochs": epochs, "summary": json.loads((out / "summary.json").read_text()), "seconds": seconds, "memory": memory}
+
+
+def epoch_seconds(run):
+    """Seconds of one epoch of all layers: of each layer the epochs after its first, which also holds what passes between layers."""
+    total, previous = 0.0, None
+    by_layer = {}
+    for line in run["epochs"]:
+        if previous is not None and previous["layer"] == line["layer"]:
+            by_layer.setdefault(line["layer"], []).append(line["wall_s"] - previous["wall_s"])
+        previous = line
+    for times in by_layer.values():
+        total += min(times)
+    return total
+
+
+def machine():
+    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    flags = next((line.split() for line in open("/proc/cpuinfo") if line.startswith("flags")), [])
+    vectors = next((name for name in ("avx512f", "avx2", "sse4_1") if name in flags), "none")
+    return {"processor": model, "vectors": vectors, "cores": len(os.sched_getaffinity(0)), "load_before": os.getloadavg()[0]}
