@@ -3,8 +3,9 @@
 #include <ffzero/ffzero.hpp>
 
 int main() {
-  const ffzero::Splits splits = ffzero::make_glyphs(0, 1000, 200);
-  ffzero::Config config = ffzero::Config::parse("dataset.downsample = 7\nmodel.layers = [32]\ntraining.epochs = 4", "settings");
+  const ffzero::Splits splits = ffzero::make_glyphs(0, 2000, 500);
+  ffzero::Config config =
+      ffzero::Config::parse("dataset.downsample = 7\nmodel.layers = [32]\ntraining.epochs = 5\ntraining.batch_size = 16", "settings");
   config.resolve(ffzero::data_facts(splits));
   ffzero::Trainer<float> trainer(config, splits, std::make_shared<const ffzero::Executor>(2));
   return trainer.run().final_test.value > 0.5 ? 0 : 1;
