@@ -146,7 +146,7 @@ void adam(benchmark::State& state) {
   const Index parameters = state.range(0);
   const auto rule = make_adam<float>(parameters);
   const Matrix<float> drawn = uniforms(1, parameters, 3);
-  const Vector<float> gradient = drawn.row(0).transpose().array() + 0.5F;
+  const Vector<float> gradient = (drawn.row(0).transpose().array() + 0.5F).matrix();
   Vector<float> theta = Vector<float>::Zero(parameters);
   // The first step of Adam has length lr in each coordinate, whatever the gradient.
   rule->step(as_span(theta), as_span(gradient), 1e-3);
