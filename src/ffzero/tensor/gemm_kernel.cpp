@@ -11,9 +11,9 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-// Both need masked loads that touch nothing beyond the mask.
+// It needs masked loads that touch nothing beyond the mask.
 #undef FFZERO_GEMM_SERVED
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET <= HWY_AVX2
 #define FFZERO_GEMM_SERVED 1
 #else
 #define FFZERO_GEMM_SERVED 0
