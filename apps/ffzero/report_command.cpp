@@ -65,7 +65,8 @@ void add_report(CLI::App& app, Commands& commands) {
 
 void add_light(CLI::App& app, Commands& commands) {
   auto arguments = std::make_shared<LightArguments>();
-  CLI::App* light = app.add_subcommand("light", "Write the light of a test sample through the meshes before and after training, as npz, JSON and pictures");
+  CLI::App* light = app.add_subcommand(
+      "light", "Write the light of a test sample through the meshes before and after training, as npz, JSON and pictures");
   light->add_option("run", arguments->run, "folder of a photonic run")->required();
   light->add_option("--sample", arguments->request.sample, "position in the test set")->capture_default_str();
   light->add_option("--out", arguments->out, "folder to write (default: <run>/light)");

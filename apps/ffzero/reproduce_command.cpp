@@ -35,11 +35,14 @@ int run_reproduce(const ReproduceArguments& arguments) {
   const std::filesystem::path folder = arguments.data_dir.empty() ? cache_dir() : std::filesystem::path(arguments.data_dir);
   const ReproduceOptions options{.quick = arguments.quick, .mnist = with_mnist(folder)};
   if (options.mnist.empty())
-    fmt::print(stderr, "MNIST was not found in {}; the built-in glyphs stand in for it. To get it: ffzero datasets fetch mnist, or name its folder with --data-dir\n",
+    fmt::print(stderr,
+               "MNIST was not found in {}; the built-in glyphs stand in for it. To get it: ffzero datasets fetch mnist, or name its folder "
+               "with --data-dir\n",
                folder.string());
   const Study study = reproduction_study(options);
   SweepRequest request;
-  request.out = arguments.out.empty() ? std::filesystem::path(arguments.quick ? "runs/reproduce-quick" : "runs/reproduce") : std::filesystem::path(arguments.out);
+  request.out = arguments.out.empty() ? std::filesystem::path(arguments.quick ? "runs/reproduce-quick" : "runs/reproduce")
+                                      : std::filesystem::path(arguments.out);
   request.cache_dir = cache_dir();
   request.jobs = arguments.jobs;
   const std::string go_on = fmt::format("ffzero reproduce{} --out {}", arguments.quick ? " --quick" : "", request.out.string());
@@ -54,7 +57,8 @@ int run_reproduce(const ReproduceArguments& arguments) {
 
 void add_reproduce(CLI::App& app, Commands& commands) {
   auto arguments = std::make_shared<ReproduceArguments>();
-  CLI::App* reproduce = app.add_subcommand("reproduce", "Run the paper's comparison: four cells, three kinds of model, beside the published program's numbers");
+  CLI::App* reproduce = app.add_subcommand(
+      "reproduce", "Run the paper's comparison: four cells, three kinds of model, beside the published program's numbers");
   reproduce->add_flag("--quick", arguments->quick, "few epochs, one seed: under ten minutes on two cores");
   reproduce->add_option("--data-dir", arguments->data_dir, "folder with MNIST (default: the cache folder); without it the glyphs stand in");
   reproduce->add_option("--out", arguments->out, "folder to write, or to go on with (default: runs/reproduce)");

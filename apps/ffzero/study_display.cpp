@@ -30,7 +30,8 @@ std::string StudyDisplay::line(std::size_t run) const {
   const PlannedRun& planned = study_.runs[run];
   const RunState& state = states_[run];
   return fmt::format("{:<12} {:<40} seed {:<3} {:<11} {:3.0f} %  {}", planned.name, setting_title(planned.axes), planned.seed,
-                     to_string(state.status) + (state.resumed && state.status == RunStatus::running ? "*" : ""), 100.0 * state.fraction, state.line);
+                     to_string(state.status) + (state.resumed && state.status == RunStatus::running ? "*" : ""), 100.0 * state.fraction,
+                     state.line);
 }
 
 void StudyDisplay::erase() {
@@ -45,7 +46,9 @@ void StudyDisplay::draw() {
       fmt::print(stderr, "{}\n", line(i).substr(0, width));
       ++drawn_;
     }
-  const auto count = [&](RunStatus status) { return std::count_if(states_.begin(), states_.end(), [&](const RunState& s) { return s.status == status; }); };
+  const auto count = [&](RunStatus status) {
+    return std::count_if(states_.begin(), states_.end(), [&](const RunState& s) { return s.status == status; });
+  };
   fmt::print(stderr, "{} of {} runs done\n", count(RunStatus::finished) + count(RunStatus::diverged), states_.size());
   ++drawn_;
   std::fflush(stderr);
@@ -77,7 +80,8 @@ StudyRunResult run_with_display(const Study& study, const SweepRequest& request,
   catch_interrupts();
   StudyRunResult result;
   result.sweep = run_study(study, request,
-                           {.changed = [&](std::size_t run, const RunState& state) { display.changed(run, state); }, .stop_requested = [] { return interrupted(); }});
+                           {.changed = [&](std::size_t run, const RunState& state) { display.changed(run, state); },
+                            .stop_requested = [] { return interrupted(); }});
   display.finish();
   const auto& states = result.sweep.states;
   if (result.sweep.interrupted) {

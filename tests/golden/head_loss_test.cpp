@@ -13,9 +13,9 @@ namespace ffzero {
 namespace {
 
 struct Tolerance {
-  double forward = 1e-12;    ///< scores and losses, absolute and relative
-  double gradient = 1e-11;   ///< parameter gradients
-  double adam = 1e-9;        ///< parameters after Adam: it divides by the size of the gradient
+  double forward = 1e-12;   ///< scores and losses, absolute and relative
+  double gradient = 1e-11;  ///< parameter gradients
+  double adam = 1e-9;       ///< parameters after Adam: it divides by the size of the gradient
 };
 constexpr Tolerance kTolerance;
 constexpr double kPhotonicFloor = 1e-6;
@@ -132,8 +132,7 @@ void expect_dense_adjoint(const nlohmann::json& j, const std::string& what) {
     const Evaluated e = evaluate(head, *local.loss, map.forward(theta, x), targets.view());
     return map.gradient(x, e.gz / local.divisor);
   };
-  expect_vector(gradient(), joined(j.at("expected").at("grad_weight"), j.at("expected").at("grad_bias")), kTolerance.gradient,
-                what);
+  expect_vector(gradient(), joined(j.at("expected").at("grad_weight"), j.at("expected").at("grad_bias")), kTolerance.gradient, what);
   const auto adam = make_adam<double>(isize(theta.size()), {.epsilon = j.at("config").at("adam_eps").get<double>()});
   for (const auto& step : j.at("adam_steps")) {
     adam->step(theta, gradient(), j.at("config").at("lr").get<double>());
@@ -164,8 +163,7 @@ void expect_end_to_end(const nlohmann::json& j, const std::string& what) {
   // The bias of the last layer sees the sum over the batch of the gradient of the outputs.
   if (!j.at("expected").contains("grad_biases")) return;
   const Vector<double> bias_gradient = e.gz.colwise().sum().transpose() / static_cast<double>(logits.rows());
-  test::expect_near(bias_gradient, test::vector_of(j.at("expected").at("grad_biases").back()),
-                    kTolerance.gradient, 0.0, what);
+  test::expect_near(bias_gradient, test::vector_of(j.at("expected").at("grad_biases").back()), kTolerance.gradient, 0.0, what);
 }
 
 TEST(GoldenHeadLoss, HasTheEndToEndLossesOfTheReference) {

@@ -4,8 +4,7 @@
 
 namespace ffzero {
 
-std::string error_line(std::string_view place, std::string_view requirement, std::string_view value,
-                       std::string_view remedy) {
+std::string error_line(std::string_view place, std::string_view requirement, std::string_view value, std::string_view remedy) {
   std::string line;
   line.append(place).append(": ").append(requirement);
   if (!value.empty()) line.append("; got ").append(value);

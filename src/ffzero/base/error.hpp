@@ -39,8 +39,7 @@ class Error : public std::runtime_error {
 template <ErrorKind Kind>
 class ErrorOf : public Error {
  public:
-  explicit ErrorOf(std::string_view place, std::string_view requirement, std::string_view value = {},
-                   std::string_view remedy = {})
+  explicit ErrorOf(std::string_view place, std::string_view requirement, std::string_view value = {}, std::string_view remedy = {})
       : Error(Kind, error_line(place, requirement, value, remedy)) {}
 };
 

@@ -27,8 +27,8 @@ class Executor {
   template <class Work>
   void run(Index shards, Work&& work) const {
     using Stored = std::remove_reference_t<Work>;
-    run_erased(shards, [](void* w, Index i) { (*static_cast<Stored*>(w))(i); },
-               const_cast<void*>(static_cast<const void*>(std::addressof(work))));
+    run_erased(
+        shards, [](void* w, Index i) { (*static_cast<Stored*>(w))(i); }, const_cast<void*>(static_cast<const void*>(std::addressof(work))));
   }
 
  private:

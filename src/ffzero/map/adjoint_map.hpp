@@ -14,8 +14,8 @@ class AdjointMap : public ForwardMap<S> {
   /// x (B, input size)   y (B, output size), what forward(theta, x) returned   gy (B, output size): dL/dy
   /// gtheta (parameter_count), added to, summed over the batch   gx (B, input size), overwritten; skipped if null.
   /// Complex quantities: real and imaginary parts are independent real numbers.
-  virtual void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y,
-                        const ConstMatrixRef<S>& gy, std::span<S> gtheta, MatrixRef<S>* gx) const = 0;
+  virtual void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y, const ConstMatrixRef<S>& gy,
+                        std::span<S> gtheta, MatrixRef<S>* gx) const = 0;
 };
 
 }  // namespace ffzero

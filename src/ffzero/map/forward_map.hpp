@@ -30,9 +30,7 @@ class ForwardMap {
   virtual void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const = 0;
 
   /// How the parameters split into groups and units, see ParameterLayout. Default: one group, one unit.
-  [[nodiscard]] virtual ParameterLayout parameter_layout() const {
-    return ParameterLayout::whole(parameter_count());
-  }
+  [[nodiscard]] virtual ParameterLayout parameter_layout() const { return ParameterLayout::whole(parameter_count()); }
 
   /// First parameters. Default: uniform in +-1/sqrt(input size)  [spec.md section 4].
   virtual void initialise(std::span<S> theta, const RandomStream& random) const;

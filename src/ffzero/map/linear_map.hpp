@@ -15,8 +15,8 @@ class LinearMap {
 
   /// theta (parameter_count)   directions (m, parameter_count)   x (B, input size)
   /// z (B, output size) = forward(theta, x)   p (B, m * output size): columns [j * output size, (j + 1) * output size) hold z'(d_j).
-  virtual void forward_stacked(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x,
-                               MatrixRef<S> z, MatrixRef<S> p) const = 0;
+  virtual void forward_stacked(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x, MatrixRef<S> z,
+                               MatrixRef<S> p) const = 0;
 };
 
 }  // namespace ffzero

@@ -8,8 +8,8 @@
 
 namespace ffzero {
 
-/// y_c = <x - mean, v_c> / lambda_c^(power/2), the `components` directions v_c of largest variance lambda_c, signs fixed by their largest entry.
-/// State: mean (D), then components (C, D) already scaled. Fitted by begin/absorb/finish; no parameters.
+/// y_c = <x - mean, v_c> / lambda_c^(power/2), the `components` directions v_c of largest variance lambda_c, signs fixed by their largest
+/// entry. State: mean (D), then components (C, D) already scaled. Fitted by begin/absorb/finish; no parameters.
 template <class S>
 class Pca final : public ForwardMap<S>, public StatefulMap<S> {
  public:

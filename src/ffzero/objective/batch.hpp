@@ -9,8 +9,8 @@ namespace ffzero {
 
 template <class S>
 struct Batch {
-  ConstMatrixRef<S> x;  ///< (B, input size of the block)
-  Targets targets;      ///< B of them
+  ConstMatrixRef<S> x;                       ///< (B, input size of the block)
+  Targets targets;                           ///< B of them
   RandomStream dropout{0, Stream::dropout};  ///< masks between the layers of the block: the same for all evaluations of the step
 };
 

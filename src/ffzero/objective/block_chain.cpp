@@ -66,8 +66,10 @@ const Matrix<S>& BlockChain<S>::forward(std::span<const S> theta, const ConstMat
       continue;
     }
     const auto slice = theta.subspan(usize(step.theta_begin), usize(step.theta_size));
-    if (i == 0) step.map->forward(slice, x, out);
-    else step.map->forward(slice, work.outputs[i - 1], out);
+    if (i == 0)
+      step.map->forward(slice, x, out);
+    else
+      step.map->forward(slice, work.outputs[i - 1], out);
   }
   return work.outputs.back();
 }
@@ -80,8 +82,10 @@ void BlockChain<S>::run_tail(const ConstMatrixRef<S>& z, std::vector<Matrix<S>>&
   for (std::size_t i = first; i < steps_.size(); ++i) {
     Matrix<S>& out = buffers[i - first];
     out.resize(z.rows(), steps_[i].outputs);
-    if (i == first) steps_[i].map->forward({}, z, out);
-    else steps_[i].map->forward({}, buffers[i - first - 1], out);
+    if (i == first)
+      steps_[i].map->forward({}, z, out);
+    else
+      steps_[i].map->forward({}, buffers[i - first - 1], out);
   }
   result = &buffers.back();
 }

@@ -79,9 +79,12 @@ void BlockLoss<S>::score_side(const ConstMatrixRef<S>& z, Shard& shard, Matrix<d
 template <class S>
 void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
   if (layout_.groups > 1 && block_.loss->joint()) return joint_differences(theta, directions, eps, out);
-  if (linear_ != nullptr) linear_differences(theta, directions, eps, out);
-  else if (paired_ != nullptr) paired_differences(theta, directions, eps, out);
-  else return ScalarFunction<S>::differences(theta, directions, eps, out);
+  if (linear_ != nullptr)
+    linear_differences(theta, directions, eps, out);
+  else if (paired_ != nullptr)
+    paired_differences(theta, directions, eps, out);
+  else
+    return ScalarFunction<S>::differences(theta, directions, eps, out);
   bill_training(2 * directions.rows());
 }
 
@@ -151,7 +154,8 @@ void BlockLoss<S>::paired_differences(std::span<const S> theta, const ConstMatri
                            score(minus, all.minus_losses);
                            for (Index g = 0; g < groups; ++g)
                              out.delta(j, g) = (all.plus_losses.col(g) - all.minus_losses.col(g)).sum() * reduction_scale();
-                           out.mean_loss += (all.plus_losses.sum() + all.minus_losses.sum()) * reduction_scale() / (2.0 * static_cast<double>(m));
+                           out.mean_loss +=
+                               (all.plus_losses.sum() + all.minus_losses.sum()) * reduction_scale() / (2.0 * static_cast<double>(m));
                          });
   all.first = restore_first;
   all.rows = restore_rows;

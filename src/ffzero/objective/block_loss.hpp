@@ -31,7 +31,9 @@ class BlockLoss : public ScalarFunction<S> {
 
  protected:
   [[nodiscard]] Index batch_size() const { return batch_->x.rows(); }
-  [[nodiscard]] double reduction_scale() const { return block_.reduction == Reduction::mean ? 1.0 / static_cast<double>(batch_size()) : 1.0; }
+  [[nodiscard]] double reduction_scale() const {
+    return block_.reduction == Reduction::mean ? 1.0 / static_cast<double>(batch_size()) : 1.0;
+  }
   [[nodiscard]] Index loss_groups() const noexcept { return block_.loss->joint() ? 1 : block_.head->groups(); }
   void bill_training(Index evaluations_per_sample) const;
 

@@ -20,8 +20,10 @@ Matrix<float> encoded(const Dataset& data, const Encoder& encoder) {
   Matrix<float> x(data.size(), encoder.output_shape().size());
   for (Index i = 0; i < data.size(); ++i) {
     const std::span<float> row(x.row(i).data(), usize(x.cols()));
-    if (data.is_bytes()) encoder.encode(data.bytes(i), row);
-    else encoder.encode(data.values(i), row);
+    if (data.is_bytes())
+      encoder.encode(data.bytes(i), row);
+    else
+      encoder.encode(data.values(i), row);
   }
   return x;
 }
@@ -80,7 +82,8 @@ nlohmann::ordered_json run_control(const Config& config, const Splits& splits, s
     return control;
   }
   if (v.is("objective.scope", "end_to_end"))
-    throw ConfigError("control.untrained", "a control of untrained layers needs local losses", "objective.scope = \"end_to_end\"", "drop --control");
+    throw ConfigError("control.untrained", "a control of untrained layers needs local losses", "objective.scope = \"end_to_end\"",
+                      "drop --control");
   const Index untrained = v.is("model.kind", "cnn") ? isize(v.at("model.conv.channels").size()) : config.layer_count() - 1;
   if (untrained < 1) throw ConfigError("control.untrained", "needs a layer in front of the head", "a single layer", "drop --control");
   return untrained_control(config, splits, std::move(executor), events, untrained);

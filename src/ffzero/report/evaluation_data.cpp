@@ -26,8 +26,10 @@ NpyArray array_of(const Matrix<float>& m) { return array_of(std::span<const floa
 void add_outputs(const EvaluationInputs& in, NpzArchive& archive) {
   const Dataset& test = in.splits.test;
   const Index samples = test.size(), layers = isize(in.outputs.test_scores.size());
-  if (test.task() == Task::classification) archive["test_labels"] = array_of(test.labels(), {samples});
-  else archive["test_targets"] = array_of(test.targets(), {samples});
+  if (test.task() == Task::classification)
+    archive["test_labels"] = array_of(test.labels(), {samples});
+  else
+    archive["test_targets"] = array_of(test.targets(), {samples});
   std::vector<float> scores;
   for (const auto& s : in.outputs.test_scores) scores.insert(scores.end(), s.data(), s.data() + s.size());
   archive["test_scores"] = array_of(std::span<const float>(scores), {layers, samples, in.network.classes()});
@@ -92,8 +94,10 @@ Matrix<float> encoded(const EvaluationInputs& in, Index first, Index count) {
   Matrix<float> x(count, encoder.output_shape().size());
   for (Index i = 0; i < count; ++i) {
     const std::span<float> row(x.row(i).data(), usize(x.cols()));
-    if (in.splits.test.is_bytes()) encoder.encode(in.splits.test.bytes(first + i), row);
-    else encoder.encode(in.splits.test.values(first + i), row);
+    if (in.splits.test.is_bytes())
+      encoder.encode(in.splits.test.bytes(first + i), row);
+    else
+      encoder.encode(in.splits.test.values(first + i), row);
   }
   return x;
 }
@@ -159,7 +163,8 @@ Index add_features(const EvaluationInputs& in, const std::vector<MeshView>& mesh
       map.forward(in.network.theta(i, i + 1), x, y);
       energy.row(i) << static_cast<float>(mean_power(x)), static_cast<float>(mean_power(y)), static_cast<float>(mean_power(out.passed_on));
       for (Index part = 0; mesh < meshes.size() && meshes[mesh].layer == i; ++part, ++mesh)
-        archive[fmt::format("mesh_power.{}", mesh)] = array_of(power_by_class(in, powers_of(mesh_columns(y, meshes[mesh].layout.ports(), part))));
+        archive[fmt::format("mesh_power.{}", mesh)] =
+            array_of(power_by_class(in, powers_of(mesh_columns(y, meshes[mesh].layout.ports(), part))));
     }
     x.swap(out.passed_on);
   }
@@ -206,7 +211,8 @@ NpzArchive evaluation_data(const EvaluationInputs& in) {
     evaluations += 2 * in.network.layers();
   }
   const std::string text = about(in, meshes, evaluations).dump();
-  archive["about"] = array_of(std::span<const std::uint8_t>(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()), {isize(text.size())});
+  archive["about"] =
+      array_of(std::span<const std::uint8_t>(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()), {isize(text.size())});
   return archive;
 }
 

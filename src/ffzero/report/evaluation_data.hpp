@@ -19,7 +19,7 @@ struct EvaluationInputs {
   std::shared_ptr<const Executor> executor;
   Index feature_samples = 1000;  ///< first test samples whose features are kept
   Index worst_samples = 24;
-  Index light_sample = 0;        ///< test sample whose way through the meshes is kept
+  Index light_sample = 0;  ///< test sample whose way through the meshes is kept
 };
 
 /// The arrays of evaluation.npz (N test samples, K classes, L entries of `layers`, M = min(N, feature_samples)):

@@ -11,8 +11,10 @@ namespace ffzero {
 
 namespace {
 void append_number(std::string& text, double value) {
-  if (std::isfinite(value)) fmt::format_to(std::back_inserter(text), "{:.6g} ", value);
-  else text += "NaN ";
+  if (std::isfinite(value))
+    fmt::format_to(std::back_inserter(text), "{:.6g} ", value);
+  else
+    text += "NaN ";
 }
 }  // namespace
 
@@ -44,7 +46,8 @@ std::string gnuplot_text(std::string_view text) {
 }
 
 const std::vector<std::string>& palette() {
-  static const std::vector<std::string> colours{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8A6D3B", "#8A63D2", "#7F8790", "#B8A800"};
+  static const std::vector<std::string> colours{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
+                                                "#56B4E9", "#8A6D3B", "#8A63D2", "#7F8790", "#B8A800"};
   return colours;
 }
 
@@ -57,8 +60,6 @@ std::string amount_palette() {
 
 std::string signed_palette() { return "set palette defined (-1 '#0b5fa5', -0.5 '#6aa7d6', 0 '#d9d9d9', 0.5 '#f0a35e', 1 '#b34700')\n"; }
 
-std::string angle_palette() {
-  return "set palette defined (0 '#e2d9e2', 0.25 '#6276ba', 0.5 '#2f1436', 0.75 '#b25652', 1 '#e2d9e2')\n";
-}
+std::string angle_palette() { return "set palette defined (0 '#e2d9e2', 0.25 '#6276ba', 0.5 '#2f1436', 0.75 '#b25652', 1 '#e2d9e2')\n"; }
 
 }  // namespace ffzero

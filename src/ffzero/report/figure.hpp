@@ -11,12 +11,12 @@
 namespace ffzero {
 
 struct Figure {
-  std::string name;     ///< of the files: figures/<name>.svg, .png, .pdf, .gp
+  std::string name;  ///< of the files: figures/<name>.svg, .png, .pdf, .gp
   std::string title;
   std::string caption;
-  std::string data;     ///< gnuplot data blocks ($name << EOD ... EOD)
-  std::string plot;     ///< gnuplot commands; run once for every file format
-  int width = 480;      ///< pixels of the SVG; 480 is legible on a phone
+  std::string data;  ///< gnuplot data blocks ($name << EOD ... EOD)
+  std::string plot;  ///< gnuplot commands; run once for every file format
+  int width = 480;   ///< pixels of the SVG; 480 is legible on a phone
   int height = 340;
 };
 

@@ -36,8 +36,8 @@ set datafile missing "NaN"
 
 // The figure's own commands must not leak into the next format.
 std::string one_format(const Figure& figure, const std::string& terminal, const char* suffix) {
-  return fmt::format("reset\nset terminal {} noenhanced\nset output {}\n{}set title {}\n{}unset output\n", terminal, gnuplot_text(figure.name + suffix),
-                     kStyle, gnuplot_text(figure.title), figure.plot);
+  return fmt::format("reset\nset terminal {} noenhanced\nset output {}\n{}set title {}\n{}unset output\n", terminal,
+                     gnuplot_text(figure.name + suffix), kStyle, gnuplot_text(figure.title), figure.plot);
 }
 
 bool spawn(const Figure& figure, const fs::path& folder, const GnuplotOptions& options, pid_t& child) {
@@ -92,8 +92,10 @@ void finish(const Running& running, const fs::path& folder, Drawing& drawing) {
   const fs::path log = stem.string() + ".log", svg = stem.string() + ".svg";
   std::error_code error;
   well = well && fs::file_size(svg, error) > 0 && !error;
-  if (well) sharpen_images(svg);
-  else drawing.failures.push_back(running.figure->name + ": " + first_line(log));
+  if (well)
+    sharpen_images(svg);
+  else
+    drawing.failures.push_back(running.figure->name + ": " + first_line(log));
   fs::remove(log, error);
 }
 
@@ -102,17 +104,20 @@ void finish(const Running& running, const fs::path& folder, Drawing& drawing) {
 std::vector<std::string> drawing_notices(const Drawing& drawing) {
   std::vector<std::string> notices;
   if (!drawing.available)
-    notices.emplace_back("the figures are missing: there is no gnuplot. Get it with \"apt install gnuplot-nox\" and ask for the report again; the data are kept");
+    notices.emplace_back(
+        "the figures are missing: there is no gnuplot. Get it with \"apt install gnuplot-nox\" and ask for the report again; the data are "
+        "kept");
   for (const auto& failure : drawing.failures) notices.push_back("a figure could not be drawn: " + failure);
   return notices;
 }
 
 std::string gnuplot_script(const Figure& figure) {
   const std::string svg = fmt::format("svg size {},{} dynamic font \"sans-serif,15\"", figure.width, figure.height);
-  const std::string png = fmt::format("pngcairo size {},{} font \"sans-serif,12\" fontscale 1.55 linewidth 1.6 pointscale 1.6", 2 * figure.width, 2 * figure.height);
+  const std::string png = fmt::format("pngcairo size {},{} font \"sans-serif,12\" fontscale 1.55 linewidth 1.6 pointscale 1.6",
+                                      2 * figure.width, 2 * figure.height);
   const std::string pdf = fmt::format("pdfcairo size {:.2f}in,{:.2f}in font \"sans-serif,11\"", figure.width / 90.0, figure.height / 90.0);
-  return fmt::format("# {}\n# Redraw: gnuplot {}.gp\n", figure.name, figure.name) + figure.data + one_format(figure, svg, ".svg") + one_format(figure, png, ".png") +
-         one_format(figure, pdf, ".pdf");
+  return fmt::format("# {}\n# Redraw: gnuplot {}.gp\n", figure.name, figure.name) + figure.data + one_format(figure, svg, ".svg") +
+         one_format(figure, png, ".png") + one_format(figure, pdf, ".pdf");
 }
 
 Drawing draw(const std::vector<Figure>& figures, const fs::path& folder, const GnuplotOptions& options) {
@@ -124,7 +129,8 @@ Drawing draw(const std::vector<Figure>& figures, const fs::path& folder, const G
   for (const Figure& figure : figures) {
     const fs::path script = folder / (figure.name + ".gp");
     std::ofstream out(script, std::ios::binary);
-    if (!(out << gnuplot_script(figure)) || !out.flush()) throw OutputError(script.string(), "must be writable", "a failed write", "free space");
+    if (!(out << gnuplot_script(figure)) || !out.flush())
+      throw OutputError(script.string(), "must be writable", "a failed write", "free space");
     out.close();
     for (const char* suffix : {".svg", ".png", ".pdf"}) fs::remove(folder / (figure.name + suffix), error);
     if (isize(running.size()) >= std::max(1, options.jobs)) {

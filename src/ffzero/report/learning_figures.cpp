@@ -50,7 +50,8 @@ std::vector<Curve> styled(const std::vector<LayerCurve>& layers, const std::stri
     const std::string points = layers[i].rows.size() <= 40 ? "with linespoints pt 7 ps 0.45" : "with lines";
     if (layers[i].has(test)) curves.push_back({layers[i].block, layers[i].name, fmt::format("{}:{}", x, test), points + " lw 2 " + look});
     if (layers[i].has(train))
-      curves.push_back({layers[i].block, layers[i].has(test) ? "" : layers[i].name + " (train)", fmt::format("{}:{}", x, train), "with lines dt 2 lw 1.4 " + look});
+      curves.push_back({layers[i].block, layers[i].has(test) ? "" : layers[i].name + " (train)", fmt::format("{}:{}", x, train),
+                        "with lines dt 2 lw 1.4 " + look});
   }
   return curves;
 }
@@ -67,7 +68,8 @@ void add_curves(const RunData& run, const std::vector<LayerCurve>& layers, bool 
   f.caption = "Solid: test set; dashed: train set. One colour a layer.";
   for (const auto& layer : layers) f.data += data_block(layer.block, layer.rows);
   f.plot = fmt::format("set xlabel {}\nset ylabel {}\nset offsets graph 0.03, graph 0.03, graph 0.05, graph 0.05\n",
-                       gnuplot_text(over_evaluations ? unit.word + "forward evaluations of training, all layers" : "epoch of the layer"), gnuplot_text(what)) +
+                       gnuplot_text(over_evaluations ? unit.word + "forward evaluations of training, all layers" : "epoch of the layer"),
+                       gnuplot_text(what)) +
            plot_command(curves);
   figures.push_back(std::move(f));
 }
@@ -83,7 +85,8 @@ std::vector<Bar> bars_of(const RunData& run) {
     bars.push_back({layer.at("name"), layer.at("test").at("value"), layer.at("train").at("value")});
   if (const auto& vote = run.summary.at("vote"); vote.is_object())
     bars.push_back({"vote: " + vote.at("rule").get<std::string>(), vote.at("test"), vote.at("train")});
-  if (const auto& control = run.summary.at("control"); control.is_object()) bars.push_back({"control", control.at("test"), control.at("train")});
+  if (const auto& control = run.summary.at("control"); control.is_object())
+    bars.push_back({"control", control.at("test"), control.at("train")});
   return bars;
 }
 
@@ -109,8 +112,8 @@ Figure bar_figure(const RunData& run) {
       "plot $bars using (0):1:(0):2:($1-0.32):($1+0.2) with boxxyerror fc rgb \"{}\" notitle, "
       "$bars using (0):1:(0):3:($1+0.22):($1+0.36) with boxxyerror fc rgb \"{}\" notitle, "
       "$bars using ($2>0?$2:0):($1-0.06):(sprintf(\"%.3f\",$2)) with labels left offset 0.4,0 font \",12\" notitle\n",
-      tics, gnuplot_text(metric_title(run.metric)), lowest < 0.0 ? std::max(-1.0, lowest) : 0.0, static_cast<double>(bars.size()) - 0.4, palette_colour(0),
-      palette_colour(4));
+      tics, gnuplot_text(metric_title(run.metric)), lowest < 0.0 ? std::max(-1.0, lowest) : 0.0, static_cast<double>(bars.size()) - 0.4,
+      palette_colour(0), palette_colour(4));
   return f;
 }
 
@@ -144,7 +147,8 @@ std::string plot_command(const std::vector<Curve>& curves) {
   std::string text = "plot ";
   for (std::size_t i = 0; i < curves.size(); ++i) {
     const Curve& c = curves[i];
-    text += fmt::format("{}${} using {} {} {}", i == 0 ? "" : ", \\\n  ", c.block, c.columns, c.style, c.title.empty() ? "notitle" : "title " + gnuplot_text(c.title));
+    text += fmt::format("{}${} using {} {} {}", i == 0 ? "" : ", \\\n  ", c.block, c.columns, c.style,
+                        c.title.empty() ? "notitle" : "title " + gnuplot_text(c.title));
   }
   return text + "\n";
 }
@@ -177,7 +181,8 @@ FigureGroup comparison_figures(const std::vector<RunData>& runs) {
     std::vector<Curve> curves;
     for (std::size_t i = 0; i < runs.size(); ++i) {
       const LayerCurve rows{"", fmt::format("run{}", i), run_rows(runs[i])};
-      const bool finite = std::any_of(rows.rows.begin(), rows.rows.end(), [&](const auto& r) { return !r.empty() && std::isfinite(r[usize(view.y - 1)]); });
+      const bool finite =
+          std::any_of(rows.rows.begin(), rows.rows.end(), [&](const auto& r) { return !r.empty() && std::isfinite(r[usize(view.y - 1)]); });
       if (!finite) continue;
       f.data += data_block(rows.block, rows.rows);
       curves.push_back({rows.block, runs[i].name, fmt::format("{}:{}", view.x, view.y),

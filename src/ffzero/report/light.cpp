@@ -60,7 +60,8 @@ Drift drift_of(std::span<const float> before, std::span<const float> after) {
   return drift;
 }
 
-nlohmann::ordered_json add_mesh(std::size_t i, const MeshView& before, const MeshView& after, const std::array<Matrix<float>, 2>& fields, NpzArchive& arrays) {
+nlohmann::ordered_json add_mesh(std::size_t i, const MeshView& before, const MeshView& after, const std::array<Matrix<float>, 2>& fields,
+                                NpzArchive& arrays) {
   const Drift drift = drift_of(before.theta, after.theta);
   const auto put = [&](const char* name, NpyArray array) { arrays[fmt::format("{}.{}", name, i)] = std::move(array); };
   put("fields_before", array_of(fields[0]));
@@ -106,7 +107,9 @@ RunData as_run(const LightData& light, const LightRequest& request) {
       run.arrays[fmt::format("light_{}.{}", when, i)] = powers(light.arrays.at(fmt::format("fields_{}.{}", when, i)));
   }
   run.arrays["energy"] = light.arrays.at("energy");
-  run.about = {{"meshes", meshes}, {"light_sample", light.summary.at("sample")}, {"class_names", loaded.meta.value("class_names", nlohmann::json::array())}};
+  run.about = {{"meshes", meshes},
+               {"light_sample", light.summary.at("sample")},
+               {"class_names", loaded.meta.value("class_names", nlohmann::json::array())}};
   return run;
 }
 
@@ -114,7 +117,8 @@ std::string number(const nlohmann::ordered_json& j) { return fmt::format("{:.6g}
 
 }  // namespace
 
-ReportResult write_light(const LightData& light, const LightRequest& request, const std::filesystem::path& out, const GnuplotOptions& gnuplot) {
+ReportResult write_light(const LightData& light, const LightRequest& request, const std::filesystem::path& out,
+                         const GnuplotOptions& gnuplot) {
   const FigureGroup group = photonic_figures(as_run(light, request));
   const Drawing drawing = draw(group.figures, out / "figures", gnuplot);
   ReportResult result{out / "light.html", 0, drawing_notices(drawing)};
@@ -123,9 +127,10 @@ ReportResult write_light(const LightData& light, const LightRequest& request, co
   write_file_atomically(out / "light.json", light.summary.dump(2) + "\n");
   Table table{{"mesh", "waveguides", "energy in", "energy out", "mean drift, rad", "largest drift, rad"}, {}};
   for (const auto& mesh : light.summary.at("meshes"))
-    table.rows.push_back({mesh.at("name"), mesh.at("ports").dump(), number(mesh.at("energy_in")), number(mesh.at("energy_out")), number(mesh.at("mean_drift_rad")),
-                          number(mesh.at("largest_drift_rad"))});
-  const std::string title = fmt::format("Light of test sample {} through {}", light.summary.at("sample").dump(), request.run.filename().string());
+    table.rows.push_back({mesh.at("name"), mesh.at("ports").dump(), number(mesh.at("energy_in")), number(mesh.at("energy_out")),
+                          number(mesh.at("mean_drift_rad")), number(mesh.at("largest_drift_rad"))});
+  const std::string title =
+      fmt::format("Light of test sample {} through {}", light.summary.at("sample").dump(), request.run.filename().string());
   write_file_atomically(result.file, page(title, "<h1>" + html_escaped(title) + "</h1>\n" + notices_html(result.notices) + table.html() +
                                                      figures_html(group, out / "figures", "m")));
   return result;
@@ -134,7 +139,8 @@ ReportResult write_light(const LightData& light, const LightRequest& request, co
 LightData light_of(const LightRequest& request) {
   const LoadedRun run = load_run(request.run);
   if (!run.config.values().is("model.kind", "photonic"))
-    throw ConfigError(request.run.string(), "only photonic networks have light to look at", "model.kind = " + run.config.values().at("model.kind").dump());
+    throw ConfigError(request.run.string(), "only photonic networks have light to look at",
+                      "model.kind = " + run.config.values().at("model.kind").dump());
   const Splits splits = load_splits(run.config, request.cache_dir);
   if (request.sample < 0 || request.sample >= splits.test.size())
     throw DataError("--sample", fmt::format("the test set has samples 0 .. {}", splits.test.size() - 1), std::to_string(request.sample));
@@ -146,8 +152,10 @@ LightData light_of(const LightRequest& request) {
   trained.load(run.checkpoint, run.place);
 
   std::vector<float> x(usize(encoder.output_shape().size()));
-  if (splits.test.is_bytes()) encoder.encode(splits.test.bytes(request.sample), x);
-  else encoder.encode(splits.test.values(request.sample), x);
+  if (splits.test.is_bytes())
+    encoder.encode(splits.test.bytes(request.sample), x);
+  else
+    encoder.encode(splits.test.values(request.sample), x);
   const auto before = light_through(initial, x), after = light_through(trained, x);
   const auto meshes_before = meshes_of(initial), meshes_after = meshes_of(trained);
 

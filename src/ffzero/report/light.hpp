@@ -18,8 +18,9 @@ struct LightRequest {
 };
 
 struct LightData {
-  NpzArchive arrays;              ///< see light_of
-  nlohmann::ordered_json summary; ///< sample, label, and for each mesh name, ports, energy in and out, mean and largest drift of its phases
+  NpzArchive arrays;  ///< see light_of
+  nlohmann::ordered_json
+      summary;  ///< sample, label, and for each mesh name, ports, energy in and out, mean and largest drift of its phases
 };
 
 /// For every mesh i of the network (P its phases, c its columns, n its waveguides, K classes):
@@ -32,6 +33,7 @@ struct LightData {
 [[nodiscard]] LightData light_of(const LightRequest& request);
 
 /// Writes light.npz, light.json, and light.html with figures/ into `out`. @throws as light_of, OutputError
-ReportResult write_light(const LightData& light, const LightRequest& request, const std::filesystem::path& out, const GnuplotOptions& gnuplot = {});
+ReportResult write_light(const LightData& light, const LightRequest& request, const std::filesystem::path& out,
+                         const GnuplotOptions& gnuplot = {});
 
 }  // namespace ffzero

@@ -17,11 +17,13 @@ std::vector<MeshView> meshes_of(const Network<float>& network) {
   for (Index i = 0; i < network.layers(); ++i) {
     const auto* map = network.layer(i).map.get();
     const auto theta = network.theta(i, i + 1);
-    if (const auto* mesh = dynamic_cast<const InterferometerMesh<float>*>(map)) meshes.push_back({network.layer(i).name, i, mesh->layout(), theta});
+    if (const auto* mesh = dynamic_cast<const InterferometerMesh<float>*>(map))
+      meshes.push_back({network.layer(i).name, i, mesh->layout(), theta});
     if (const auto* several = dynamic_cast<const ParallelMeshes<float>*>(map)) {
       const Index size = several->mesh().parameter_count();
       for (Index m = 0; m < several->count(); ++m)
-        meshes.push_back({fmt::format("{}.{}", network.layer(i).name, m), i, several->mesh().layout(), theta.subspan(usize(m * size), usize(size))});
+        meshes.push_back(
+            {fmt::format("{}.{}", network.layer(i).name, m), i, several->mesh().layout(), theta.subspan(usize(m * size), usize(size))});
     }
   }
   return meshes;

@@ -72,7 +72,8 @@ GreyImage sheet_of(const NpyArray& images, Index columns) {
   for (Index i = 0; i < count; ++i)
     for (Index y = 0; y < height; ++y)
       for (Index x = 0; x < width; ++x)
-        sheet.pixels[usize(((i / columns) * height + y) * sheet.width + (i % columns) * width + x)] = pixels[usize((i * height + y) * width + x)];
+        sheet.pixels[usize(((i / columns) * height + y) * sheet.width + (i % columns) * width + x)] =
+            pixels[usize((i * height + y) * width + x)];
   return sheet;
 }
 
@@ -111,9 +112,11 @@ std::string base64(std::span<const unsigned char> bytes) {
 }
 
 std::string page(const std::string& title, const std::string& body) {
-  return fmt::format("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                     "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
-                     html_escaped(title), kStyle, body);
+  return fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, "
+      "initial-scale=1\">\n"
+      "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
+      html_escaped(title), kStyle, body);
 }
 
 std::string inline_svg(const fs::path& file, const std::string& prefix) {
@@ -149,8 +152,8 @@ std::string figures_html(const FigureGroup& group, const fs::path& folder, const
   for (const Figure& figure : group.figures) {
     const std::string svg = inline_svg(folder / (figure.name + ".svg"), fmt::format("{}{}", prefix, ++number));
     if (svg.empty()) continue;
-    html += fmt::format("<figure id=\"{}\" aria-label=\"{}\">{}<figcaption>{}</figcaption></figure>\n", html_escaped(prefix + "-" + figure.name),
-                        html_escaped(figure.title), svg, html_escaped(figure.caption));
+    html += fmt::format("<figure id=\"{}\" aria-label=\"{}\">{}<figcaption>{}</figcaption></figure>\n",
+                        html_escaped(prefix + "-" + figure.name), html_escaped(figure.title), svg, html_escaped(figure.caption));
   }
   return html.empty() ? html : fmt::format("<h2>{}</h2>\n<div class=\"figures\">\n{}</div>\n", html_escaped(group.title), html);
 }
@@ -174,7 +177,8 @@ std::string worst_samples_html(const RunData& run, const fs::path& folder) {
   html += "<div class=\"samples\">\n";
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const auto at = isize(i);
-    const std::string picture = pictures ? fmt::format("<i style=\"background-position:-{}px -{}px\"></i>", 84 * (at % kColumns), 84 * (at / kColumns)) : "";
+    const std::string picture =
+        pictures ? fmt::format("<i style=\"background-position:-{}px -{}px\"></i>", 84 * (at % kColumns), 84 * (at / kColumns)) : "";
     html += fmt::format("<div class=\"sample\">{}{}<br><span class=\"quiet\">test {}</span></div>\n", picture, words[i], samples[i]);
   }
   return html + "</div>\n";

@@ -33,15 +33,21 @@ std::vector<MeshPhases> phases_of(const RunData& run) {
   std::vector<MeshPhases> meshes;
   for (const auto& mesh : run.about.value("meshes", nlohmann::json::array())) {
     const auto i = meshes.size();
-    const MeshLayout layout(mesh.at("ports").get<Index>(), mesh_geometry(mesh.at("layout").get<std::string>()), mesh.at("dead_parameters").get<bool>());
-    MeshPhases phases{mesh.at("name"), layout, run.matrix(fmt::format("phases_initial.{}", i)), run.matrix(fmt::format("phases_final.{}", i))};
+    const MeshLayout layout(mesh.at("ports").get<Index>(), mesh_geometry(mesh.at("layout").get<std::string>()),
+                            mesh.at("dead_parameters").get<bool>());
+    MeshPhases phases{mesh.at("name"), layout, run.matrix(fmt::format("phases_initial.{}", i)),
+                      run.matrix(fmt::format("phases_final.{}", i))};
     // Names become names of files.
-    if (phases.name.empty() || !std::all_of(phases.name.begin(), phases.name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.'; }) ||
+    if (phases.name.empty() ||
+        !std::all_of(phases.name.begin(), phases.name.end(),
+                     [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.'; }) ||
         phases.name.front() == '.')
-      throw DataError((run.folder / "evaluation.npz").string(), "meshes have names of letters and digits", phases.name, "the file is damaged");
+      throw DataError((run.folder / "evaluation.npz").string(), "meshes have names of letters and digits", phases.name,
+                      "the file is damaged");
     if (phases.before.rows() != layout.parameter_count() || phases.after.rows() != layout.parameter_count())
-      throw DataError((run.folder / "evaluation.npz").string(), fmt::format("{} must have {} phases", phases.name, layout.parameter_count()),
-                      std::to_string(phases.after.rows()), "the file is damaged");
+      throw DataError((run.folder / "evaluation.npz").string(),
+                      fmt::format("{} must have {} phases", phases.name, layout.parameter_count()), std::to_string(phases.after.rows()),
+                      "the file is damaged");
     meshes.push_back(std::move(phases));
   }
   return meshes;
@@ -77,13 +83,17 @@ Figure map_figure(const Matrix<double>& map, const std::string& colours, const s
   Figure f;
   f.height = 400;
   f.data = data_block("cells", t.cells);
-  f.plot = colours + fmt::format("unset grid\nunset key\nset border 0\nset tics scale 0\nset xlabel {}\nset ylabel {}\nset xrange [{}:{}]\nset yrange [{}:{}]\n"
-                                 "plot $cells matrix using ($1*{}):($2*{}):3 with image notitle\n",
-                                 gnuplot_text(x_label), gnuplot_text(y_label), -0.5 * static_cast<double>(t.column_step),
-                                 (static_cast<double>(t.cells.cols()) - 0.5) * static_cast<double>(t.column_step),
-                                 (static_cast<double>(t.cells.rows()) - 0.5) * static_cast<double>(t.row_step), -0.5 * static_cast<double>(t.row_step), t.column_step,
-                                 t.row_step);
-  if (t.row_step > 1 || t.column_step > 1) f.caption = fmt::format(" Every {}th column and {}th waveguide is shown.", t.column_step, t.row_step);
+  f.plot =
+      colours +
+      fmt::format(
+          "unset grid\nunset key\nset border 0\nset tics scale 0\nset xlabel {}\nset ylabel {}\nset xrange [{}:{}]\nset yrange [{}:{}]\n"
+          "plot $cells matrix using ($1*{}):($2*{}):3 with image notitle\n",
+          gnuplot_text(x_label), gnuplot_text(y_label), -0.5 * static_cast<double>(t.column_step),
+          (static_cast<double>(t.cells.cols()) - 0.5) * static_cast<double>(t.column_step),
+          (static_cast<double>(t.cells.rows()) - 0.5) * static_cast<double>(t.row_step), -0.5 * static_cast<double>(t.row_step),
+          t.column_step, t.row_step);
+  if (t.row_step > 1 || t.column_step > 1)
+    f.caption = fmt::format(" Every {}th column and {}th waveguide is shown.", t.column_step, t.row_step);
   return f;
 }
 
@@ -102,7 +112,8 @@ void add_phase_maps(const MeshPhases& mesh, const char* kind, const char* letter
   const Matrix<double> before = on_the_mesh(mesh.layout, mesh.before, begin).unaryExpr(&in_turn);
   const Matrix<double> after = on_the_mesh(mesh.layout, mesh.after, begin).unaryExpr(&in_turn);
   const Matrix<double> difference = on_the_mesh(mesh.layout, mesh.after - mesh.before, begin).unaryExpr(&wrapped);
-  const auto add = [&](const char* when, const Matrix<double>& map, const std::string& colours, const std::string& title, const std::string& caption) {
+  const auto add = [&](const char* when, const Matrix<double>& map, const std::string& colours, const std::string& title,
+                       const std::string& caption) {
     Figure f = map_figure(map, colours, "column", "waveguide");
     f.name = fmt::format("phases_{}_{}_{}", mesh.name, kind, when);
     f.title = fmt::format("{}: {} {}", mesh.name, letter, title);
@@ -137,7 +148,8 @@ std::vector<double> histogram(const std::vector<double>& angles, int bins) {
 }
 
 Figure histogram_figure(const MeshPhases& mesh, const char* kind, const char* letter, Index begin) {
-  const auto before = histogram(live_phases(mesh, mesh.before, begin), kBins), after = histogram(live_phases(mesh, mesh.after, begin), kBins);
+  const auto before = histogram(live_phases(mesh, mesh.before, begin), kBins),
+             after = histogram(live_phases(mesh, mesh.after, begin), kBins);
   std::vector<std::vector<double>> rows;
   for (int b = 0; b < kBins; ++b) {
     const auto i = static_cast<std::size_t>(b);
@@ -147,7 +159,8 @@ Figure histogram_figure(const MeshPhases& mesh, const char* kind, const char* le
           .title = fmt::format("{}: distribution of {}", mesh.name, letter),
           .caption = "Phases of all interferometers, whole turns aside.",
           .data = data_block("bins", rows),
-          .plot = fmt::format("set xrange [0:2*pi]\nset xtics (\"0\" 0, \"π/2\" pi/2, \"π\" pi, \"3π/2\" 3*pi/2, \"2π\" 2*pi)\nset yrange [0:*]\nset xlabel \"radians\"\n"
+          .plot = fmt::format("set xrange [0:2*pi]\nset xtics (\"0\" 0, \"π/2\" pi/2, \"π\" pi, \"3π/2\" 3*pi/2, \"2π\" 2*pi)\nset yrange "
+                              "[0:*]\nset xlabel \"radians\"\n"
                               "set ylabel \"interferometers\"\nplot $bins using 1:3 with boxes lc rgb \"{}\" title \"after\", "
                               "$bins using 1:2 with histeps lw 2 lc rgb \"{}\" title \"before\"\n",
                               palette_colour(5), palette_colour(1))};
@@ -168,7 +181,8 @@ std::vector<std::vector<double>> rose(const std::vector<double>& counts, double 
 }
 
 Figure rose_figure(const MeshPhases& mesh, const char* kind, const char* letter, Index begin) {
-  const auto before = histogram(live_phases(mesh, mesh.before, begin), kSectors), after = histogram(live_phases(mesh, mesh.after, begin), kSectors);
+  const auto before = histogram(live_phases(mesh, mesh.before, begin), kSectors),
+             after = histogram(live_phases(mesh, mesh.after, begin), kSectors);
   const double most = std::max({1.0, *std::max_element(before.begin(), before.end()), *std::max_element(after.begin(), after.end())});
   return {.name = fmt::format("rose_{}_{}", mesh.name, kind),
           .title = fmt::format("{}: rose of {}", mesh.name, letter),
@@ -176,8 +190,10 @@ Figure rose_figure(const MeshPhases& mesh, const char* kind, const char* letter,
           .data = data_block("before", rose(before, most)) + data_block("after", rose(after, most)),
           .plot = fmt::format("set size ratio -1\nunset tics\nunset grid\nset border 0\nset xrange [-1.45:1.45]\nset yrange [-1.25:1.25]\n"
                               "set object 1 circle at 0,0 size 1 fs empty border lc rgb \"#9aa0a8\" lw 0.8\n"
-                              "set label 1 \"0\" at 1.1,0\nset label 2 \"π/2\" at 0,1.13 center\nset label 3 \"π\" at -1.1,0 right\nset label 4 \"3π/2\" at 0,-1.15 center\n"
-                              "plot $after using 1:2 with filledcurves closed lc rgb \"{}\" title \"after\", $before using 1:2 with lines lw 2 lc rgb \"{}\" title \"before\"\n",
+                              "set label 1 \"0\" at 1.1,0\nset label 2 \"π/2\" at 0,1.13 center\nset label 3 \"π\" at -1.1,0 right\nset "
+                              "label 4 \"3π/2\" at 0,-1.15 center\n"
+                              "plot $after using 1:2 with filledcurves closed lc rgb \"{}\" title \"after\", $before using 1:2 with lines "
+                              "lw 2 lc rgb \"{}\" title \"before\"\n",
                               palette_colour(5), palette_colour(1)),
           .height = 400};
 }
@@ -191,8 +207,10 @@ Figure gamma_figure(const MeshPhases& mesh) {
           .title = fmt::format("{}: input phases γ", mesh.name),
           .caption = "Radians, whole turns aside.",
           .data = data_block("ports", rows),
-          .plot = fmt::format("set xlabel \"waveguide\"\nset ylabel \"radians\"\nset yrange [0:2*pi]\nset ytics (\"0\" 0, \"π\" pi, \"2π\" 2*pi)\nset offsets 0.5,0.5,0,0\n"
-                              "plot $ports using 1:2:(0):($3-$2) with vectors nohead lw 1 lc rgb \"#9aa0a8\" notitle, $ports using 1:2 with points pt 6 ps 0.6 lw 1.5 lc rgb \"{}\" title \"before\", "
+          .plot = fmt::format("set xlabel \"waveguide\"\nset ylabel \"radians\"\nset yrange [0:2*pi]\nset ytics (\"0\" 0, \"π\" pi, \"2π\" "
+                              "2*pi)\nset offsets 0.5,0.5,0,0\n"
+                              "plot $ports using 1:2:(0):($3-$2) with vectors nohead lw 1 lc rgb \"#9aa0a8\" notitle, $ports using 1:2 "
+                              "with points pt 6 ps 0.6 lw 1.5 lc rgb \"{}\" title \"before\", "
                               "$ports using 1:3 with points pt 7 ps 0.6 lc rgb \"{}\" title \"after\"\n",
                               palette_colour(1), palette_colour(0))};
 }
@@ -213,7 +231,8 @@ Figure power_figure(const RunData& run, std::size_t mesh, const std::string& nam
 
 Figure light_figure(const RunData& run, std::size_t mesh, const std::string& name, const char* when) {
   const Matrix<double> amplitude = run.matrix(fmt::format("light_{}.{}", when, mesh)).cwiseAbs().cwiseSqrt().transpose();
-  Figure f = map_figure(amplitude, amount_palette() + "set cbrange [0:*]\nset cblabel \"amplitude |E|\"\n", "behind column (0: input, 1: behind γ)", "waveguide");
+  Figure f = map_figure(amplitude, amount_palette() + "set cbrange [0:*]\nset cblabel \"amplitude |E|\"\n",
+                        "behind column (0: input, 1: behind γ)", "waveguide");
   f.name = fmt::format("light_{}_{}", name, when);
   f.title = fmt::format("{}: light, {} training", name, when);
   f.caption = fmt::format("Test sample {} on its way through the mesh.", run.about.value("light_sample", 0)) + f.caption;
@@ -228,7 +247,10 @@ Figure energy_figure(const RunData& run) {
     rows.push_back({static_cast<double>(i), energy(i, 0), energy(i, 1), energy(i, 2)});
     tics += fmt::format("{}\"mesh{}\" {}", i == 0 ? "" : ", ", i, i);
   }
-  std::string plot = fmt::format("set xtics ({})\nset ylabel \"mean power of a sample\"\nset yrange [0:*]\nset boxwidth 0.24\nset offsets 0.5,0.5,0,0\nset grid noxtics\nplot ", tics);
+  std::string plot = fmt::format(
+      "set xtics ({})\nset ylabel \"mean power of a sample\"\nset yrange [0:*]\nset boxwidth 0.24\nset offsets 0.5,0.5,0,0\nset grid "
+      "noxtics\nplot ",
+      tics);
   const char* const titles[] = {"in front of the mesh", "behind it", "passed on"};
   for (int i = 0; i < 3; ++i)
     plot += fmt::format("{}$layers using ($1{:+}):{} with boxes lc rgb \"{}\" title \"{}\"", i == 0 ? "" : ", ", 0.26 * (i - 1), i + 2,

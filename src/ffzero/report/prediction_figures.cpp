@@ -23,18 +23,22 @@ std::string class_tics(const RunData& run, Index classes) {
 }
 
 // A K x K matrix as coloured cells, with numbers where they fit.
-Figure matrix_figure(const RunData& run, const Matrix<double>& cells, const std::string& colours, const char* number_format, double dark_below) {
+Figure matrix_figure(const RunData& run, const Matrix<double>& cells, const std::string& colours, const char* number_format,
+                     double dark_below) {
   const Index classes = cells.rows();
   Figure f;
   f.height = 440;
   f.data = data_block("cells", cells);
   f.plot = colours + fmt::format(
-      "unset grid\nunset key\nset border 0\nset tics scale 0\nset xtics ({0})\nset ytics ({0})\nset xrange [-0.5:{1}]\nset yrange [{1}:-0.5]\n"
-      "set size ratio 1\nplot $cells matrix using 1:2:3 with image pixels notitle",
-      class_tics(run, classes), static_cast<double>(classes) - 0.5);
+                         "unset grid\nunset key\nset border 0\nset tics scale 0\nset xtics ({0})\nset ytics ({0})\nset xrange "
+                         "[-0.5:{1}]\nset yrange [{1}:-0.5]\n"
+                         "set size ratio 1\nplot $cells matrix using 1:2:3 with image pixels notitle",
+                         class_tics(run, classes), static_cast<double>(classes) - 0.5);
   if (classes <= kLabelledClasses)
-    f.plot += fmt::format(", \\\n  $cells matrix using 1:2:(sprintf(\"{}\",$3)):($3 < {} ? 0xffffff : 0x101010) with labels font \",11\" tc rgb variable notitle",
-                          number_format, dark_below);
+    f.plot += fmt::format(
+        ", \\\n  $cells matrix using 1:2:(sprintf(\"{}\",$3)):($3 < {} ? 0xffffff : 0x101010) with labels font \",11\" tc rgb variable "
+        "notitle",
+        number_format, dark_below);
   f.plot += "\n";
   return f;
 }
@@ -71,10 +75,12 @@ Figure similarity_figure(const RunData& run, Index classes, bool prototypes) {
   }
   mean = (mean.array().colwise() / count.array().max(1.0)).matrix().eval();
   const double most = std::max(1e-6, mean.cwiseAbs().maxCoeff());
-  Figure f = matrix_figure(run, mean, signed_palette() + fmt::format("set cbrange [{}:{}]\n", -most, most), most < 10.0 ? "%.1f" : "%.0f", -0.6 * most);
+  Figure f = matrix_figure(run, mean, signed_palette() + fmt::format("set cbrange [{}:{}]\n", -most, most), most < 10.0 ? "%.1f" : "%.0f",
+                           -0.6 * most);
   f.name = "similarity";
   f.title = prototypes ? "Similarity of classes to prototypes" : "Mean scores of classes";
-  f.caption = prototypes ? "Mean similarity of the test samples of each class (row) with each prototype (column), last layer; with several groups their sum or mean."
+  f.caption = prototypes ? "Mean similarity of the test samples of each class (row) with each prototype (column), last layer; with several "
+                           "groups their sum or mean."
                          : "Mean score that the test samples of each class (row) get for each class (column).";
   f.plot = fmt::format("set xlabel \"{}\"\nset ylabel \"true class\"\n", prototypes ? "prototype" : "score of class") + f.plot;
   return f;
@@ -94,8 +100,10 @@ Matrix<double> spread_labels(Matrix<double> at, double distance) {
         Eigen::RowVector2d apart = at.row(j) - at.row(i);
         const double length = apart.norm();
         if (length >= distance) continue;
-        if (length < 1e-12) apart << 0.6, 0.8;
-        else apart /= length;
+        if (length < 1e-12)
+          apart << 0.6, 0.8;
+        else
+          apart /= length;
         at.row(i) -= 0.5 * (distance - length) * apart;
         at.row(j) += 0.5 * (distance - length) * apart;
       }
@@ -122,7 +130,8 @@ Figure projection_figure(const RunData& run, Index classes) {
   if (prototypes) all.bottomRows(classes) = run.matrix("prototypes");
   const Matrix<double> plane = projection_to_plane(all);
   const auto labels = run.integers("test_labels");
-  const Matrix<double> marks = prototypes ? Matrix<double>(plane.bottomRows(classes)) : class_means(plane.topRows(samples), labels, classes);
+  const Matrix<double> marks =
+      prototypes ? Matrix<double>(plane.bottomRows(classes)) : class_means(plane.topRows(samples), labels, classes);
   const double extent = (plane.colwise().maxCoeff() - plane.colwise().minCoeff()).maxCoeff();
   const Matrix<double> names = spread_labels(marks, 0.075 * extent);
   Figure f;
@@ -146,13 +155,16 @@ Figure projection_figure(const RunData& run, Index classes) {
   std::string labels_text;
   for (Index k = 0; k < classes; ++k) {
     rings.push_back({marks(k, 0), marks(k, 1)});
-    labels_text += fmt::format("set label {} {} at {:.5g},{:.5g} center offset 0,0.75 font \",15\" front\n", k + 1, gnuplot_text(run.class_name(k)), names(k, 0), names(k, 1));
+    labels_text += fmt::format("set label {} {} at {:.5g},{:.5g} center offset 0,0.75 font \",15\" front\n", k + 1,
+                               gnuplot_text(run.class_name(k)), names(k, 0), names(k, 1));
     if (k == kLabelledClasses * 2) break;
   }
   f.data += data_block("rings", rings);
   // "black" becomes the colour of the page's text.
   curves.push_back({"rings", "", "1:2", "with points pt 6 ps 1.0 lw 2 lc rgb \"black\""});
-  f.plot = labels_text + "unset key\nset size ratio -1\nset format \"\"\nset tics scale 0\nset border 0\nset grid\nset offsets graph 0.05, graph 0.05, graph 0.08, graph 0.05\n" +
+  f.plot = labels_text +
+           "unset key\nset size ratio -1\nset format \"\"\nset tics scale 0\nset border 0\nset grid\nset offsets graph 0.05, graph 0.05, "
+           "graph 0.08, graph 0.05\n" +
            plot_command(curves);
   return f;
 }
@@ -170,20 +182,23 @@ void add_regression(const RunData& run, std::vector<Figure>& figures) {
   for (int b = 0; b < kBins; ++b) bins.push_back({-widest + (b + 0.5) * 2.0 * widest / kBins, 0.0});
   for (Index i = 0; i < targets.rows(); ++i) {
     const double residual = predictions(i, 0) - targets(i, 0);
-    if (std::isfinite(residual)) bins[static_cast<std::size_t>(std::clamp((residual + widest) / (2.0 * widest) * kBins, 0.0, kBins - 1.0))][1] += 1.0;
+    if (std::isfinite(residual))
+      bins[static_cast<std::size_t>(std::clamp((residual + widest) / (2.0 * widest) * kBins, 0.0, kBins - 1.0))][1] += 1.0;
   }
   figures.push_back({.name = "predictions",
                      .title = "Predictions against targets",
                      .caption = fmt::format("{} test samples on the scale of training; on the line all would be right.", samples),
                      .data = data_block("samples", rows),
-                     .plot = fmt::format("set xlabel \"target\"\nset ylabel \"prediction\"\nunset key\nplot $samples using 1:2 with points pt 7 ps 0.35 lc rgb \"{}\" notitle, "
+                     .plot = fmt::format("set xlabel \"target\"\nset ylabel \"prediction\"\nunset key\nplot $samples using 1:2 with points "
+                                         "pt 7 ps 0.35 lc rgb \"{}\" notitle, "
                                          "$samples using 1:1 with lines lw 1.5 lc rgb \"{}\" notitle\n",
                                          palette_colour(0), palette_colour(1))});
   figures.push_back({.name = "residuals",
                      .title = "Residuals, test set",
                      .caption = "Prediction minus target, on the scale of training.",
                      .data = data_block("bins", bins),
-                     .plot = fmt::format("set xlabel \"prediction - target\"\nset ylabel \"samples\"\nunset key\nset yrange [0:*]\nplot $bins using 1:2:({}) with boxes lc rgb \"{}\" notitle\n",
+                     .plot = fmt::format("set xlabel \"prediction - target\"\nset ylabel \"samples\"\nunset key\nset yrange [0:*]\nplot "
+                                         "$bins using 1:2:({}) with boxes lc rgb \"{}\" notitle\n",
                                          1.9 * widest / kBins, palette_colour(0))});
 }
 
@@ -193,7 +208,8 @@ Matrix<double> projection_to_plane(const Matrix<double>& rows) {
   const Matrix<double> centred = rows.rowwise() - rows.colwise().mean();
   // Orthogonal iteration: far cheaper than all components, and the start is the same every time.
   Eigen::MatrixXd axes(rows.cols(), 2);
-  for (Index i = 0; i < rows.cols(); ++i) axes.row(i) << std::cos(static_cast<double>(i) + 0.5), std::sin(1.7 * static_cast<double>(i) + 0.1);
+  for (Index i = 0; i < rows.cols(); ++i)
+    axes.row(i) << std::cos(static_cast<double>(i) + 0.5), std::sin(1.7 * static_cast<double>(i) + 0.1);
   const auto orthonormal = [](const Eigen::MatrixXd& m) -> Eigen::MatrixXd {
     return Eigen::HouseholderQR<Eigen::MatrixXd>(m).householderQ() * Eigen::MatrixXd::Identity(m.rows(), std::min<Index>(2, m.rows()));
   };

@@ -58,15 +58,18 @@ Table layer_table(const RunData& run) {
     table.rows.push_back({layer.at("name"), layer.at("parameters").dump(), layer.at("information"), shown(layer.at("train").at("value")),
                           shown(layer.at("test").at("value")), shown(layer.at("test").at("loss"))});
   const json& vote = run.summary.at("vote");
-  if (vote.is_object()) table.rows.push_back({"vote: " + vote.at("rule").get<std::string>(), "-", "-", shown(vote.at("train")), shown(vote.at("test")), "-"});
+  if (vote.is_object())
+    table.rows.push_back({"vote: " + vote.at("rule").get<std::string>(), "-", "-", shown(vote.at("train")), shown(vote.at("test")), "-"});
   return table;
 }
 
 Table cost_table(const RunData& run) {
   Table table{{"cost", "value"}, {}};
   for (const auto& [name, value] : run.summary.at("forward_evals").items())
-    if (value.is_number()) table.rows.push_back({name == "pullbacks" ? "pullbacks (adjoint)" : "forward evaluations, " + name, value.dump()});
-  if (run.about.contains("evaluations")) table.rows.push_back({"forward evaluations for the pictures, billed to nobody", run.about["evaluations"].dump()});
+    if (value.is_number())
+      table.rows.push_back({name == "pullbacks" ? "pullbacks (adjoint)" : "forward evaluations, " + name, value.dump()});
+  if (run.about.contains("evaluations"))
+    table.rows.push_back({"forward evaluations for the pictures, billed to nobody", run.about["evaluations"].dump()});
   for (const auto& [name, value] : run.summary.at("wall_s").items())
     if (value.is_number()) table.rows.push_back({"seconds, " + name, fmt::format("{:.2f}", value.get<double>())});
   if (run.summary.contains("peak_rss_bytes")) table.rows.push_back({"largest memory, bytes", run.summary["peak_rss_bytes"].dump()});
@@ -85,17 +88,20 @@ std::string headline(const RunData& run) {
   const json& s = run.summary;
   std::string front;
   for (const auto& f : s.value("front_ends", json::array())) front += ", " + f.get<std::string>();
-  return fmt::format("<p class=\"lead\">{} on {}: estimator {}, information {}{}, preset {}, seed {}, stopped by {}.</p>\n", html_escaped(s.at("solver").get<std::string>()),
-                     html_escaped(s.at("dataset").get<std::string>()), html_escaped(s.at("estimator").get<std::string>()),
-                     html_escaped(s.at("information").get<std::string>()), html_escaped(front), html_escaped(s.at("preset").get<std::string>()), s.at("seed").dump(),
+  return fmt::format("<p class=\"lead\">{} on {}: estimator {}, information {}{}, preset {}, seed {}, stopped by {}.</p>\n",
+                     html_escaped(s.at("solver").get<std::string>()), html_escaped(s.at("dataset").get<std::string>()),
+                     html_escaped(s.at("estimator").get<std::string>()), html_escaped(s.at("information").get<std::string>()),
+                     html_escaped(front), html_escaped(s.at("preset").get<std::string>()), s.at("seed").dump(),
                      html_escaped(s.at("stopped_by").get<std::string>()));
 }
 
 std::string repeat_html(const RunData& run) {
-  return fmt::format("<h2>What was run, and how to repeat it</h2>\n<pre>ffzero train {0}/config.toml --out {0}-again</pre>\n"
-                     "<p class=\"quiet\">The settings are complete; the same version on the same type of processor gives the same bits, with any number of threads.</p>\n"
-                     "<details open><summary>config.toml</summary><pre>{1}</pre></details>\n",
-                     html_escaped(run.folder.lexically_normal().string()), html_escaped(run.config));
+  return fmt::format(
+      "<h2>What was run, and how to repeat it</h2>\n<pre>ffzero train {0}/config.toml --out {0}-again</pre>\n"
+      "<p class=\"quiet\">The settings are complete; the same version on the same type of processor gives the same bits, with any number "
+      "of threads.</p>\n"
+      "<details open><summary>config.toml</summary><pre>{1}</pre></details>\n",
+      html_escaped(run.folder.lexically_normal().string()), html_escaped(run.config));
 }
 
 void draw_groups(const std::vector<FigureGroup>& groups, const fs::path& folder, const ReportOptions& options, ReportResult& result) {
@@ -112,13 +118,14 @@ ReportResult report_one(const RunData& run, const ReportOptions& options) {
   const std::vector<FigureGroup> groups{learning_figures(run), prediction_figures(run), photonic_figures(run)};
   draw_groups(groups, out / "figures", options, result);
   if (!run.summary.is_object())
-    result.notices.emplace_back("This run has not finished: only its curves are shown. Go on with ffzero train --resume " + run.folder.string());
+    result.notices.emplace_back("This run has not finished: only its curves are shown. Go on with ffzero train --resume " +
+                                run.folder.string());
   else if (!run.has("features"))
     result.notices.emplace_back("evaluation.npz is missing or of an earlier version: pictures of features and samples are left out.");
   std::string body = fmt::format("<h1>{}</h1>\n", html_escaped(run.name)) + notices_html(result.notices);
   if (run.summary.is_object()) body += headline(run) + tiles_of(run) + layer_table(run).html();
-  body += figures_html(groups[0], out / "figures", "l") + figures_html(groups[1], out / "figures", "p") + worst_samples_html(run, out / "figures") +
-          figures_html(groups[2], out / "figures", "m") + repeat_html(run);
+  body += figures_html(groups[0], out / "figures", "l") + figures_html(groups[1], out / "figures", "p") +
+          worst_samples_html(run, out / "figures") + figures_html(groups[2], out / "figures", "m") + repeat_html(run);
   if (run.summary.is_object()) body += "<h2>What it cost, and where</h2>\n" + cost_table(run).html() + machine_table(run).html();
   write_file_atomically(result.file, page(run.name + " - ffzero", body));
   return result;
@@ -129,12 +136,14 @@ Table comparison_table(const std::vector<RunData>& runs) {
   for (const RunData& run : runs) {
     const json& s = run.summary;
     if (!s.is_object()) {
-      table.rows.push_back({run.name + " (unfinished)", "-", "-", "-", "-", run.epochs.empty() ? "-" : fmt::format("{:.4f}", run.epochs.back().test), "-",
+      table.rows.push_back({run.name + " (unfinished)", "-", "-", "-", "-",
+                            run.epochs.empty() ? "-" : fmt::format("{:.4f}", run.epochs.back().test), "-",
                             run.epochs.empty() ? "0" : short_number(run.epochs.back().forward_evals), "-"});
       continue;
     }
-    table.rows.push_back({run.name, s.at("dataset"), s.at("solver"), s.at("information"), s.at("seed").dump(), shown(s.at("final").at("test")),
-                          shown(s.at("final").at("train")), short_number(s.at("forward_evals").at("training")),
+    table.rows.push_back({run.name, s.at("dataset"), s.at("solver"), s.at("information"), s.at("seed").dump(),
+                          shown(s.at("final").at("test")), shown(s.at("final").at("train")),
+                          short_number(s.at("forward_evals").at("training")),
                           fmt::format("{:.1f}", s.at("wall_s").at("total").get<double>())});
   }
   return table;
@@ -145,10 +154,12 @@ ReportResult report_many(const std::vector<RunData>& runs, const ReportOptions& 
   ReportResult result{out / "report.html", 0, {}};
   const FigureGroup curves = comparison_figures(runs);
   draw_groups({curves}, out / "figures", options, result);
-  std::string body = fmt::format("<h1>{} runs side by side</h1>\n", runs.size()) + notices_html(result.notices) + comparison_table(runs).html();
+  std::string body =
+      fmt::format("<h1>{} runs side by side</h1>\n", runs.size()) + notices_html(result.notices) + comparison_table(runs).html();
   body += figures_html(curves, out / "figures", "c") + "<h2>What was run</h2>\n";
   for (const RunData& run : runs)
-    body += fmt::format("<details><summary>{}</summary><pre>{}</pre></details>\n", html_escaped(run.folder.string()), html_escaped(run.config));
+    body +=
+        fmt::format("<details><summary>{}</summary><pre>{}</pre></details>\n", html_escaped(run.folder.string()), html_escaped(run.config));
   write_file_atomically(result.file, page("Comparison - ffzero", body));
   return result;
 }
@@ -162,7 +173,8 @@ ReportResult write_report(const std::vector<fs::path>& folders, const ReportOpti
   try {
     return runs.size() == 1 ? report_one(runs[0], options) : report_many(runs, options);
   } catch (const nlohmann::json::exception& e) {
-    throw DataError((folders[0] / "summary.json").string(), "must be a summary of schema 1", e.what(), "the file is damaged or of another version");
+    throw DataError((folders[0] / "summary.json").string(), "must be a summary of schema 1", e.what(),
+                    "the file is damaged or of another version");
   }
 }
 

@@ -50,7 +50,8 @@ RunSettings own_settings(const Panel& panel, const ReproduceOptions& options, co
   return {.cell = cell, .keys = std::move(keys), .layer_tables = {}};
 }
 
-const SettingResult* find(const std::vector<SettingResult>& results, const std::string& panel, const std::string& settings, const std::string& cell) {
+const SettingResult* find(const std::vector<SettingResult>& results, const std::string& panel, const std::string& settings,
+                          const std::string& cell) {
   const auto found = std::find_if(results.begin(), results.end(), [&](const SettingResult& r) {
     return r.axes[0].second == panel && r.axes[1].second == settings && r.axes[2].second == cell;
   });
@@ -100,8 +101,14 @@ std::string shown(const Quartiles& q) {
 std::vector<std::string> result_row(const std::string& cell, const char* settings, const SettingResult& r) {
   std::string remarks = r.diverged > 0 ? fmt::format("{} of {} diverged", r.diverged, r.seeds.size()) : "";
   if (r.missing > 0) remarks += fmt::format("{}{} missing", remarks.empty() ? "" : ", ", r.missing);
-  return {cell, settings, std::to_string(r.seeds.size()), shown(first_layer_of(r)), shown(r.test), std::isfinite(r.forward_evals) ? fmt::format("{:.3g}", r.forward_evals) : "-",
-          r.information, remarks};
+  return {cell,
+          settings,
+          std::to_string(r.seeds.size()),
+          shown(first_layer_of(r)),
+          shown(r.test),
+          std::isfinite(r.forward_evals) ? fmt::format("{:.3g}", r.forward_evals) : "-",
+          r.information,
+          remarks};
 }
 
 Table panel_table(const Panel& panel, const std::vector<SettingResult>& results, bool with_reference) {
@@ -114,8 +121,8 @@ Table panel_table(const Panel& panel, const std::vector<SettingResult>& results,
         first.push_back(first_layer_at(r, panel.paper_epochs));
         last.push_back(r.at("final").is_number() ? r.at("final").get<double>() : kNone);
       }
-      table.rows.push_back({cell, "the reference program", std::to_string(known.size()), shown(quantile(first, 0.5)), shown(quartiles(last)), "-", "-",
-                            fmt::format("{} epochs", known.front().at("epochs").dump())});
+      table.rows.push_back({cell, "the reference program", std::to_string(known.size()), shown(quantile(first, 0.5)),
+                            shown(quartiles(last)), "-", "-", fmt::format("{} epochs", known.front().at("epochs").dump())});
     }
     if (const auto* r = find(results, panel.id, "paper", cell)) table.rows.push_back(result_row(cell, "the paper's", *r));
     if (const auto* r = find(results, panel.id, "own", cell)) table.rows.push_back(result_row(cell, "our own", *r));
@@ -135,7 +142,9 @@ std::string verdicts(const Panel& panel, const std::vector<SettingResult>& resul
     const double mine = first_layer_of(*ours);
     if (values.empty() || !std::isfinite(mine)) continue;
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    const char* verdict = mine < *low - kTolerance ? "**below** the reference" : mine > *high + kTolerance ? "**above** the reference" : "agrees";
+    const char* verdict = mine < *low - kTolerance    ? "**below** the reference"
+                          : mine > *high + kTolerance ? "**above** the reference"
+                                                      : "agrees";
     text += fmt::format("* {}: after {} epochs the {} stands at {}, the reference at {}: {}.\n", cell, panel.paper_epochs,
                         cell.starts_with("ff") ? "first layer" : "network", shown(mine),
                         values.size() == 1 ? shown(*low) : shown(*low) + " .. " + shown(*high), verdict);
@@ -182,7 +191,8 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
       const bool paper = std::string_view(settings) == "paper";
       f.data += data_block(block, r->curve);
       bands.push_back({block, "", x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.15 noborder", colour)});
-      lines.push_back({block, paper ? kCells[c] : "", x + ":3", fmt::format("with linespoints pt 7 ps {} lw 2 dt {} lc rgb \"{}\"", paper ? 0.35 : 0.2, paper ? 1 : 2, colour)});
+      lines.push_back({block, paper ? kCells[c] : "", x + ":3",
+                       fmt::format("with linespoints pt 7 ps {} lw 2 dt {} lc rgb \"{}\"", paper ? 0.35 : 0.2, paper ? 1 : 2, colour)});
       if (!paper || !with_reference) continue;
       int number = 0;
       for (const json& reference : references(panel.id, kCells[c])) {
@@ -196,8 +206,8 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
   bands.insert(bands.end(), rings.begin(), rings.end());
   const bool regression = panel.id.find("regression") != std::string::npos || panel.id.find("function") != std::string::npos;
   f.plot = fmt::format("set xlabel {}\nset ylabel {}\n{}set offsets graph 0.03, graph 0.03, graph 0.05, graph 0.05\n",
-                       gnuplot_text(unit.word + "forward evaluations of training, all layers"), gnuplot_text(regression ? "test R²" : "test accuracy"),
-                       regression ? "set yrange [-0.2:1]\n" : "") +
+                       gnuplot_text(unit.word + "forward evaluations of training, all layers"),
+                       gnuplot_text(regression ? "test R²" : "test accuracy"), regression ? "set yrange [-0.2:1]\n" : "") +
            plot_command(bands);
   f.width = 640;
   f.height = 420;
@@ -206,13 +216,20 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
 }
 
 std::string introduction(const ReproduceOptions& options) {
-  std::string text = "# The paper's comparison\n\nFour cells (local or end-to-end losses, directional differences or exact gradients), each with the paper's settings and with our own.";
-  text += options.quick ? " **Quick**: few epochs and one seed; the numbers show directions, not results.\n" : " Medians and quartiles over three seeds.\n";
-  text += options.mnist.empty()
-              ? "\n**MNIST was not found**, so the built-in glyphs stand in for it, and the numbers of the reference program, measured on MNIST, are left out where images are concerned.\n"
-              : "\nThe reference program's numbers were measured with it, on a CPU in float32 with its own defaults; they are kept in the library as data.\n";
-  return text + fmt::format("\n\"First layer\" is the test value of the first trained layer (of the network, end to end), which does not depend on how long later layers are trained. "
-                            "\"Agrees\" means: within {} of the range of the reference's seeds.\n", kTolerance);
+  std::string text =
+      "# The paper's comparison\n\nFour cells (local or end-to-end losses, directional differences or exact gradients), each with the "
+      "paper's settings and with our own.";
+  text += options.quick ? " **Quick**: few epochs and one seed; the numbers show directions, not results.\n"
+                        : " Medians and quartiles over three seeds.\n";
+  text += options.mnist.empty() ? "\n**MNIST was not found**, so the built-in glyphs stand in for it, and the numbers of the reference "
+                                  "program, measured on MNIST, are left out where images are concerned.\n"
+                                : "\nThe reference program's numbers were measured with it, on a CPU in float32 with its own defaults; "
+                                  "they are kept in the library as data.\n";
+  return text + fmt::format(
+                    "\n\"First layer\" is the test value of the first trained layer (of the network, end to end), which does not depend on "
+                    "how long later layers are trained. "
+                    "\"Agrees\" means: within {} of the range of the reference's seeds.\n",
+                    kTolerance);
 }
 
 }  // namespace
@@ -221,15 +238,49 @@ std::vector<Panel> reproduction_panels(const ReproduceOptions& o) {
   const auto epochs = [&](int quick, int full) { return o.quick ? quick : full; };
   std::vector<Panel> panels{
       {"mlp", "Dense network, classification", {{"model.kind", "mlp"}}, {}, epochs(4, 20), epochs(2, 15)},
-      {"mlp-regression", "Dense network, labels as numbers", {{"model.kind", "mlp"}, {"dataset.task", "regression"}}, {}, epochs(2, 5), epochs(2, 5)},
-      {"mlp-function1", "Dense network, function 1", {{"model.kind", "mlp"}, {"dataset.name", "function1"}}, {}, epochs(10, 60), epochs(10, 60), false},
-      {"mlp-function2", "Dense network, function 2", {{"model.kind", "mlp"}, {"dataset.name", "function2"}}, {}, epochs(10, 60), epochs(10, 60), false},
+      {"mlp-regression",
+       "Dense network, labels as numbers",
+       {{"model.kind", "mlp"}, {"dataset.task", "regression"}},
+       {},
+       epochs(2, 5),
+       epochs(2, 5)},
+      {"mlp-function1",
+       "Dense network, function 1",
+       {{"model.kind", "mlp"}, {"dataset.name", "function1"}},
+       {},
+       epochs(10, 60),
+       epochs(10, 60),
+       false},
+      {"mlp-function2",
+       "Dense network, function 2",
+       {{"model.kind", "mlp"}, {"dataset.name", "function2"}},
+       {},
+       epochs(10, 60),
+       epochs(10, 60),
+       false},
       {"cnn", "Convolutions, classification", {{"model.kind", "cnn"}}, {{"preset", "paper_mnist"}}, epochs(1, 5), epochs(1, 5)},
-      {"cnn-regression", "Convolutions, labels as numbers", {{"model.kind", "cnn"}, {"dataset.task", "regression"}}, {{"preset", "paper_mnist"}}, 1, 1},
-      {"photonic-5", "Two meshes of 25 ports, digits 0 to 4",
-       {{"model.kind", "photonic"}, {"model.mesh.layers", 2}, {"dataset.crop", 5}, {"dataset.optical_field", "amplitude"}, {"dataset.classes", 5}}, {}, epochs(10, 100), epochs(10, 40)},
-      {"photonic-8", "Two meshes of 64 ports, ten digits",
-       {{"model.kind", "photonic"}, {"model.mesh.layers", 2}, {"dataset.crop", 8}, {"dataset.optical_field", "amplitude"}}, {}, epochs(4, 30), epochs(4, 20)}};
+      {"cnn-regression",
+       "Convolutions, labels as numbers",
+       {{"model.kind", "cnn"}, {"dataset.task", "regression"}},
+       {{"preset", "paper_mnist"}},
+       1,
+       1},
+      {"photonic-5",
+       "Two meshes of 25 ports, digits 0 to 4",
+       {{"model.kind", "photonic"},
+        {"model.mesh.layers", 2},
+        {"dataset.crop", 5},
+        {"dataset.optical_field", "amplitude"},
+        {"dataset.classes", 5}},
+       {},
+       epochs(10, 100),
+       epochs(10, 40)},
+      {"photonic-8",
+       "Two meshes of 64 ports, ten digits",
+       {{"model.kind", "photonic"}, {"model.mesh.layers", 2}, {"dataset.crop", 8}, {"dataset.optical_field", "amplitude"}},
+       {},
+       epochs(4, 30),
+       epochs(4, 20)}};
   if (o.quick) std::erase_if(panels, [](const Panel& p) { return p.id == "mlp-function2" || p.id == "cnn-regression"; });
   return panels;
 }

@@ -11,13 +11,13 @@
 namespace ffzero {
 
 struct ReproduceOptions {
-  bool quick = false;             ///< fewer epochs and one seed: minutes on two cores
-  std::filesystem::path mnist;    ///< folder with MNIST; empty: the built-in glyphs stand in, and the numbers of the reference are left out
+  bool quick = false;           ///< fewer epochs and one seed: minutes on two cores
+  std::filesystem::path mnist;  ///< folder with MNIST; empty: the built-in glyphs stand in, and the numbers of the reference are left out
 };
 
 /// One comparison: a kind of model and a task, trained by the four cells.
 struct Panel {
-  std::string id;     ///< "mlp", "mlp-regression", "mlp-function1", "mlp-function2", "cnn", "cnn-regression", "photonic-5", "photonic-8"
+  std::string id;  ///< "mlp", "mlp-regression", "mlp-function1", "mlp-function2", "cnn", "cnn-regression", "photonic-5", "photonic-8"
   std::string title;
   std::vector<std::pair<std::string, nlohmann::json>> task;   ///< keys of both settings
   std::vector<std::pair<std::string, nlohmann::json>> paper;  ///< keys of the paper's settings besides preset = "paper"
@@ -30,6 +30,7 @@ struct Panel {
 [[nodiscard]] Study reproduction_study(const ReproduceOptions& options);
 
 /// Writes report.md and figures/ from what run_study left in `out`. Returns notices about what is missing.
-std::vector<std::string> write_reproduction(const ReproduceOptions& options, const std::filesystem::path& out, const GnuplotOptions& gnuplot = {});
+std::vector<std::string> write_reproduction(const ReproduceOptions& options, const std::filesystem::path& out,
+                                            const GnuplotOptions& gnuplot = {});
 
 }  // namespace ffzero

@@ -56,7 +56,8 @@ void read_metrics(const fs::path& path, RunData& run) {
       run.epochs.push_back(point_of(j));
       run.metric = j.value("metric", run.metric);
     } catch (const nlohmann::json::exception&) {
-      throw DataError(fmt::format("{}:{}", path.string(), number), "must be a line of metrics of ffzero", line.substr(0, 40), "the file is damaged");
+      throw DataError(fmt::format("{}:{}", path.string(), number), "must be a line of metrics of ffzero", line.substr(0, 40),
+                      "the file is damaged");
     }
   }
 }
@@ -72,7 +73,8 @@ nlohmann::json about_of(const RunData& run) {
 const NpyArray& array_of(const RunData& run, const std::string& name) {
   const auto found = run.arrays.find(name);
   if (found == run.arrays.end() || found->second.shape.empty())
-    throw DataError((run.folder / "evaluation.npz").string(), "must hold the array " + name, "none", "the file is damaged or of another version");
+    throw DataError((run.folder / "evaluation.npz").string(), "must hold the array " + name, "none",
+                    "the file is damaged or of another version");
   return found->second;
 }
 
@@ -97,7 +99,8 @@ std::string RunData::class_name(Index k) const {
 Matrix<double> RunData::test_scores(Index layer) const {
   const NpyArray& array = array_of(*this, "test_scores");
   if (array.shape.size() != 3 || layer >= array.shape[0])
-    throw DataError((folder / "evaluation.npz").string(), "test_scores must have the shape (layers, samples, classes)", "another one", "the file is damaged");
+    throw DataError((folder / "evaluation.npz").string(), "test_scores must have the shape (layers, samples, classes)", "another one",
+                    "the file is damaged");
   const auto values = array.to<double>();
   const Index samples = array.shape[1], classes = array.shape[2];
   return Eigen::Map<const Matrix<double>>(values.data() + layer * samples * classes, samples, classes);
@@ -114,7 +117,8 @@ RunData read_run(const fs::path& folder) {
   read_metrics(folder / "metrics.jsonl", run);
   if (fs::exists(folder / "summary.json")) {
     run.summary = nlohmann::ordered_json::parse(text_of(folder / "summary.json"), nullptr, false);
-    if (!run.summary.is_object()) throw DataError((folder / "summary.json").string(), "must be JSON", "something else", "the file is damaged");
+    if (!run.summary.is_object())
+      throw DataError((folder / "summary.json").string(), "must be JSON", "something else", "the file is damaged");
     run.metric = run.summary.at("final").at("metric");
   }
   if (fs::exists(folder / "evaluation.npz")) run.arrays = read_npz(folder / "evaluation.npz");

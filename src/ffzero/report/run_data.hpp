@@ -28,8 +28,8 @@ struct RunData {
   nlohmann::ordered_json summary;  ///< null if the run has not finished
   std::string config;              ///< config.toml
   std::vector<EpochPoint> epochs;
-  NpzArchive arrays;               ///< evaluation.npz; empty if there is none
-  nlohmann::json about;            ///< of evaluation.npz; empty object if there is none
+  NpzArchive arrays;     ///< evaluation.npz; empty if there is none
+  nlohmann::json about;  ///< of evaluation.npz; empty object if there is none
 
   [[nodiscard]] bool has(const std::string& array) const { return arrays.contains(array); }
   /// A real array of one or two dimensions; the trailing ones are merged. @throws DataError if it is missing or damaged.

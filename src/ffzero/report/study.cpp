@@ -4,12 +4,12 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/train/config.hpp"
@@ -23,7 +23,7 @@ using Keys = std::vector<std::pair<std::string, json>>;
 
 // What decides most about which other keys apply comes first, the rest in the order of the manual.
 int priority(const std::string& key) {
-  static const std::vector<std::string> first{"preset",          "model.kind",         "dataset.name", "dataset.task",
+  static const std::vector<std::string> first{"preset",          "model.kind",         "dataset.name",   "dataset.task",
                                               "objective.scope", "gradient.estimator", "objective.loss", "update.rule"};
   const auto found = std::find(first.begin(), first.end(), key);
   if (found != first.end()) return static_cast<int>(found - first.begin());
@@ -63,8 +63,10 @@ json json_of(const toml::node& node, const std::string& place) {
 void flatten(const toml::table& table, const std::string& prefix, const std::string& place, Keys& out) {
   for (const auto& [key, node] : table) {
     const std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
-    if (const auto* inner = node.as_table()) flatten(*inner, name, place, out);
-    else out.emplace_back(name, json_of(node, place + ": " + name));
+    if (const auto* inner = node.as_table())
+      flatten(*inner, name, place, out);
+    else
+      out.emplace_back(name, json_of(node, place + ": " + name));
   }
 }
 
@@ -72,7 +74,8 @@ toml::table parse_toml(const std::string& text, const std::string& place) {
   try {
     return toml::parse(text);
   } catch (const toml::parse_error& e) {
-    throw ConfigError(fmt::format("{}:{}:{}", place, e.source().begin.line, e.source().begin.column), "must be valid TOML", std::string(e.description()));
+    throw ConfigError(fmt::format("{}:{}:{}", place, e.source().begin.line, e.source().begin.column), "must be valid TOML",
+                      std::string(e.description()));
   }
 }
 
@@ -133,7 +136,8 @@ std::vector<Axis> axes_of(const toml::table& study, const std::string& place) {
   for (const auto& [key, values] : entries) {
     if (key == "seed") throw ConfigError(place + ": grid.seed", "seeds are listed apart", values.dump(), "write seeds = [0, 1, 2]");
     (void)key_info(key, place + ": grid");
-    if (!values.is_array() || values.empty()) throw ConfigError(place + ": grid." + key, "needs a list of values", values.dump(), "write [value, value]");
+    if (!values.is_array() || values.empty())
+      throw ConfigError(place + ": grid." + key, "needs a list of values", values.dump(), "write [value, value]");
     axes.push_back({key, values.get<std::vector<json>>()});
   }
   return axes;
@@ -143,15 +147,18 @@ void require_known_keys(const toml::table& study, const std::string& place) {
   static const std::set<std::string> known{"name", "base", "seeds", "cells", "grid"};
   for (const auto& [key, node] : study)
     if (!known.contains(std::string(key.str())))
-      throw ConfigError(place, "unknown key of a study", std::string(key.str()), "name, base, seeds, cells and grid; settings of the runs belong into base");
+      throw ConfigError(place, "unknown key of a study", std::string(key.str()),
+                        "name, base, seeds, cells and grid; settings of the runs belong into base");
 }
 
 std::string shown(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 void set_key(Keys& keys, const std::string& key, const json& value) {
   const auto found = std::find_if(keys.begin(), keys.end(), [&](const auto& kv) { return kv.first == key; });
-  if (found != keys.end()) found->second = value;
-  else keys.emplace_back(key, value);
+  if (found != keys.end())
+    found->second = value;
+  else
+    keys.emplace_back(key, value);
 }
 
 void add_combination(Study& study, const RunSettings& base, const std::vector<Axis>& axes, const std::vector<std::size_t>& at,
@@ -161,8 +168,10 @@ void add_combination(Study& study, const RunSettings& base, const std::vector<Ax
   for (std::size_t a = 0; a < axes.size(); ++a) {
     const json& value = axes[a].values[at[a]];
     chosen.emplace_back(axes[a].key, shown(value));
-    if (axes[a].key == "solver") settings.cell = shown(value);
-    else set_key(settings.keys, axes[a].key, value);
+    if (axes[a].key == "solver")
+      settings.cell = shown(value);
+    else
+      set_key(settings.keys, axes[a].key, value);
   }
   add_setting(study, settings, std::move(chosen), seeds);
 }
@@ -183,14 +192,17 @@ std::string applicable_toml(const RunSettings& settings, std::vector<std::string
   const std::string none;
   for (const auto& entry : open) {
     const std::string reason = key_info(entry.first, "study").unused(resolved(kept, none).values());
-    if (reason.empty()) kept.push_back(entry);
-    else dropped.push_back(entry.first + ": " + reason);
+    if (reason.empty())
+      kept.push_back(entry);
+    else
+      dropped.push_back(entry.first + ": " + reason);
   }
   (void)resolved(kept, settings.layer_tables);
   return toml_text(kept, settings.layer_tables);
 }
 
-void add_setting(Study& study, const RunSettings& settings, std::vector<std::pair<std::string, std::string>> axes, const std::vector<std::int64_t>& seeds) {
+void add_setting(Study& study, const RunSettings& settings, std::vector<std::pair<std::string, std::string>> axes,
+                 const std::vector<std::int64_t>& seeds) {
   std::vector<std::string> dropped;
   const std::string toml = applicable_toml(settings, dropped);
   std::string title;

@@ -12,11 +12,11 @@ namespace ffzero {
 
 /// One run of a study.
 struct PlannedRun {
-  std::string name;     ///< its folder: "s03-seed1"
-  std::string setting;  ///< what it has in common with its other seeds: "s03"
+  std::string name;                                       ///< its folder: "s03-seed1"
+  std::string setting;                                    ///< what it has in common with its other seeds: "s03"
   std::vector<std::pair<std::string, std::string>> axes;  ///< what sets the setting apart: ("solver", "ff_dd"), ("update.lr", "0.01")
   std::int64_t seed = 0;
-  std::string toml;     ///< its whole configuration, for ffzero train
+  std::string toml;  ///< its whole configuration, for ffzero train
 };
 
 struct Study {
@@ -47,6 +47,7 @@ struct RunSettings {
 [[nodiscard]] Study parse_study(const std::string& text, const std::string& place, const std::filesystem::path& folder);
 
 /// Appends the runs of one setting, one a seed; used by studies that are not grids.
-void add_setting(Study& study, const RunSettings& settings, std::vector<std::pair<std::string, std::string>> axes, const std::vector<std::int64_t>& seeds);
+void add_setting(Study& study, const RunSettings& settings, std::vector<std::pair<std::string, std::string>> axes,
+                 const std::vector<std::int64_t>& seeds);
 
 }  // namespace ffzero

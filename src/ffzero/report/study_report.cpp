@@ -107,7 +107,9 @@ std::string shown(double value) { return std::isfinite(value) ? fmt::format("{:.
 
 json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
 
-json quartiles_json(const Quartiles& q) { return {{"low", number_or_null(q.low)}, {"median", number_or_null(q.median)}, {"high", number_or_null(q.high)}}; }
+json quartiles_json(const Quartiles& q) {
+  return {{"low", number_or_null(q.low)}, {"median", number_or_null(q.median)}, {"high", number_or_null(q.high)}};
+}
 
 json axes_json(const std::vector<std::pair<std::string, std::string>>& axes) {
   json j = json::object();
@@ -133,8 +135,10 @@ Figure curves_figure(const std::vector<SettingResult>& results) {
     if (results[i].curve.empty()) continue;
     const std::string x = fmt::format("($1/{})", unit.divisor), colour = palette_colour(i);
     f.data += data_block(results[i].setting, results[i].curve);
-    bands.push_back({results[i].setting, "", x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.2 noborder", colour)});
-    lines.push_back({results[i].setting, setting_title(results[i].axes), x + ":3", fmt::format("with linespoints pt 7 ps 0.35 lw 2 lc rgb \"{}\"", colour)});
+    bands.push_back(
+        {results[i].setting, "", x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.2 noborder", colour)});
+    lines.push_back({results[i].setting, setting_title(results[i].axes), x + ":3",
+                     fmt::format("with linespoints pt 7 ps 0.35 lw 2 lc rgb \"{}\"", colour)});
   }
   bands.insert(bands.end(), lines.begin(), lines.end());
   f.plot = fmt::format("set xlabel {}\nset ylabel {}\nset offsets graph 0.03, graph 0.03, graph 0.05, graph 0.05\n",
@@ -158,7 +162,8 @@ Figure finals_figure(const std::vector<SettingResult>& results) {
           .plot = fmt::format("set ytics ({})\nunset key\nset yrange [-0.6:{}]\nset offsets graph 0.05, graph 0.16, 0, 0\nset xlabel {}\n"
                               "plot $finals using 2:1:3:4 with xerrorbars pt 7 ps 0.8 lw 2 lc rgb \"{}\" notitle, "
                               "$finals using 4:1:(sprintf(\"%.3f\",$2)) with labels left offset 0.7,0 font \",12\" notitle\n",
-                              tics, static_cast<double>(results.size()) - 0.4, gnuplot_text(metric_title(results.front().metric)), palette_colour(0)),
+                              tics, static_cast<double>(results.size()) - 0.4, gnuplot_text(metric_title(results.front().metric)),
+                              palette_colour(0)),
           .height = static_cast<int>(std::max<std::size_t>(180, 90 + 26 * results.size()))};
 }
 
@@ -193,15 +198,17 @@ Table study_table(const std::vector<SettingResult>& results) {
   Table table;
   if (results.empty()) return table;
   for (const auto& [key, value] : results.front().axes) table.columns.push_back(key);
-  for (const char* column : {"seeds", "metric", "test median", "test low quartile", "test high quartile", "train median", "training evaluations", "information", "remarks"})
+  for (const char* column : {"seeds", "metric", "test median", "test low quartile", "test high quartile", "train median",
+                             "training evaluations", "information", "remarks"})
     table.columns.emplace_back(column);
   for (const SettingResult& r : results) {
     std::vector<std::string> row;
     for (const auto& [key, value] : r.axes) row.push_back(value);
     std::string remarks = r.diverged > 0 ? fmt::format("{} diverged", r.diverged) : "";
     if (r.missing > 0) remarks += fmt::format("{}{} missing", remarks.empty() ? "" : ", ", r.missing);
-    row.insert(row.end(), {std::to_string(r.seeds.size()), r.metric, shown(r.test.median), shown(r.test.low), shown(r.test.high), shown(r.train.median),
-                           std::isfinite(r.forward_evals) ? fmt::format("{:.0f}", r.forward_evals) : "-", r.information, remarks});
+    row.insert(row.end(), {std::to_string(r.seeds.size()), r.metric, shown(r.test.median), shown(r.test.low), shown(r.test.high),
+                           shown(r.train.median), std::isfinite(r.forward_evals) ? fmt::format("{:.0f}", r.forward_evals) : "-",
+                           r.information, remarks});
     table.rows.push_back(std::move(row));
   }
   return table;
@@ -225,7 +232,9 @@ json study_json(const Study& study, const std::vector<SettingResult>& results, c
     runs.push_back({{"run", run.name},
                     {"setting", run.setting},
                     {"seed", run.seed},
-                    {"status", o.diverged ? "diverged" : o.there ? "finished" : "missing"},
+                    {"status", o.diverged ? "diverged"
+                               : o.there  ? "finished"
+                                          : "missing"},
                     {"test", number_or_null(o.test)},
                     {"train", number_or_null(o.train)},
                     {"training_evaluations", number_or_null(o.forward_evals)}});
@@ -255,7 +264,8 @@ std::vector<std::string> write_study_report(const Study& study, const fs::path& 
   const FigureGroup group = study_figures(results);
   const Drawing drawing = draw(group.figures, out / "figures", gnuplot);
   const auto notices = drawing_notices(drawing);
-  std::string body = "<h1>" + html_escaped(study.name) + "</h1>\n" + ffzero::notices_html(notices) + figures_html(group, out / "figures", "s") + "<h2>Table</h2>\n" + table.html();
+  std::string body = "<h1>" + html_escaped(study.name) + "</h1>\n" + ffzero::notices_html(notices) +
+                     figures_html(group, out / "figures", "s") + "<h2>Table</h2>\n" + table.html();
   if (!notes_html.empty()) body += "<h2>Settings that do not apply</h2>\n<ul>\n" + notes_html + "</ul>\n";
   write_file_atomically(out / "report.html", page(study.name + " - ffzero", body));
   return notices;

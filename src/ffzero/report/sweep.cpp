@@ -35,9 +35,11 @@ void prepare_folder(const Study& study, const fs::path& out) {
   if (error) throw OutputError(out.string(), "the folder of the study must be creatable", error.message(), "choose another --out");
   for (const PlannedRun& run : study.runs) {
     const fs::path file = out / "configs" / (run.name + ".toml");
-    if (!fs::exists(file)) write_file_atomically(file, run.toml);
+    if (!fs::exists(file))
+      write_file_atomically(file, run.toml);
     else if (text_of(file) != run.toml)
-      throw UsageError(out.string(), "the folder must be new or hold this very study", fmt::format("other settings of {}", run.name), "choose another --out");
+      throw UsageError(out.string(), "the folder must be new or hold this very study", fmt::format("other settings of {}", run.name),
+                       "choose another --out");
   }
 }
 
@@ -54,7 +56,8 @@ class StudyRunner {
     for (std::size_t j = 0; j < jobs; ++j) threads.emplace_back([this] { work(); });
     for (auto& thread : threads) thread.join();
     SweepResult result{states_, false};
-    for (const RunState& state : states_) result.interrupted = result.interrupted || state.status == RunStatus::interrupted || state.status == RunStatus::waiting;
+    for (const RunState& state : states_)
+      result.interrupted = result.interrupted || state.status == RunStatus::interrupted || state.status == RunStatus::waiting;
     return result;
   }
 
@@ -150,12 +153,18 @@ class StudyRunner {
 
 std::string to_string(RunStatus status) {
   switch (status) {
-    case RunStatus::waiting: return "waiting";
-    case RunStatus::running: return "running";
-    case RunStatus::finished: return "finished";
-    case RunStatus::diverged: return "diverged";
-    case RunStatus::failed: return "failed";
-    case RunStatus::interrupted: return "interrupted";
+    case RunStatus::waiting:
+      return "waiting";
+    case RunStatus::running:
+      return "running";
+    case RunStatus::finished:
+      return "finished";
+    case RunStatus::diverged:
+      return "diverged";
+    case RunStatus::failed:
+      return "failed";
+    case RunStatus::interrupted:
+      return "interrupted";
   }
   return "unknown";
 }

@@ -23,10 +23,10 @@ enum class RunStatus { waiting, running, finished, diverged, failed, interrupted
 /// Where a run of a study stands.
 struct RunState {
   RunStatus status = RunStatus::waiting;
-  bool resumed = false;    ///< goes on from a checkpoint
-  bool earlier = false;    ///< was finished before this call
-  double fraction = 0.0;   ///< of the training evaluations
-  std::string line;        ///< a few words: layer, epoch, last test value, or the error
+  bool resumed = false;   ///< goes on from a checkpoint
+  bool earlier = false;   ///< was finished before this call
+  double fraction = 0.0;  ///< of the training evaluations
+  std::string line;       ///< a few words: layer, epoch, last test value, or the error
 };
 
 struct SweepRequest {
@@ -55,20 +55,21 @@ struct SweepResult {
 struct SettingResult {
   std::string setting;
   std::vector<std::pair<std::string, std::string>> axes;
-  std::vector<std::int64_t> seeds;       ///< of finished and diverged runs
+  std::vector<std::int64_t> seeds;  ///< of finished and diverged runs
   std::string metric, information;
-  Quartiles test, train;                 ///< final values; a diverged run counts with the last value before
-  double forward_evals = 0.0;            ///< of training, median
-  int diverged = 0, missing = 0;         ///< runs without a result
-  std::vector<std::vector<double>> curve;  ///< rows: median evaluations, low quartile, median, high quartile of the test metric; an empty row
-                                           ///< between layers
+  Quartiles test, train;                   ///< final values; a diverged run counts with the last value before
+  double forward_evals = 0.0;              ///< of training, median
+  int diverged = 0, missing = 0;           ///< runs without a result
+  std::vector<std::vector<double>> curve;  ///< rows: median evaluations, low quartile, median, high quartile of the test metric; an empty
+                                           ///< row between layers
 };
 [[nodiscard]] std::vector<SettingResult> collect(const Study& study, const std::filesystem::path& out);
 
 /// One row a setting, quartiles over seeds. Says nothing that depends on the machine's speed, so that a study that was interrupted gives
 /// the same table as one that was not.
 [[nodiscard]] Table study_table(const std::vector<SettingResult>& results);
-[[nodiscard]] nlohmann::ordered_json study_json(const Study& study, const std::vector<SettingResult>& results, const std::filesystem::path& out);
+[[nodiscard]] nlohmann::ordered_json study_json(const Study& study, const std::vector<SettingResult>& results,
+                                                const std::filesystem::path& out);
 
 /// Median curves with bands of the quartiles over evaluations, and final values.
 [[nodiscard]] FigureGroup study_figures(const std::vector<SettingResult>& results);

@@ -29,7 +29,8 @@ std::string csv_cell(const std::string& text) {
 
 // Characters, not bytes: continuation bytes of UTF-8 take no room.
 std::size_t shown_width(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
 std::string padded_row(const std::vector<std::string>& cells, const std::vector<std::size_t>& widths) {
@@ -62,7 +63,8 @@ std::string Table::markdown() const {
   std::vector<std::size_t> widths;
   for (const auto& column : columns) widths.push_back(std::max<std::size_t>(3, shown_width(markdown_cell(column))));
   for (const auto& row : rows)
-    for (std::size_t i = 0; i < std::min(row.size(), widths.size()); ++i) widths[i] = std::max(widths[i], shown_width(markdown_cell(row[i])));
+    for (std::size_t i = 0; i < std::min(row.size(), widths.size()); ++i)
+      widths[i] = std::max(widths[i], shown_width(markdown_cell(row[i])));
   std::string text = padded_row(columns, widths) + "|";
   for (const std::size_t width : widths) text += std::string(width + 2, '-') + "|";
   text += "\n";
@@ -86,11 +88,20 @@ std::string html_escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;

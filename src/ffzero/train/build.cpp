@@ -21,7 +21,10 @@ template <class S>
 class NetworkBuilder {
  public:
   NetworkBuilder(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor)
-      : config_(config), seed_(static_cast<std::uint64_t>(config.values().integer("seed"))), classes_(classes), executor_(std::move(executor)) {
+      : config_(config),
+        seed_(static_cast<std::uint64_t>(config.values().integer("seed"))),
+        classes_(classes),
+        executor_(std::move(executor)) {
     network_.input_ = input;
     network_.classes_ = classes;
     network_.executor_ = executor_;
@@ -69,8 +72,8 @@ class NetworkBuilder {
   [[nodiscard]] Index conv_entry(const char* key, std::size_t i, std::size_t convolutions) const {
     const auto list = config_.values().integers(key);
     if (list.size() != 1 && list.size() != convolutions)
-      throw ConfigError(key, fmt::format("needs one entry, or one for each of the {} convolutions", convolutions), std::to_string(list.size()),
-                        "one entry serves all");
+      throw ConfigError(key, fmt::format("needs one entry, or one for each of the {} convolutions", convolutions),
+                        std::to_string(list.size()), "one entry serves all");
     return list.size() == 1 ? list[0] : list[i];
   }
 
@@ -85,7 +88,8 @@ class NetworkBuilder {
                                 .padding = conv_entry("model.conv.padding", i, channels.size()),
                                 .batchnorm = batchnorm_mode(config_.values().word("model.conv.batchnorm")),
                                 .train_batchnorm = !network_.end_to_end_};
-      shape = add_convolution(options, conv_entry("model.conv.pool", i, channels.size()), conv_entry("model.conv.pool_stride", i, channels.size()));
+      shape = add_convolution(options, conv_entry("model.conv.pool", i, channels.size()),
+                              conv_entry("model.conv.pool_stride", i, channels.size()));
     }
     return shape;
   }
@@ -103,11 +107,12 @@ class NetworkBuilder {
     layer.dropout = v.number("model.dropout");
     if (!network_.end_to_end_) {
       const Index size = config_.values().integer("model.conv.projection");
-      layer.readout = std::make_shared<ChannelProjection<S>>(layer.loss_after == 0 ? maps : passed, size, RandomStream(seed_, Stream::projection, next_index()),
+      layer.readout = std::make_shared<ChannelProjection<S>>(layer.loss_after == 0 ? maps : passed, size,
+                                                             RandomStream(seed_, Stream::projection, next_index()),
                                                              config_.values().integer("model.conv.projection_pool"));
       if (classes_ > size)
-        throw ConfigError("model.conv.projection", fmt::format("must be at least K = {}, the number of classes", classes_), std::to_string(size),
-                          "project to more dimensions");
+        throw ConfigError("model.conv.projection", fmt::format("must be at least K = {}, the number of classes", classes_),
+                          std::to_string(size), "project to more dimensions");
       layer.head = prototype_head(layer.name, options.channels * size, options.channels, 0.0);
     } else {
       layer.head = std::make_shared<LogitsHead<S>>(passed.size(), std::min(classes_, passed.size()));
@@ -121,9 +126,11 @@ class NetworkBuilder {
     const Values& v = config_.values();
     const Index ports = input.width, layers = v.integer("model.mesh.layers"), parallel = v.integer("model.mesh.parallel");
     if (input.channels != 2)
-      throw ConfigError("model.kind", "a photonic network needs complex inputs", to_string(input), "use images, or an npz of complex vectors");
+      throw ConfigError("model.kind", "a photonic network needs complex inputs", to_string(input),
+                        "use images, or an npz of complex vectors");
     if (parallel > 1 && layers > 1)
-      throw ConfigError("model.mesh.parallel", "meshes side by side form one layer", fmt::format("{} layers", layers), "use model.mesh.layers = 1");
+      throw ConfigError("model.mesh.parallel", "meshes side by side form one layer", fmt::format("{} layers", layers),
+                        "use model.mesh.layers = 1");
     const MeshLayout layout(ports, mesh_geometry(v.word("model.mesh.layout")), v.flag("model.mesh.dead_parameters"));
     for (Index i = 0; i < layers; ++i) add_mesh(layout, parallel, i + 1 == layers);
   }
@@ -132,8 +139,10 @@ class NetworkBuilder {
     const Values v = config_.layer_values(next_index());
     Layer<S> layer;
     layer.name = fmt::format("mesh{}", next_index());
-    if (parallel > 1) layer.map = std::make_shared<ParallelMeshes<S>>(layout, parallel, executor_);
-    else layer.map = std::make_shared<InterferometerMesh<S>>(layout, executor_);
+    if (parallel > 1)
+      layer.map = std::make_shared<ParallelMeshes<S>>(layout, parallel, executor_);
+    else
+      layer.map = std::make_shared<InterferometerMesh<S>>(layout, executor_);
     const Index ports = layout.ports() * parallel;
     if (!last) {
       if (v.is("model.mesh.nonlinearity", "electro_optic")) layer.passed_on.push_back(std::make_shared<ElectroOptic<S>>(ports));
@@ -154,8 +163,8 @@ class NetworkBuilder {
     const auto widths = config_.values().integers("model.layers");
     const auto pca = config_.values().integers("model.pca");
     if (!pca.empty() && pca.size() != widths.size())
-      throw ConfigError("model.pca", fmt::format("needs one entry for each of the {} dense layers", widths.size()), std::to_string(pca.size()),
-                        "write 0 for layers without");
+      throw ConfigError("model.pca", fmt::format("needs one entry for each of the {} dense layers", widths.size()),
+                        std::to_string(pca.size()), "write 0 for layers without");
     for (std::size_t i = 0; i < widths.size(); ++i) {
       std::shared_ptr<Pca<S>> front;
       if (!pca.empty() && pca[i] > 0) {
@@ -191,14 +200,15 @@ class NetworkBuilder {
     const Index dimension = outputs / groups;
     if (!network_.end_to_end_ && classes_ > dimension)
       throw ConfigError(groups == 1 ? "model.layers" : "model.groups",
-                        fmt::format("{} needs at least K = {} outputs {}: a simplex of K prototypes does not fit into fewer dimensions", name, classes_,
-                                    groups == 1 ? "" : "in every group"),
+                        fmt::format("{} needs at least K = {} outputs {}: a simplex of K prototypes does not fit into fewer dimensions",
+                                    name, classes_, groups == 1 ? "" : "in every group"),
                         std::to_string(dimension), "widen the layer, use fewer groups or fewer classes");
     std::vector<Matrix<double>> prototypes;
     for (Index g = 0; g < groups; ++g) {
       // One stream a layer and group; 4096 groups are far more than any model has channels.
       const RandomStream random(seed_, Stream::prototype, next_index(), static_cast<std::uint64_t>(g));
-      prototypes.push_back(classes_ > dimension ? Matrix<double>::Zero(classes_, dimension) : simplex_prototypes(classes_, dimension, random));
+      prototypes.push_back(classes_ > dimension ? Matrix<double>::Zero(classes_, dimension)
+                                                : simplex_prototypes(classes_, dimension, random));
     }
     return std::make_shared<PrototypeHead<S>>(prototypes, floor);
   }
@@ -212,7 +222,8 @@ class NetworkBuilder {
                           std::to_string(outputs), "widen it");
       network_.end_to_end_head_ = std::make_shared<LogitsHead<S>>(outputs, classes_);
     }
-    const bool readout = config_.values().is("model.kind", "photonic") && !network_.end_to_end_ && config_.values().is("model.mesh.readout", "trained");
+    const bool readout =
+        config_.values().is("model.kind", "photonic") && !network_.end_to_end_ && config_.values().is("model.mesh.readout", "trained");
     for (const auto& layer : network_.layers_)
       network_.readouts_.push_back(readout ? Matrix<S>(Matrix<S>::Zero(classes_, layer.head->input_size() + 1)) : Matrix<S>());
     network_.readout_active_.assign(network_.layers_.size(), 0);
@@ -224,7 +235,8 @@ class NetworkBuilder {
     network_.offsets_.push_back(offset);
     network_.theta_.resize(offset);
     for (Index i = 0; i < network_.layers(); ++i)
-      network_.layers_[usize(i)].map->initialise(network_.theta(i, i + 1), RandomStream(seed_, Stream::initial, static_cast<std::uint32_t>(i)));
+      network_.layers_[usize(i)].map->initialise(network_.theta(i, i + 1),
+                                                 RandomStream(seed_, Stream::initial, static_cast<std::uint32_t>(i)));
   }
 
   const Config& config_;
@@ -240,14 +252,16 @@ Network<S> Network<S>::build(const Config& config, const Shape& input, Index cla
 }
 
 template <class S>
-Network<S> Network<S>::assemble(const Config& config, const Shape& input, std::vector<Layer<S>> layers, std::shared_ptr<const Executor> executor) {
+Network<S> Network<S>::assemble(const Config& config, const Shape& input, std::vector<Layer<S>> layers,
+                                std::shared_ptr<const Executor> executor) {
   if (layers.empty() || !layers.back().head) throw ConfigError("network", "needs at least one layer, each with a head");
   const Index classes = layers.back().head->classes();
   return NetworkBuilder<S>(config, input, classes, std::move(executor)).assemble(std::move(layers));
 }
 
 template Network<float> Network<float>::assemble(const Config&, const Shape&, std::vector<Layer<float>>, std::shared_ptr<const Executor>);
-template Network<double> Network<double>::assemble(const Config&, const Shape&, std::vector<Layer<double>>, std::shared_ptr<const Executor>);
+template Network<double> Network<double>::assemble(const Config&, const Shape&, std::vector<Layer<double>>,
+                                                   std::shared_ptr<const Executor>);
 template Network<float> Network<float>::build(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
 template Network<double> Network<double>::build(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
 

@@ -15,16 +15,16 @@ namespace ffzero {
 
 /// Where settings come from, weakest first: defaults, preset, file, overrides.
 struct ConfigSources {
-  std::optional<std::filesystem::path> file;                    ///< TOML
+  std::optional<std::filesystem::path> file;                   ///< TOML
   std::vector<std::pair<std::string, std::string>> overrides;  ///< dotted key, TOML value (bare words are texts): --set and flags
 };
 
 /// What the data decide about the settings.
 struct DataFacts {
   bool regression = false;
-  Index classes = 0;     ///< K; 1 in regression
+  Index classes = 0;  ///< K; 1 in regression
   Index train_size = 0;
-  bool images = true;    ///< false for vectors, to which crops and the like do not apply
+  bool images = true;  ///< false for vectors, to which crops and the like do not apply
 };
 
 class Config {

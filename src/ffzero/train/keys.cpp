@@ -24,7 +24,9 @@ std::string needs_kind(const Values& v, std::string_view kind) {
   return v.is("model.kind", kind) ? "" : fmt::format("it belongs to model.kind = \"{}\"", kind);
 }
 std::string mlp_or_cnn(const Values& v) { return v.is("model.kind", "photonic") ? "it belongs to model.kind = \"mlp\" or \"cnn\"" : ""; }
-std::string local_only(const Values& v) { return v.is("objective.scope", "end_to_end") ? "it belongs to objective.scope = \"local\" or \"grouped\"" : ""; }
+std::string local_only(const Values& v) {
+  return v.is("objective.scope", "end_to_end") ? "it belongs to objective.scope = \"local\" or \"grouped\"" : "";
+}
 std::string directional_or_activity(const Values& v) {
   return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "coordinate")
              ? "it belongs to gradient.estimator = \"directional\" or \"activity\""
@@ -44,7 +46,7 @@ std::string vote_key(const Values& v) {
 std::vector<KeyInfo> make_table() {
   std::vector<KeyInfo> t;
   const auto choice = [&](const char* name, const char* fallback, std::vector<std::string> choices, const char* doc,
-                        std::function<std::string(const Values&)> unused = always, bool per_layer = false) {
+                          std::function<std::string(const Values&)> unused = always, bool per_layer = false) {
     t.push_back({name, KeyType::word, fallback, std::move(choices), 0, 0, per_layer, doc, std::move(unused)});
   };
   const auto add = [&](const char* name, KeyType type, json fallback, double minimum, double maximum, const char* doc,
@@ -55,11 +57,12 @@ std::vector<KeyInfo> make_table() {
 
   add("seed", integer, 0, 0, 9007199254740991.0, "Every random number of the run follows from it.");
   add("threads", integer, 0, 0, 1024, "Threads that work at once; 0: all cores. Results do not depend on it.");
-  choice("preset", "default", {"default", "paper", "paper_stable", "paper_mnist", "paper_fashion", "opaque", "grouped", "activity", "adjoint"},
-       "A named set of values under the user's own.");
+  choice("preset", "default",
+         {"default", "paper", "paper_stable", "paper_mnist", "paper_fashion", "opaque", "grouped", "activity", "adjoint"},
+         "A named set of values under the user's own.");
 
   choice("dataset.name", "glyphs", {"mnist", "fashion-mnist", "function1", "function2", "glyphs", "npz", "idx"},
-       "Data set; glyphs is built in and needs no file.");
+         "Data set; glyphs is built in and needs no file.");
   add("dataset.dir", text, "", 0, 0, "Folder with the files, in <dir>/<name>/ or <dir>; for npz the file itself. Empty: the cache folder.",
       [](const Values& v) {
         const auto name = v.word("dataset.name");
@@ -68,25 +71,28 @@ std::vector<KeyInfo> make_table() {
   choice("dataset.task", "auto", {"auto", "classification", "regression"}, "auto: functions and real targets regress, labels classify.");
   add("dataset.classes", classes, 0, 0, 65535, "0: all; K: the first K labels; a list: these labels, renumbered in its order.",
       [](const Values& v) { return v.is("dataset.task", "regression") ? std::string("regression has no classes") : std::string(); });
-  add("dataset.crop", integer, 0, 0, 65535, "Centre crop to n x n pixels; with optical_field = \"fourier\" the window of frequencies. 0: whole image.",
-      images_only);
+  add("dataset.crop", integer, 0, 0, 65535,
+      "Centre crop to n x n pixels; with optical_field = \"fourier\" the window of frequencies. 0: whole image.", images_only);
   add("dataset.downsample", integer, 0, 0, 65535, "Adaptive average pooling to n x n pixels; 0: none.", images_only);
   add("dataset.validation", integer, 0, 0, kMost, "Samples held out from the end of the train set for choosing settings.");
-  add("dataset.shift", integer, 0, 0, 64, "Training images are moved by up to this many pixels in each direction, anew each epoch.", images_only);
-  choice("dataset.optical_field", "amplitude", {"amplitude", "fourier"}, "How an image becomes light: pixels as amplitudes, or its low frequencies.",
-       mesh_key);
+  add("dataset.shift", integer, 0, 0, 64, "Training images are moved by up to this many pixels in each direction, anew each epoch.",
+      images_only);
+  choice("dataset.optical_field", "amplitude", {"amplitude", "fourier"},
+         "How an image becomes light: pixels as amplitudes, or its low frequencies.", mesh_key);
 
   choice("model.kind", "mlp", {"mlp", "cnn", "photonic"}, "Which maps the layers are.");
   add("model.layers", integers, json::array({100, 100, 100, 10}), 1, 1e6, "Widths of the dense layers (cnn: those after the convolutions).",
       [](const Values& v) {
-        return v.is("model.kind", "photonic") ? std::string("the number of meshes is model.mesh.layers, their width follows from the data") : std::string();
+        return v.is("model.kind", "photonic") ? std::string("the number of meshes is model.mesh.layers, their width follows from the data")
+                                              : std::string();
       });
   choice("model.activation", "auto", {"auto", "none", "relu", "tanh"}, "Nonlinearity behind each dense layer.", mlp_or_cnn, true);
   choice("model.local_loss_at", "pre", {"pre", "post"}, "Where the local loss looks: before or after the nonlinearity (cnn: and pooling).",
-       local_only, true);
-  choice("model.normalise", "none", {"none", "length", "centre_length"}, "What a dense layer does to its output, after the nonlinearity.", mlp_or_cnn,
-       true);
-  add("model.groups", integer, 1, 1, 1e6, "Output groups of each dense layer: prototypes of their own, perturbed together.",
+         local_only, true);
+  choice("model.normalise", "none", {"none", "length", "centre_length"}, "What a dense layer does to its output, after the nonlinearity.",
+         mlp_or_cnn, true);
+  add(
+      "model.groups", integer, 1, 1, 1e6, "Output groups of each dense layer: prototypes of their own, perturbed together.",
       [](const Values& v) { return mlp_or_cnn(v).empty() ? local_only(v) : mlp_or_cnn(v); }, true);
   add("model.dropout", number, 0.0, 0, 0.99, "Share of what a layer passes on that is dropped in training.", mlp_or_cnn);
   add("model.input_dropout", number, 0.0, 0, 0.99, "Share of the network's inputs that is dropped in training.", mlp_or_cnn);
@@ -106,39 +112,62 @@ std::vector<KeyInfo> make_table() {
       [](const Values& v) { return conv_key(v).empty() ? local_only(v) : conv_key(v); });
   add("model.conv.projection_pool", integer, 0, 0, 1024, "Maps are averaged to n x n before the projection; 0: not.",
       [](const Values& v) { return conv_key(v).empty() ? local_only(v) : conv_key(v); });
-  choice("model.conv.batchnorm", "running", {"running", "batch"}, "Inference with the train set's statistics, or with the batch's own (paper).", conv_key);
+  choice("model.conv.batchnorm", "running", {"running", "batch"},
+         "Inference with the train set's statistics, or with the batch's own (paper).", conv_key);
 
   add("model.mesh.layers", integer, 2, 1, 1024, "Number of meshes in a row.", mesh_key);
   choice("model.mesh.layout", "rectangular", {"rectangular", "triangular"}, "Order of the interferometers.", mesh_key);
-  t.push_back({"model.mesh.gain", KeyType::number_or_auto, "none", {"none", "unit_power"}, 0, 1e12, false,
-               "Amplification between layers: none, unit_power, or a power factor.", mesh_key});
+  t.push_back({"model.mesh.gain",
+               KeyType::number_or_auto,
+               "none",
+               {"none", "unit_power"},
+               0,
+               1e12,
+               false,
+               "Amplification between layers: none, unit_power, or a power factor.",
+               mesh_key});
   choice("model.mesh.nonlinearity", "electro_optic", {"electro_optic", "detect", "none"}, "Between the meshes.", mesh_key);
   add("model.mesh.parallel", integer, 1, 1, 1024, "Meshes side by side on the same input; each has prototypes of its own.", mesh_key);
-  choice("model.mesh.readout", "prototypes", {"prototypes", "trained"}, "trained: a digital linear readout on the measured intensities as well.",
-       [](const Values& v) { return mesh_key(v).empty() ? local_only(v) : mesh_key(v); });
+  choice("model.mesh.readout", "prototypes", {"prototypes", "trained"},
+         "trained: a digital linear readout on the measured intensities as well.",
+         [](const Values& v) { return mesh_key(v).empty() ? local_only(v) : mesh_key(v); });
   add("model.mesh.dead_parameters", boolean, false, 0, 0, "Count the reference's unused phases in directions and sizes.", mesh_key);
 
-  choice("objective.scope", "local", {"local", "end_to_end", "grouped"}, "One loss per layer, one for the network, or one for every few layers.");
-  add("objective.block_layers", integer, 2, 1, 1024, "Layers per block of scope grouped.",
-      [](const Values& v) { return v.is("objective.scope", "grouped") ? std::string() : std::string("it belongs to objective.scope = \"grouped\""); });
-  choice("objective.loss", "auto", {"auto", "margin", "cosine", "cross_entropy", "squared"}, "auto: see docs; paper presets take the paper's.", always,
-       true);
-  choice("objective.reduction", "auto", {"auto", "sum", "mean"}, "Over the batch; a learning rate means something only with it.", always, true);
-  add("objective.temperature", number, 0.05, 1e-9, 1e9, "Of cross-entropy over similarities.",
+  choice("objective.scope", "local", {"local", "end_to_end", "grouped"},
+         "One loss per layer, one for the network, or one for every few layers.");
+  add("objective.block_layers", integer, 2, 1, 1024, "Layers per block of scope grouped.", [](const Values& v) {
+    return v.is("objective.scope", "grouped") ? std::string() : std::string("it belongs to objective.scope = \"grouped\"");
+  });
+  choice("objective.loss", "auto", {"auto", "margin", "cosine", "cross_entropy", "squared"},
+         "auto: see docs; paper presets take the paper's.", always, true);
+  choice("objective.reduction", "auto", {"auto", "sum", "mean"}, "Over the batch; a learning rate means something only with it.", always,
+         true);
+  add(
+      "objective.temperature", number, 0.05, 1e-9, 1e9, "Of cross-entropy over similarities.",
       [](const Values& v) {
         if (!local_only(v).empty()) return local_only(v);
-        return v.is("objective.loss", "cross_entropy") || v.is("vote.rule", "sum_log_softmax") ? std::string()
-                                                                                               : std::string("it belongs to objective.loss = \"cross_entropy\"");
+        return v.is("objective.loss", "cross_entropy") || v.is("vote.rule", "sum_log_softmax")
+                   ? std::string()
+                   : std::string("it belongs to objective.loss = \"cross_entropy\"");
       },
       true);
-  add("objective.smoothing", number, 0.0, 0, 0.99, "Label smoothing of cross-entropy.",
-      [](const Values& v) { return v.is("objective.loss", "cross_entropy") ? std::string() : std::string("it belongs to objective.loss = \"cross_entropy\""); },
+  add(
+      "objective.smoothing", number, 0.0, 0, 0.99, "Label smoothing of cross-entropy.",
+      [](const Values& v) {
+        return v.is("objective.loss", "cross_entropy") ? std::string() : std::string("it belongs to objective.loss = \"cross_entropy\"");
+      },
       true);
-  add("objective.margin", number, 0.3, 0, 2, "Of the margin loss.",
-      [](const Values& v) { return v.is("objective.loss", "margin") ? std::string() : std::string("it belongs to objective.loss = \"margin\""); }, true);
+  add(
+      "objective.margin", number, 0.3, 0, 2, "Of the margin loss.",
+      [](const Values& v) {
+        return v.is("objective.loss", "margin") ? std::string() : std::string("it belongs to objective.loss = \"margin\"");
+      },
+      true);
 
-  choice("gradient.estimator", "directional", {"directional", "activity", "coordinate", "adjoint"}, "Where the gradient comes from.", always, true);
-  add("gradient.directions", integer, 1, 1, 65536, "m: directions averaged in a step (activity in the space of the prototypes: always K).",
+  choice("gradient.estimator", "directional", {"directional", "activity", "coordinate", "adjoint"}, "Where the gradient comes from.",
+         always, true);
+  add(
+      "gradient.directions", integer, 1, 1, 65536, "m: directions averaged in a step (activity in the space of the prototypes: always K).",
       [](const Values& v) {
         if (v.is("gradient.estimator", "activity") && v.is("gradient.distribution", "prototypes"))
           return std::string("perturbing along the prototypes takes each of them once");
@@ -147,14 +176,20 @@ std::vector<KeyInfo> make_table() {
       true);
   add("gradient.eps", number, 1e-3, 1e-12, 1e3, "Length of the perturbation along a unit direction.", directional_or_activity, true);
   choice("gradient.distribution", "auto", {"auto", "gaussian", "rademacher", "hadamard", "coordinate", "prototypes", "span", "full"},
-       "Of directions (the first four) or of activity perturbations (the last three).", directional_or_activity, true);
+         "Of directions (the first four) or of activity perturbations (the last three).", directional_or_activity, true);
 
-  choice("update.rule", "auto", {"auto", "sgd", "momentum", "adam"}, "auto: sgd for directional, adam for the others (paper).", always, true);
+  choice("update.rule", "auto", {"auto", "sgd", "momentum", "adam"}, "auto: sgd for directional, adam for the others (paper).", always,
+         true);
   add("update.lr", number_or_auto, "auto", 1e-15, 1e9, "Learning rate.", always, true);
-  choice("update.schedule", "constant", {"constant", "cosine", "step", "plateau"}, "Of the learning rate, over a block's training.", always, true);
+  choice("update.schedule", "constant", {"constant", "cosine", "step", "plateau"}, "Of the learning rate, over a block's training.", always,
+         true);
   add("update.warmup", integer, 0, 0, 1e12, "Steps over which the learning rate rises to its value.", always, true);
-  add("update.momentum", number, 0.9, 0, 0.999999, "Of rule momentum.",
-      [](const Values& v) { return v.is("update.rule", "momentum") ? std::string() : std::string("it belongs to update.rule = \"momentum\""); }, true);
+  add(
+      "update.momentum", number, 0.9, 0, 0.999999, "Of rule momentum.",
+      [](const Values& v) {
+        return v.is("update.rule", "momentum") ? std::string() : std::string("it belongs to update.rule = \"momentum\"");
+      },
+      true);
   add("update.beta1", number, 0.9, 0, 0.999999, "Of adam.", adam_only, true);
   add("update.beta2", number, 0.999, 0, 0.999999999, "Of adam.", adam_only, true);
   add("update.epsilon", number, 1e-8, 0, 1, "Of adam.", adam_only, true);
@@ -165,10 +200,14 @@ std::vector<KeyInfo> make_table() {
 
   add("training.epochs", integer, 20, 0, 1e9, "Passes over the train set per block.", always, true);
   add("training.batch_size", integer, 256, 1, 1e9, "Samples in a step.", always, true);
-  add("training.log_samples", integer, 5000, 0, 1e12, "Train samples (the first ones) in the train metric of each epoch; 0: none until the block ends.");
-  add("training.log_test", boolean, true, 0, 0, "Evaluate the test set after every epoch, billed as logging; else at the end of each block.");
-  add("budget.forward_evals", integer, 0, 0, 9e15, "Stop before the training evaluations pass this number, all layers together; 0: no limit.");
-  choice("vote.rule", "majority", {"majority", "majority_early", "sum", "sum_log_softmax", "last"}, "How the layers decide together.", vote_key);
+  add("training.log_samples", integer, 5000, 0, 1e12,
+      "Train samples (the first ones) in the train metric of each epoch; 0: none until the block ends.");
+  add("training.log_test", boolean, true, 0, 0,
+      "Evaluate the test set after every epoch, billed as logging; else at the end of each block.");
+  add("budget.forward_evals", integer, 0, 0, 9e15,
+      "Stop before the training evaluations pass this number, all layers together; 0: no limit.");
+  choice("vote.rule", "majority", {"majority", "majority_early", "sum", "sum_log_softmax", "last"}, "How the layers decide together.",
+         vote_key);
   add("control.untrained", boolean, false, 0, 0, "Train the same head on untrained layers and put it beside the result.");
   return t;
 }
@@ -204,8 +243,10 @@ json checked_number(const KeyInfo& key, const json& value, std::string_view plac
   const auto number = value.get<double>();
   if (!(number >= key.minimum && number <= key.maximum)) {
     const bool open = key.maximum >= 1e9;
-    wrong_value(key, place, open ? fmt::format("must be at least {:g}", key.minimum) : fmt::format("must lie in {:g} .. {:g}", key.minimum, key.maximum),
-                value);
+    wrong_value(
+        key, place,
+        open ? fmt::format("must be at least {:g}", key.minimum) : fmt::format("must lie in {:g} .. {:g}", key.minimum, key.maximum),
+        value);
   }
   return integral ? json(value.get<std::int64_t>()) : json(number);
 }
@@ -221,8 +262,9 @@ const KeyInfo& key_info(std::string_view name, std::string_view place) {
   const auto& table = keys();
   const auto found = std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) { return k.name == name; });
   if (found != table.end()) return *found;
-  const auto nearest =
-      std::min_element(table.begin(), table.end(), [&](const KeyInfo& a, const KeyInfo& b) { return key_distance(name, a.name) < key_distance(name, b.name); });
+  const auto nearest = std::min_element(table.begin(), table.end(), [&](const KeyInfo& a, const KeyInfo& b) {
+    return key_distance(name, a.name) < key_distance(name, b.name);
+  });
   throw ConfigError(place, "unknown key", fmt::format("\"{}\"", name), fmt::format("did you mean \"{}\"?", nearest->name));
 }
 
@@ -231,8 +273,10 @@ json checked_value(const KeyInfo& key, const json& value, std::string_view place
     case KeyType::boolean:
       if (!value.is_boolean()) wrong_value(key, place, "must be true or false", value);
       return value;
-    case KeyType::integer: return checked_number(key, value, place, true);
-    case KeyType::number: return checked_number(key, value, place, false);
+    case KeyType::integer:
+      return checked_number(key, value, place, true);
+    case KeyType::number:
+      return checked_number(key, value, place, false);
     case KeyType::number_or_auto:
       if (value.is_string()) {
         const auto words = key.choices.empty() ? std::vector<std::string>{"auto"} : key.choices;

@@ -20,8 +20,10 @@ constexpr Index kInferRows = 256;
 template <class S>
 void apply(const ForwardMap<S>& map, std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& y) {
   y.resize(x.rows(), map.output_shape().size());
-  if (const auto* stateful = dynamic_cast<const StatefulMap<S>*>(&map)) stateful->infer(theta, x, y);
-  else map.forward(theta, x, y);
+  if (const auto* stateful = dynamic_cast<const StatefulMap<S>*>(&map))
+    stateful->infer(theta, x, y);
+  else
+    map.forward(theta, x, y);
 }
 
 }  // namespace
@@ -148,7 +150,8 @@ template <class S>
 void Network<S>::set_readout(Index layer, const Matrix<S>& readout) {
   Matrix<S>& own = readouts_.at(usize(layer));
   if (own.rows() != readout.rows() || own.cols() != readout.cols())
-    throw ShapeError("readout", fmt::format("must be {} x {}", own.rows(), own.cols()), fmt::format("{} x {}", readout.rows(), readout.cols()));
+    throw ShapeError("readout", fmt::format("must be {} x {}", own.rows(), own.cols()),
+                     fmt::format("{} x {}", readout.rows(), readout.cols()));
   own = readout;
   readout_active_[usize(layer)] = 1;
 }

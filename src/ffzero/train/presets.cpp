@@ -31,9 +31,10 @@ PresetValues better(std::string_view kind) {
                        {"training.batch_size", 64},
                        {"training.epochs", 5}});
   } else {
-    v = {{"dataset.optical_field", "fourier"}, {"dataset.crop", 8},           {"model.mesh.layers", 1},     {"model.mesh.gain", "unit_power"},
-         {"objective.temperature", 0.05},      {"update.schedule", "cosine"}, {"training.batch_size", 64},  {"training.epochs", 20},
-         {"vote.rule", "sum_log_softmax"}, {"gradient.eps", 0.05}};
+    v = {
+        {"dataset.optical_field", "fourier"}, {"dataset.crop", 8},           {"model.mesh.layers", 1},    {"model.mesh.gain", "unit_power"},
+        {"objective.temperature", 0.05},      {"update.schedule", "cosine"}, {"training.batch_size", 64}, {"training.epochs", 20},
+        {"vote.rule", "sum_log_softmax"},     {"gradient.eps", 0.05}};
   }
   return v;
 }
@@ -42,8 +43,9 @@ void add(PresetValues& values, PresetValues more) { values.insert(values.end(), 
 
 PresetValues paper(std::string_view kind) {
   if (kind != "photonic") return {};
-  return {{"training.batch_size", 128},          {"vote.rule", "majority_early"}, {"model.mesh.dead_parameters", true},
-          {"update.epsilon", 1e-7}, {"update.epsilon_form", "keras"}, {"dataset.crop", 5}, {"training.epochs", 100}};
+  return {{"training.batch_size", 128}, {"vote.rule", "majority_early"},  {"model.mesh.dead_parameters", true},
+          {"update.epsilon", 1e-7},     {"update.epsilon_form", "keras"}, {"dataset.crop", 5},
+          {"training.epochs", 100}};
 }
 
 }  // namespace

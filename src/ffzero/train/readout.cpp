@@ -37,7 +37,8 @@ Standard standard_of(const ConstMatrixRef<S>& features) {
 }  // namespace
 
 template <class S>
-Matrix<S> fit_readout(const ConstMatrixRef<S>& features, std::span<const std::int32_t> labels, Index classes, const ReadoutOptions& options) {
+Matrix<S> fit_readout(const ConstMatrixRef<S>& features, std::span<const std::int32_t> labels, Index classes,
+                      const ReadoutOptions& options) {
   const Index n = features.rows(), d = features.cols();
   const Standard standard = standard_of<S>(features);
   const Vector<S> mean = standard.mean.template cast<S>(), scale = standard.inverse_deviation.template cast<S>();

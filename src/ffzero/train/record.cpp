@@ -13,8 +13,9 @@ json measure(const Measure& m, const std::string& metric) { return {{"metric", m
 }  // namespace
 
 nlohmann::ordered_json to_json(const EpochRecord& r, const std::string& metric) {
-  json j = {{"layer", r.layer},           {"layer_index", r.layer_index}, {"epoch", r.epoch}, {"loss", r.training_loss},
-                      {"forward_evals", r.forward_evals}, {"wall_s", r.wall_s},           {"metric", metric}};
+  json j = {{"layer", r.layer},        {"layer_index", r.layer_index},     {"epoch", r.epoch},
+            {"loss", r.training_loss}, {"forward_evals", r.forward_evals}, {"wall_s", r.wall_s},
+            {"metric", metric}};
   const auto put = [&](const char* name, const std::optional<Measure>& m) {
     j[name] = m ? json(m->value) : json(nullptr);
     j[std::string(name) + "_loss"] = m ? json(m->loss) : json(nullptr);
@@ -47,7 +48,11 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
   json per_layer = json::array();
   for (Index i = 0; i < r.ledger.layers(); ++i) {
     const Evaluations& e = r.ledger.layer(i);
-    per_layer.push_back({{"training", e.training}, {"propagation", e.propagation}, {"logging", e.logging}, {"replayed", e.replayed}, {"pullbacks", e.pullbacks}});
+    per_layer.push_back({{"training", e.training},
+                         {"propagation", e.propagation},
+                         {"logging", e.logging},
+                         {"replayed", e.replayed},
+                         {"pullbacks", e.pullbacks}});
   }
   return {{"schema", 1},
           {"solver", r.solver},

@@ -23,8 +23,8 @@ struct Measure {
 struct EpochRecord {
   std::string layer;
   Index layer_index = 0;
-  Index epoch = 0;  ///< from 1
-  double training_loss = 0.0;          ///< mean over the epoch's steps of (L+ + L-)/2 or L: free
+  Index epoch = 0;             ///< from 1
+  double training_loss = 0.0;  ///< mean over the epoch's steps of (L+ + L-)/2 or L: free
   std::optional<Measure> train, test, validation;
   std::int64_t forward_evals = 0;  ///< training evaluations so far
   double wall_s = 0.0;

@@ -14,7 +14,12 @@ constexpr Index kGatherRows = 64;
 template <class S>
 SampleSource<S>::SampleSource(const Dataset& data, const Encoder& encoder, const Network<S>& network, const Executor& executor,
                               const Options& options)
-    : data_(data), encoder_(encoder), network_(network), executor_(executor), options_(options), values_(data.targets().begin(), data.targets().end()) {}
+    : data_(data),
+      encoder_(encoder),
+      network_(network),
+      executor_(executor),
+      options_(options),
+      values_(data.targets().begin(), data.targets().end()) {}
 
 template <class S>
 Index SampleSource<S>::width() const {
@@ -47,8 +52,10 @@ void SampleSource<S>::encode(std::span<const std::uint32_t> rows, std::uint64_t 
       const Displacement move = options_.augment ? encoder_.displacement(shifts, row) : Displacement{};
       std::span<float> out(buffer);
       if constexpr (std::is_same_v<S, float>) out = {x.row(i).data(), usize(columns)};
-      if (data_.is_bytes()) encoder_.encode(data_.bytes(row), out, move.dy, move.dx);
-      else encoder_.encode(data_.values(row), out, move.dy, move.dx);
+      if (data_.is_bytes())
+        encoder_.encode(data_.bytes(row), out, move.dy, move.dx);
+      else
+        encoder_.encode(data_.values(row), out, move.dy, move.dx);
       if constexpr (!std::is_same_v<S, float>) std::copy(out.begin(), out.end(), x.row(i).data());
     }
   });
@@ -115,12 +122,15 @@ void SampleSource<S>::gather_range(Index first, Index count, std::uint64_t epoch
 }
 
 template <class S>
-Targets SampleSource<S>::targets(std::span<const std::uint32_t> rows, std::vector<std::int32_t>& labels, std::vector<double>& values) const {
+Targets SampleSource<S>::targets(std::span<const std::uint32_t> rows, std::vector<std::int32_t>& labels,
+                                 std::vector<double>& values) const {
   labels.clear();
   values.clear();
   for (const std::uint32_t row : rows) {
-    if (!data_.labels().empty()) labels.push_back(data_.labels()[row]);
-    else values.push_back(values_[row]);
+    if (!data_.labels().empty())
+      labels.push_back(data_.labels()[row]);
+    else
+      values.push_back(values_[row]);
   }
   return {labels, values};
 }

@@ -22,8 +22,8 @@ template <class S>
 class SampleSource {
  public:
   struct Options {
-    bool augment = false;           ///< training images are shifted, anew each epoch
-    std::size_t cache_bytes = 0;    ///< largest cache
+    bool augment = false;         ///< training images are shifted, anew each epoch
+    std::size_t cache_bytes = 0;  ///< largest cache
     std::uint64_t seed = 0;
   };
   SampleSource(const Dataset& data, const Encoder& encoder, const Network<S>& network, const Executor& executor, const Options& options);

@@ -26,8 +26,7 @@ class DirectionalStep final : public StepGradient<S> {
       : executor_(executor),
         loss_(block, executor, ledger),
         estimator_({.directions = v.integer("gradient.directions"), .eps = v.number("gradient.eps"), .distribution = distribution_of(v)}),
-        cost_(2 * v.integer("gradient.directions") * isize(block.layers.size()) *
-              (block.loss->joint() ? loss_.layout().groups : 1)) {}
+        cost_(2 * v.integer("gradient.directions") * isize(block.layers.size()) * (block.loss->joint() ? loss_.layout().groups : 1)) {}
   double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) override {
     loss_.set_batch(batch);
     return estimator_.estimate(loss_, theta, random, executor_, gradient);
@@ -65,7 +64,8 @@ class AdjointStep final : public StepGradient<S> {
 template <class S>
 class CoordinateStep final : public StepGradient<S> {
  public:
-  CoordinateStep(const Block<S>& block, const Executor& executor, Ledger& ledger) : loss_(block, executor, ledger), block_(block), ledger_(ledger) {
+  CoordinateStep(const Block<S>& block, const Executor& executor, Ledger& ledger)
+      : loss_(block, executor, ledger), block_(block), ledger_(ledger) {
     const auto* single = dynamic_cast<const InterferometerMesh<S>*>(block.layers[0]->map.get());
     const auto* several = dynamic_cast<const ParallelMeshes<S>*>(block.layers[0]->map.get());
     if (block.layers.size() != 1 || block.layers[0]->loss_after != 0 || (single == nullptr && several == nullptr))

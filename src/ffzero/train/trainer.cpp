@@ -99,8 +99,10 @@ DatasetOptions dataset_options(const Values& v) {
   o.name = v.word("dataset.name");
   o.dir = v.word("dataset.dir");
   o.task = v.word("dataset.task");
-  if (v.at("dataset.classes").is_array()) o.class_list = v.at("dataset.classes").get<std::vector<std::int32_t>>();
-  else o.classes = v.integer("dataset.classes");
+  if (v.at("dataset.classes").is_array())
+    o.class_list = v.at("dataset.classes").get<std::vector<std::int32_t>>();
+  else
+    o.classes = v.integer("dataset.classes");
   o.validation = v.integer("dataset.validation");
   o.seed = static_cast<std::uint64_t>(v.integer("seed"));
   return o;
@@ -108,7 +110,9 @@ DatasetOptions dataset_options(const Values& v) {
 
 DataFacts data_facts(const Splits& splits) {
   const bool regression = splits.train.task() == Task::regression;
-  return {.regression = regression, .classes = regression ? 1 : splits.train.classes(), .train_size = splits.train.size(),
+  return {.regression = regression,
+          .classes = regression ? 1 : splits.train.classes(),
+          .train_size = splits.train.size(),
           .images = splits.train.shape().height > 1};
 }
 
@@ -133,8 +137,8 @@ Trainer<S>::Trainer(const Config& config, Network<S> network, const Splits& spli
     throw ConfigError("network", "must take samples of " + to_string(encoder_.output_shape()), to_string(network_.input_shape()),
                       "give the first layer the shape of the encoded samples");
   if (data_facts(splits).classes != network_.classes())
-    throw ConfigError("network", fmt::format("must have heads for {} classes", data_facts(splits).classes), std::to_string(network_.classes()),
-                      "give the heads one prototype for each class");
+    throw ConfigError("network", fmt::format("must have heads for {} classes", data_facts(splits).classes),
+                      std::to_string(network_.classes()), "give the heads one prototype for each class");
   make_blocks();
   const auto options = [&](bool augment) {
     return typename SampleSource<S>::Options{.augment = augment && config.values().integer("dataset.shift") > 0,
@@ -184,7 +188,8 @@ Index Trainer<S>::steps_per_epoch(const BlockSetup& setup) const {
 template <class S>
 std::int64_t Trainer<S>::planned_evaluations() const {
   std::int64_t planned = 0;
-  for (const auto& setup : blocks_) planned += setup.gradient->cost_per_sample() * splits_.train.size() * setup.values.integer("training.epochs");
+  for (const auto& setup : blocks_)
+    planned += setup.gradient->cost_per_sample() * splits_.train.size() * setup.values.integer("training.epochs");
   const std::int64_t budget = config_.values().integer("budget.forward_evals");
   return budget > 0 ? std::min(planned, budget) : planned;
 }
@@ -243,8 +248,9 @@ void Trainer<S>::start_block(BlockSetup& setup) {
     Index at = 0;
     for (Index i = setup.first; i < setup.last; ++i) {
       const auto& map = *network_.layer(i).map;
-      map.initialise(as_span(initial).subspan(usize(at), usize(map.parameter_count())),
-                     RandomStream(static_cast<std::uint64_t>(config_.values().integer("seed")), Stream::initial, static_cast<std::uint32_t>(i)));
+      map.initialise(
+          as_span(initial).subspan(usize(at), usize(map.parameter_count())),
+          RandomStream(static_cast<std::uint64_t>(config_.values().integer("seed")), Stream::initial, static_cast<std::uint32_t>(i)));
       at += map.parameter_count();
     }
     for (const Unit& unit : setup.gradient->layout().units) held_norms_.push_back(unit_norm<S>(unit, as_span(std::as_const(initial))));
@@ -271,8 +277,8 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
     rule_->set_steps(epoch_ * steps_per_epoch(setup) + step_);
     const auto moments = rule_->state();
     if (isize(moments.size()) != restored_moments_.size())
-      throw DataError("checkpoint", fmt::format("the optimiser must have {} moments", moments.size()), std::to_string(restored_moments_.size()),
-                      "this checkpoint is of another configuration");
+      throw DataError("checkpoint", fmt::format("the optimiser must have {} moments", moments.size()),
+                      std::to_string(restored_moments_.size()), "this checkpoint is of another configuration");
     std::copy(restored_moments_.begin(), restored_moments_.end(), moments.begin());
     schedule_.set_state(restored_schedule_);
   } else {
@@ -338,8 +344,8 @@ double Trainer<S>::train_step(BlockSetup& setup, std::span<const std::uint32_t> 
   const std::span<S> theta = network_.theta(setup.first, setup.last);
   const double loss = setup.gradient->estimate(batch, theta, RandomStream(seed, Stream::direction, part, position), as_span(gradient_));
   require_finite(setup, loss);
-  const double lr = setup.values.number("update.lr") *
-                    schedule_.factor(step, steps_per_epoch(setup) * setup.values.integer("training.epochs"));
+  const double lr =
+      setup.values.number("update.lr") * schedule_.factor(step, steps_per_epoch(setup) * setup.values.integer("training.epochs"));
   // Weight decay reaches every parameter of the rule; those of no unit stay as they are.
   const Vector<S> before = fixed_.empty() ? Vector<S>() : Vector<S>(as_vector(theta));
   rule_->step(theta, as_span(std::as_const(gradient_)), lr);
@@ -375,9 +381,10 @@ void Trainer<S>::require_finite(const BlockSetup& setup, double loss) const {
   const auto theta = network_.theta(setup.first, setup.last);
   // The parameters are looked at once an epoch; a loss that is not finite is seen at once.
   if (std::isfinite(loss) && (step_ > 0 || as_vector(theta).allFinite())) return;
-  throw DivergedError(fmt::format("{}, epoch {}, step {}", setup.name, epoch_ + 1, step_ + 1), "loss and parameters must stay finite",
-                      std::isfinite(loss) ? "a parameter that is not" : fmt::format("a loss of {}", loss),
-                      fmt::format("lower update.lr (now {:g}); the last good state is in the checkpoint", setup.values.number("update.lr")));
+  throw DivergedError(
+      fmt::format("{}, epoch {}, step {}", setup.name, epoch_ + 1, step_ + 1), "loss and parameters must stay finite",
+      std::isfinite(loss) ? "a parameter that is not" : fmt::format("a loss of {}", loss),
+      fmt::format("lower update.lr (now {:g}); the last good state is in the checkpoint", setup.values.number("update.lr")));
 }
 
 template <class S>
@@ -548,7 +555,9 @@ void Trainer<S>::finish_run(RunRecord& record) {
   record.stopped_by = stopped_by_;
   record.ledger = ledger_;
   static const std::vector<std::string> strength{"none", "opaque", "grouped", "activity", "adjoint"};
-  const auto rank = [&](const std::string& information) { return std::find(strength.begin(), strength.end(), information) - strength.begin(); };
+  const auto rank = [&](const std::string& information) {
+    return std::find(strength.begin(), strength.end(), information) - strength.begin();
+  };
   record.information = "none";
   for (const auto& layer : layer_records_)
     if (rank(layer.information) > rank(record.information)) record.information = layer.information;

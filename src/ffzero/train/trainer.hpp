@@ -26,9 +26,9 @@ namespace ffzero {
 struct Progress {
   std::string layer;
   Index block = 0, blocks = 0, epoch = 0, epochs = 0, step = 0, steps = 0;  ///< epoch and step from 0
-  double loss = 0.0;                  ///< mean over the epoch so far
-  std::int64_t forward_evals = 0;     ///< training evaluations so far
-  double fraction = 0.0;              ///< of all training evaluations that are planned
+  double loss = 0.0;                                                        ///< mean over the epoch so far
+  std::int64_t forward_evals = 0;                                           ///< training evaluations so far
+  double fraction = 0.0;                                                    ///< of all training evaluations that are planned
 };
 
 /// What a caller may watch and steer; every member may be empty.
@@ -43,9 +43,9 @@ struct TrainEvents {
 
 /// Final outputs of a run, for reports.
 struct Outputs {
-  std::vector<Matrix<float>> test_scores;               ///< one (N_test, K) a layer; regression: K = 1
-  std::vector<std::vector<std::int32_t>> predictions;   ///< one (N_test) a layer, classification only
-  std::vector<std::int32_t> vote;                       ///< (N_test), classification with local losses only
+  std::vector<Matrix<float>> test_scores;              ///< one (N_test, K) a layer; regression: K = 1
+  std::vector<std::vector<std::int32_t>> predictions;  ///< one (N_test) a layer, classification only
+  std::vector<std::int32_t> vote;                      ///< (N_test), classification with local losses only
 };
 
 template <class S>
@@ -54,9 +54,10 @@ class Trainer {
   /// config: resolved. splits and config outlive the trainer. @throws ConfigError if the model does not fit the data.
   Trainer(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events = {});
 
-  /// The same for a network of the user's own (Network::assemble). Checkpoints hold its parameters and state; to continue from one, assemble
-  /// the same layers again. @throws ConfigError if samples or classes do not fit
-  Trainer(const Config& config, Network<S> network, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events = {});
+  /// The same for a network of the user's own (Network::assemble). Checkpoints hold its parameters and state; to continue from one,
+  /// assemble the same layers again. @throws ConfigError if samples or classes do not fit
+  Trainer(const Config& config, Network<S> network, const Splits& splits, std::shared_ptr<const Executor> executor,
+          TrainEvents events = {});
 
   /// Continues from a checkpoint of this configuration. `place` names it in messages. @throws DataError
   void restore(const NpzArchive& checkpoint, const std::string& place);

@@ -56,8 +56,11 @@ fs::path small_data(const test::TemporaryFolder& folder) {
 
 fs::path small_run(const test::TemporaryFolder& folder, Overrides overrides) {
   RunRequest request;
-  request.sources.overrides = {{"dataset.name", "npz"},    {"dataset.dir", small_data(folder).string()}, {"training.epochs", "2"},
-                               {"training.batch_size", "10"}, {"threads", "1"}};
+  request.sources.overrides = {{"dataset.name", "npz"},
+                               {"dataset.dir", small_data(folder).string()},
+                               {"training.epochs", "2"},
+                               {"training.batch_size", "10"},
+                               {"threads", "1"}};
   request.sources.overrides.insert(request.sources.overrides.end(), overrides.begin(), overrides.end());
   request.out = folder.path() / "run";
   EXPECT_FALSE(run_training(request).interrupted);
@@ -110,7 +113,11 @@ void expect_unique_ids(const std::string& html) {
   EXPECT_EQ(std::adjacent_find(ids.begin(), ids.end()), ids.end());
 }
 
-bool have_gnuplot() { return draw({{.name = "try", .title = "", .caption = "", .data = "", .plot = "plot x\n"}}, fs::temp_directory_path() / "ffzero-try-gnuplot").available; }
+bool have_gnuplot() {
+  return draw({{.name = "try", .title = "", .caption = "", .data = "", .plot = "plot x\n"}},
+              fs::temp_directory_path() / "ffzero-try-gnuplot")
+      .available;
+}
 
 void expect_drawn(const std::vector<FigureGroup>& groups, const fs::path& folder, const std::string& html) {
   for (const auto& group : groups)
@@ -214,8 +221,11 @@ TEST(Report, RefusesAFolderThatIsNoRun) {
 TEST(Report, IsDrawnByTheRunItselfWhenAskedFor) {
   const test::TemporaryFolder folder;
   RunRequest request;
-  request.sources.overrides = {{"dataset.name", "npz"}, {"dataset.dir", small_data(folder).string()}, {"training.epochs", "1"},
-                               {"training.batch_size", "10"}, {"model.layers", "[6]"}};
+  request.sources.overrides = {{"dataset.name", "npz"},
+                               {"dataset.dir", small_data(folder).string()},
+                               {"training.epochs", "1"},
+                               {"training.batch_size", "10"},
+                               {"model.layers", "[6]"}};
   request.out = folder.path() / "run";
   request.report = true;
   (void)run_training(request);

@@ -112,9 +112,12 @@ TEST(Sweep, StoppedAndGoneOnWithGivesTheSameTable) {
   fs::create_directories(request.out / "runs" / study.runs.back().name);
 
   std::set<std::size_t> trained;
-  const SweepResult rest = run_study(study, request, {.changed = [&](std::size_t run, const RunState& s) {
-                                       if (s.status == RunStatus::running) trained.insert(run);
-                                     }, .stop_requested = {}});
+  const SweepResult rest = run_study(study, request,
+                                     {.changed =
+                                          [&](std::size_t run, const RunState& s) {
+                                            if (s.status == RunStatus::running) trained.insert(run);
+                                          },
+                                      .stop_requested = {}});
   EXPECT_FALSE(rest.interrupted);
   for (std::size_t i = 0; i < study.runs.size(); ++i) {
     EXPECT_EQ(rest.states[i].status, RunStatus::finished) << rest.states[i].line;
@@ -132,7 +135,9 @@ TEST(Sweep, StoppedAndGoneOnWithGivesTheSameTable) {
 TEST(Sweep, KeepsDivergedRunsAndCountsThem) {
   const test::TemporaryFolder folder;
   const Study study = parse_study(
-      "base = { dataset.name = \"function1\", model.layers = [6, 1], training.epochs = 3, update.lr = 1e9, update.rule = \"sgd\" }\ncells = [\"bp_ad\"]\n", "s.toml", ".");
+      "base = { dataset.name = \"function1\", model.layers = [6, 1], training.epochs = 3, update.lr = 1e9, update.rule = \"sgd\" }\ncells "
+      "= [\"bp_ad\"]\n",
+      "s.toml", ".");
   const SweepRequest request{.out = folder.path() / "s", .cache_dir = {}, .jobs = 1};
   const SweepResult first = run_study(study, request);
   ASSERT_EQ(first.states[0].status, RunStatus::diverged) << first.states[0].line;
