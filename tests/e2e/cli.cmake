@@ -1,0 +1,21 @@
+# The program as people use it: every test runs the binary as a process of its own.
+# Off by default until the whole suite has been seen to pass: -DFFZERO_BUILD_CLI_TESTS=ON.
+option(FFZERO_BUILD_CLI_TESTS "Build the end-to-end tests of the program" OFF)
+if(NOT FFZERO_BUILD_CLI_TESTS)
+  return()
+endif()
+foreach(part errors runs)
+  set(sources_errors cli_errors_test.cpp cli_folder_test.cpp cli_usage_test.cpp)
+  set(sources_runs cli_cells_test.cpp cli_commands_test.cpp cli_resume_test.cpp cli_threads_test.cpp)
+  ffzero_add_test(cli_${part} SOURCES ${sources_${part}} DEPENDS report LABELS e2e slow)
+  target_compile_definitions(test_cli_${part} PRIVATE FFZERO_PROGRAM="$<TARGET_FILE:ffzero_app>")
+  add_dependencies(test_cli_${part} ffzero_app)
+endforeach()
+
+# The manual is what the program says about itself.
+foreach(page "config;keys;--markdown" "cli;manual")
+  list(POP_FRONT page name)
+  add_test(NAME Manual.${name}IsUpToDate COMMAND ${CMAKE_COMMAND} "-DCOMMAND=$<TARGET_FILE:ffzero_app>;${page}" -DPAGE=${PROJECT_SOURCE_DIR}/docs/${name}.md
+                                                 -P ${CMAKE_CURRENT_SOURCE_DIR}/manual/same_page.cmake)
+  set_tests_properties(Manual.${name}IsUpToDate PROPERTIES LABELS "e2e;fast")
+endforeach()
