@@ -38,6 +38,6 @@ if [ ! -e "$run/report.html" ]; then $ffzero report "$run"; fi
 echo
 $ffzero inspect "$run"
 echo
-echo "The run:     $run   (config.toml, metrics.jsonl, summary.json, checkpoint.npz, log.txt)"
+echo "The run:     $run   (config.toml, metrics.jsonl, summary.json, checkpoint.npz, log.txt, figures/)"
 echo "The report:  $run/report.html"
 echo "Next:        $ffzero train --help    and docs/tour.md"
