@@ -15,19 +15,6 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-// All encoded samples of a split, (N, inputs).
-Matrix<float> encoded(const Dataset& data, const Encoder& encoder) {
-  Matrix<float> x(data.size(), encoder.output_shape().size());
-  for (Index i = 0; i < data.size(); ++i) {
-    const std::span<float> row(x.row(i).data(), usize(x.cols()));
-    if (data.is_bytes())
-      encoder.encode(data.bytes(i), row);
-    else
-      encoder.encode(data.values(i), row);
-  }
-  return x;
-}
-
 double linear_accuracy(const Matrix<float>& readout, const Matrix<float>& x, const Dataset& data) {
   Matrix<float> scores(x.rows(), readout.rows());
   readout_scores<float>(readout, x, scores);
@@ -37,13 +24,12 @@ double linear_accuracy(const Matrix<float>& readout, const Matrix<float>& x, con
 // What a linear classifier makes of the same inputs; real and imaginary parts are its features.
 json linear_control(const Config& config, const Splits& splits) {
   const Encoder encoder(encoder_options(config.values()), splits.train.shape());
-  const Matrix<float> train = encoded(splits.train, encoder);
-  const Matrix<float> readout = fit_readout<float>(train, splits.train.labels(), splits.train.classes(),
-                                                   {.seed = static_cast<std::uint64_t>(config.values().integer("seed"))});
+  const Matrix<float> train = encode_samples(encoder, splits.train, 0, splits.train.size());
+  const Matrix<float> readout = fit_readout<float>(train, splits.train.labels(), splits.train.classes(), {.seed = config.values().seed()});
   return {{"kind", "linear classifier on the same inputs"},
           {"metric", "accuracy"},
           {"train", linear_accuracy(readout, train, splits.train)},
-          {"test", linear_accuracy(readout, encoded(splits.test, encoder), splits.test)},
+          {"test", linear_accuracy(readout, encode_samples(encoder, splits.test, 0, splits.test.size()), splits.test)},
           {"forward_evals", 0}};
 }
 

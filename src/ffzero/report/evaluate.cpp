@@ -16,8 +16,6 @@ namespace ffzero {
 
 namespace {
 
-constexpr Index kRows = 1024;
-
 DatasetInfo info_of(const LoadedRun& run) {
   DatasetInfo info;
   info.name = run.config.values().word("dataset.name");
@@ -59,7 +57,7 @@ TrainedNetwork::TrainedNetwork(LoadedRun run, int threads)
 void TrainedNetwork::find_voters() {
   const Values& v = run_.config.values();
   const bool end_to_end = v.is("objective.scope", "end_to_end");
-  const Index size = end_to_end ? network_.layers() : v.is("objective.scope", "grouped") ? v.integer("objective.block_layers") : 1;
+  const Index size = layers_per_block(v, network_.layers());
   for (Index first = 0; first < network_.layers(); first += size) {
     const Index last = std::min(first + size, network_.layers());
     voters_.push_back({.name = end_to_end ? "all" : network_.layer(last - 1).name,
@@ -83,9 +81,7 @@ Opinions TrainedNetwork::infer(const Dataset& samples, const std::string& place)
     throw DataError(place, "samples must be of the type that the network was trained on, " + kind_of(bytes_), kind_of(samples.is_bytes()),
                     "convert them");
   const Values& v = run_.config.values();
-  // The batch's own statistics belong to batches of the size of the training.
-  const bool own_batches = v.is("model.kind", "cnn") && v.is("model.conv.batchnorm", "batch");
-  const Index rows = own_batches ? v.integer("training.batch_size") : kRows;
+  const Index rows = evaluation_rows(v);
   const Index columns = network_.classes();
   const SampleSource<float> source(samples, encoder_, network_, *executor_, {});
   std::vector<Matrix<float>> summed;

@@ -91,15 +91,7 @@ void add_worst(const EvaluationInputs& in, NpzArchive& archive) {
 
 Matrix<float> encoded(const EvaluationInputs& in, Index first, Index count) {
   const Encoder encoder(encoder_options(in.config.values()), in.splits.test.shape());
-  Matrix<float> x(count, encoder.output_shape().size());
-  for (Index i = 0; i < count; ++i) {
-    const std::span<float> row(x.row(i).data(), usize(x.cols()));
-    if (in.splits.test.is_bytes())
-      encoder.encode(in.splits.test.bytes(first + i), row);
-    else
-      encoder.encode(in.splits.test.values(first + i), row);
-  }
-  return x;
+  return encode_samples(encoder, in.splits.test, first, count);
 }
 
 double mean_power(const Matrix<float>& light) {

@@ -152,10 +152,7 @@ LightData light_of(const LightRequest& request) {
   trained.load(run.checkpoint, run.place);
 
   std::vector<float> x(usize(encoder.output_shape().size()));
-  if (splits.test.is_bytes())
-    encoder.encode(splits.test.bytes(request.sample), x);
-  else
-    encoder.encode(splits.test.values(request.sample), x);
+  encode_sample(encoder, splits.test, request.sample, x);
   const auto before = light_through(initial, x), after = light_through(trained, x);
   const auto meshes_before = meshes_of(initial), meshes_after = meshes_of(trained);
 

@@ -13,13 +13,14 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/train/config.hpp"
+#include "ffzero/train/toml_values-inl.hpp"
 
 namespace ffzero {
 
 namespace {
 
 using json = nlohmann::json;
-using Keys = std::vector<std::pair<std::string, json>>;
+using Keys = TomlKeys;
 
 // What decides most about which other keys apply comes first, the rest in the order of the manual.
 int priority(const std::string& key) {
@@ -47,46 +48,6 @@ Config resolved(const Keys& said, const std::string& layer_tables) {
   return config;
 }
 
-json json_of(const toml::node& node, const std::string& place) {
-  if (const auto* v = node.as_boolean()) return v->get();
-  if (const auto* v = node.as_integer()) return v->get();
-  if (const auto* v = node.as_floating_point()) return v->get();
-  if (const auto* v = node.as_string()) return v->get();
-  if (const auto* list = node.as_array()) {
-    json out = json::array();
-    for (const auto& entry : *list) out.push_back(json_of(entry, place));
-    return out;
-  }
-  throw ConfigError(place, "values are booleans, numbers, texts and lists", "a date, time or table");
-}
-
-void flatten(const toml::table& table, const std::string& prefix, const std::string& place, Keys& out) {
-  for (const auto& [key, node] : table) {
-    const std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
-    if (const auto* inner = node.as_table())
-      flatten(*inner, name, place, out);
-    else
-      out.emplace_back(name, json_of(node, place + ": " + name));
-  }
-}
-
-toml::table parse_toml(const std::string& text, const std::string& place) {
-  try {
-    return toml::parse(text);
-  } catch (const toml::parse_error& e) {
-    throw ConfigError(fmt::format("{}:{}:{}", place, e.source().begin.line, e.source().begin.column), "must be valid TOML",
-                      std::string(e.description()));
-  }
-}
-
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (!in || std::filesystem::is_directory(path) || !(text << in.rdbuf()))
-    throw ConfigError(path.string(), "the file must be readable", "no such file or no permission", "check the path");
-  return text.str();
-}
-
 // A configuration as keys and [[layer]] tables.
 RunSettings base_settings(toml::table table, const std::string& place) {
   RunSettings settings;
@@ -96,7 +57,7 @@ RunSettings base_settings(toml::table table, const std::string& place) {
     settings.layer_tables = text.str();
     table.erase("layer");
   }
-  flatten(table, "", place, settings.keys);
+  flatten_toml(table, "", place, settings.keys);
   return settings;
 }
 
@@ -106,7 +67,7 @@ RunSettings read_base(const toml::table& study, const std::string& place, const 
   if (const auto* table = base->as_table()) return base_settings(*table, place + ": base");
   if (const auto* name = base->as_string()) {
     const std::filesystem::path file = folder / name->get();
-    return base_settings(parse_toml(text_of(file), file.string()), file.string());
+    return base_settings(parse_toml(read_toml_text(file), file.string()), file.string());
   }
   throw ConfigError(place + ": base", "must be a table of settings or the name of a file", "something else");
 }
@@ -119,7 +80,7 @@ struct Axis {
 std::vector<json> list_of(const toml::table& study, const char* key, const std::string& place) {
   const auto* node = study.get(key);
   if (node == nullptr) return {};
-  const json list = json_of(*node, place + ": " + key);
+  const json list = toml_value_of(*node, place + ": " + key);
   if (!list.is_array() || list.empty()) throw ConfigError(place + ": " + key, "must be a list with at least one entry", list.dump());
   return list.get<std::vector<json>>();
 }
@@ -131,7 +92,7 @@ std::vector<Axis> axes_of(const toml::table& study, const std::string& place) {
   if (grid == nullptr) return axes;
   if (grid->as_table() == nullptr) throw ConfigError(place + ": grid", "must be a table: key = [values]", "something else");
   Keys entries;
-  flatten(*grid->as_table(), "", place + ": grid", entries);
+  flatten_toml(*grid->as_table(), "", place + ": grid", entries);
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return priority(a.first) < priority(b.first); });
   for (const auto& [key, values] : entries) {
     if (key == "seed") throw ConfigError(place + ": grid.seed", "seeds are listed apart", values.dump(), "write seeds = [0, 1, 2]");
@@ -246,6 +207,6 @@ Study parse_study(const std::string& text, const std::string& place, const std::
   }
 }
 
-Study read_study(const std::filesystem::path& file) { return parse_study(text_of(file), file.string(), file.parent_path()); }
+Study read_study(const std::filesystem::path& file) { return parse_study(read_toml_text(file), file.string(), file.parent_path()); }
 
 }  // namespace ffzero

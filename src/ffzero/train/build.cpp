@@ -21,10 +21,7 @@ template <class S>
 class NetworkBuilder {
  public:
   NetworkBuilder(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor)
-      : config_(config),
-        seed_(static_cast<std::uint64_t>(config.values().integer("seed"))),
-        classes_(classes),
-        executor_(std::move(executor)) {
+      : config_(config), seed_(config.values().seed()), classes_(classes), executor_(std::move(executor)) {
     network_.input_ = input;
     network_.classes_ = classes;
     network_.executor_ = executor_;

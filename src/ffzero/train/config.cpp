@@ -12,51 +12,20 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/train/presets.hpp"
+#include "ffzero/train/toml_values-inl.hpp"
 
 namespace ffzero {
 
 namespace {
 
 using json = nlohmann::json;
-using Flat = std::vector<std::pair<std::string, json>>;
-
-json to_json(const toml::node& node, const std::string& place) {
-  if (const auto* v = node.as_boolean()) return v->get();
-  if (const auto* v = node.as_integer()) return v->get();
-  if (const auto* v = node.as_floating_point()) return v->get();
-  if (const auto* v = node.as_string()) return v->get();
-  if (const auto* list = node.as_array()) {
-    json out = json::array();
-    for (const auto& entry : *list) out.push_back(to_json(entry, place));
-    return out;
-  }
-  throw ConfigError(place, "values are booleans, numbers, texts and lists", "a date, time or nested table", "see ffzero keys");
-}
-
-void flatten(const toml::table& table, const std::string& prefix, const std::string& place, Flat& out) {
-  for (const auto& [key, node] : table) {
-    const std::string name = prefix.empty() ? std::string(key.str()) : prefix + "." + std::string(key.str());
-    if (const auto* inner = node.as_table())
-      flatten(*inner, name, place, out);
-    else
-      out.emplace_back(name, to_json(node, place + ": " + name));
-  }
-}
-
-toml::table parse_toml(const std::string& text, const std::string& place) {
-  try {
-    return toml::parse(text);
-  } catch (const toml::parse_error& e) {
-    throw ConfigError(fmt::format("{}:{}:{}", place, e.source().begin.line, e.source().begin.column), "must be valid TOML",
-                      std::string(e.description()));
-  }
-}
+using Flat = TomlKeys;
 
 // "--set key=value": TOML if it parses, a bare word otherwise (names need no quotes on a command line).
 json parse_override(const std::string& key, const std::string& value) {
   try {
     const toml::table table = toml::parse("v = " + value);
-    return to_json(*table.get("v"), "command line: " + key);
+    return toml_value_of(*table.get("v"), "command line: " + key);
   } catch (const toml::parse_error&) {
     return value;
   }
@@ -79,15 +48,17 @@ bool is_activity_space(const std::string& distribution) {
   return distribution == "prototypes" || distribution == "span" || distribution == "full";
 }
 
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (!in || std::filesystem::is_directory(path) || !(text << in.rdbuf()))
-    throw ConfigError(path.string(), "the configuration file must be readable", "no such file or no permission", "check the path");
-  return text.str();
+}  // namespace
+
+Index layers_per_block(const Values& v, Index layers) {
+  if (v.is("objective.scope", "end_to_end")) return layers;
+  return v.is("objective.scope", "grouped") ? v.integer("objective.block_layers") : 1;
 }
 
-}  // namespace
+Index evaluation_rows(const Values& v) {
+  const bool own_batches = v.is("model.kind", "cnn") && v.is("model.conv.batchnorm", "batch");
+  return own_batches ? v.integer("training.batch_size") : kEvaluationRows;
+}
 
 std::vector<std::pair<std::string, std::string>> solver_overrides(const std::string& solver) {
   const auto cell = [](const char* scope, const char* estimator) {
@@ -105,7 +76,7 @@ std::vector<std::pair<std::string, std::string>> solver_overrides(const std::str
 
 Config Config::load(const ConfigSources& sources) {
   if (!sources.file) return parse("", "(no file)", sources);
-  return parse(read_text(*sources.file), sources.file->string(), sources);
+  return parse(read_toml_text(*sources.file), sources.file->string(), sources);
 }
 
 Config Config::parse(const std::string& text, const std::string& place, const ConfigSources& more) {
@@ -116,7 +87,7 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
     if (list == nullptr) throw ConfigError(place + ": layer", "layers are an array of tables", "", "write [[layer]] with index = N");
     for (const auto& entry : *list) {
       Flat flat;
-      if (const auto* inner = entry.as_table()) flatten(*inner, "", place, flat);
+      if (const auto* inner = entry.as_table()) flatten_toml(*inner, "", place, flat);
       const auto index = std::find_if(flat.begin(), flat.end(), [](const auto& kv) { return kv.first == "index"; });
       if (index == flat.end() || !index->second.is_number_integer() || index->second.get<Index>() < 0)
         throw ConfigError(place + ": [[layer]]", "needs index = N, counted from 0", index == flat.end() ? "none" : index->second.dump());
@@ -132,7 +103,7 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
     table.erase("layer");
   }
   Flat flat;
-  flatten(table, "", place, flat);
+  flatten_toml(table, "", place, flat);
   for (const auto& [key, value] : flat) config.values_.set(key, value, place);
   for (const auto& [key, value] : more.overrides) config.values_.set(key, parse_override(key, value), "command line");
   config.apply_preset();

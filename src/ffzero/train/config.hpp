@@ -67,6 +67,13 @@ class Config {
   bool resolved_ = false;
 };
 
+/// Layers that are trained as one function, of a network of `layers`: objective.scope.
+[[nodiscard]] Index layers_per_block(const Values& values, Index layers);
+/// Samples that an evaluation takes at once: the size of the training batches where inference uses the batch's own statistics, else
+/// kEvaluationRows.
+inline constexpr Index kEvaluationRows = 1024;
+[[nodiscard]] Index evaluation_rows(const Values& values);
+
 /// Objective and estimator of a --solver name. @throws ConfigError naming the valid names.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> solver_overrides(const std::string& solver);
 

@@ -47,6 +47,7 @@ class Values {
   [[nodiscard]] std::string word(std::string_view key) const { return at(key).get<std::string>(); }
   [[nodiscard]] std::int64_t integer(std::string_view key) const { return at(key).get<std::int64_t>(); }
   [[nodiscard]] double number(std::string_view key) const { return at(key).get<double>(); }
+  [[nodiscard]] std::uint64_t seed() const { return at("seed").get<std::uint64_t>(); }
   [[nodiscard]] bool flag(std::string_view key) const { return at(key).get<bool>(); }
   [[nodiscard]] std::vector<std::int64_t> integers(std::string_view key) const { return at(key).get<std::vector<std::int64_t>>(); }
   [[nodiscard]] bool is(std::string_view key, std::string_view word_value) const { return at(key) == word_value; }

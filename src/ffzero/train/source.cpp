@@ -11,6 +11,19 @@ namespace {
 constexpr Index kGatherRows = 64;
 }
 
+void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::span<float> out, const Displacement& move) {
+  if (data.is_bytes())
+    encoder.encode(data.bytes(i), out, move.dy, move.dx);
+  else
+    encoder.encode(data.values(i), out, move.dy, move.dx);
+}
+
+Matrix<float> encode_samples(const Encoder& encoder, const Dataset& data, Index first, Index count) {
+  Matrix<float> x(count, encoder.output_shape().size());
+  for (Index i = 0; i < count; ++i) encode_sample(encoder, data, first + i, {x.row(i).data(), usize(x.cols())});
+  return x;
+}
+
 template <class S>
 SampleSource<S>::SampleSource(const Dataset& data, const Encoder& encoder, const Network<S>& network, const Executor& executor,
                               const Options& options)
@@ -52,10 +65,7 @@ void SampleSource<S>::encode(std::span<const std::uint32_t> rows, std::uint64_t 
       const Displacement move = options_.augment ? encoder_.displacement(shifts, row) : Displacement{};
       std::span<float> out(buffer);
       if constexpr (std::is_same_v<S, float>) out = {x.row(i).data(), usize(columns)};
-      if (data_.is_bytes())
-        encoder_.encode(data_.bytes(row), out, move.dy, move.dx);
-      else
-        encoder_.encode(data_.values(row), out, move.dy, move.dx);
+      encode_sample(encoder_, data_, row, out, move);
       if constexpr (!std::is_same_v<S, float>) std::copy(out.begin(), out.end(), x.row(i).data());
     }
   });

@@ -15,6 +15,11 @@
 
 namespace ffzero {
 
+/// out (encoder.output_shape().size()): sample i of `data`, bytes or values, moved by `move` first.
+void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::span<float> out, const Displacement& move = {});
+/// Samples [first, first + count), (count, encoder.output_shape().size()).
+[[nodiscard]] Matrix<float> encode_samples(const Encoder& encoder, const Dataset& data, Index first, Index count);
+
 /// The inputs of the block that is being trained. Starts at the encoded data set; advance() passes it through a trained layer. Outputs
 /// are kept in memory (4 bytes a number) unless they would exceed `cache_bytes` or training images are shifted: then frozen layers are
 /// evaluated again for every batch.

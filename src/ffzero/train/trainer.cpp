@@ -18,7 +18,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr Index kEvaluationRows = 1024;
 constexpr std::uint32_t kNetworkInput = 0xFFFF;  // part of the dropout stream
 constexpr std::size_t kCacheBytes = std::size_t{6} << 30;
 
@@ -104,7 +103,7 @@ DatasetOptions dataset_options(const Values& v) {
   else
     o.classes = v.integer("dataset.classes");
   o.validation = v.integer("dataset.validation");
-  o.seed = static_cast<std::uint64_t>(v.integer("seed"));
+  o.seed = v.seed();
   return o;
 }
 
@@ -141,9 +140,8 @@ Trainer<S>::Trainer(const Config& config, Network<S> network, const Splits& spli
                       std::to_string(network_.classes()), "give the heads one prototype for each class");
   make_blocks();
   const auto options = [&](bool augment) {
-    return typename SampleSource<S>::Options{.augment = augment && config.values().integer("dataset.shift") > 0,
-                                             .cache_bytes = kCacheBytes,
-                                             .seed = static_cast<std::uint64_t>(config.values().integer("seed"))};
+    return typename SampleSource<S>::Options{
+        .augment = augment && config.values().integer("dataset.shift") > 0, .cache_bytes = kCacheBytes, .seed = config.values().seed()};
   };
   train_.emplace(splits.train, encoder_, network_, *executor_, options(true));
   test_.emplace(splits.test, encoder_, network_, *executor_, options(false));
@@ -154,7 +152,7 @@ template <class S>
 void Trainer<S>::make_blocks() {
   const Values& v = config_.values();
   const bool end_to_end = v.is("objective.scope", "end_to_end");
-  const Index size = end_to_end ? network_.layers() : v.is("objective.scope", "grouped") ? v.integer("objective.block_layers") : 1;
+  const Index size = layers_per_block(v, network_.layers());
   for (Index first = 0; first < network_.layers(); first += size) {
     BlockSetup& setup = blocks_.emplace_back();
     setup.first = first;
@@ -248,9 +246,8 @@ void Trainer<S>::start_block(BlockSetup& setup) {
     Index at = 0;
     for (Index i = setup.first; i < setup.last; ++i) {
       const auto& map = *network_.layer(i).map;
-      map.initialise(
-          as_span(initial).subspan(usize(at), usize(map.parameter_count())),
-          RandomStream(static_cast<std::uint64_t>(config_.values().integer("seed")), Stream::initial, static_cast<std::uint32_t>(i)));
+      map.initialise(as_span(initial).subspan(usize(at), usize(map.parameter_count())),
+                     RandomStream(config_.values().seed(), Stream::initial, static_cast<std::uint32_t>(i)));
       at += map.parameter_count();
     }
     for (const Unit& unit : setup.gradient->layout().units) held_norms_.push_back(unit_norm<S>(unit, as_span(std::as_const(initial))));
@@ -268,9 +265,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
       train_->fit_front(kEvaluationRows);
       if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, train_->size());
     }
-    train_->apply_front(kEvaluationRows);
-    test_->apply_front(kEvaluationRows);
-    if (validation_) validation_->apply_front(kEvaluationRows);
+    apply_fronts();
   }
   if (restored_ && (epoch_ > 0 || step_ > 0)) {
     // Position and moments of this block came from the checkpoint.
@@ -299,7 +294,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
 template <class S>
 typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup& setup) {
   const Index batch = setup.values.integer("training.batch_size"), steps = steps_per_epoch(setup), size = splits_.train.size();
-  const auto seed = static_cast<std::uint64_t>(config_.values().integer("seed"));
+  const auto seed = config_.values().seed();
   const std::int64_t budget = config_.values().integer("budget.forward_evals");
   std::vector<std::uint32_t> order(usize(size));
   RandomStream(seed, Stream::order, static_cast<std::uint32_t>(setup.first), static_cast<std::uint64_t>(epoch_)).permutation(order);
@@ -331,7 +326,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup& setup) {
 
 template <class S>
 double Trainer<S>::train_step(BlockSetup& setup, std::span<const std::uint32_t> rows) {
-  const auto seed = static_cast<std::uint64_t>(config_.values().integer("seed"));
+  const auto seed = config_.values().seed();
   const auto part = static_cast<std::uint32_t>(setup.first);
   const Index step = epoch_ * steps_per_epoch(setup) + step_;
   const auto position = static_cast<std::uint64_t>(step);
@@ -361,8 +356,7 @@ void Trainer<S>::drop_inputs(const BlockSetup& setup, Matrix<S>& x) const {
   const std::uint32_t part = setup.first == 0 ? kNetworkInput : static_cast<std::uint32_t>(setup.first - 1);
   const auto step = static_cast<std::uint64_t>(epoch_ * steps_per_epoch(setup) + step_);
   Matrix<S> mask(x.rows(), x.cols());
-  dropout_mask<S>(RandomStream(static_cast<std::uint64_t>(config_.values().integer("seed")), Stream::dropout, part, step), share,
-                  {mask.data(), usize(mask.size())});
+  dropout_mask<S>(RandomStream(config_.values().seed(), Stream::dropout, part, step), share, {mask.data(), usize(mask.size())});
   x.array() *= mask.array();
 }
 
@@ -399,7 +393,7 @@ void Trainer<S>::finish_epoch(BlockSetup& setup) {
   record.training_loss = mean_loss;
   {
     const Stopwatch watch(evaluation_s_);
-    calibrate(setup, false);
+    calibrate(setup);
     const auto log = [&](const SampleSource<S>& source, const Dataset& data, Index samples) {
       const Measure m = measure(evaluate(setup, source, samples, nullptr), samples == data.size() ? data : data.slice(0, samples));
       bill(setup.first, setup.last, &Evaluations::logging, samples);
@@ -430,7 +424,29 @@ void Trainer<S>::finish_epoch(BlockSetup& setup) {
 }
 
 template <class S>
-void Trainer<S>::calibrate(BlockSetup& setup, bool replay) {
+void Trainer<S>::apply_fronts() {
+  train_->apply_front(kEvaluationRows);
+  test_->apply_front(kEvaluationRows);
+  if (validation_) validation_->apply_front(kEvaluationRows);
+}
+
+template <class S>
+void Trainer<S>::infer_layers(Index first, Index last, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const {
+  for (Index i = first; i < last; ++i) {
+    network_.infer(i, x, false, out, i == first && source.front_done());
+    x.swap(out.passed_on);
+  }
+}
+
+template <class S>
+void Trainer<S>::infer_block(const BlockSetup& setup, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const {
+  const Index last = setup.last - 1;
+  infer_layers(setup.first, last, source, x, out);
+  network_.infer(last, x, true, out, last == setup.first && source.front_done());
+}
+
+template <class S>
+void Trainer<S>::calibrate(BlockSetup& setup) {
   for (Index i = setup.first; i < setup.last; ++i) {
     auto* stateful = dynamic_cast<StatefulMap<S>*>(network_.layer(i).map.get());
     if (stateful == nullptr || !stateful->needs_statistics()) continue;
@@ -439,14 +455,11 @@ void Trainer<S>::calibrate(BlockSetup& setup, bool replay) {
     LayerOutput<S> out;
     for (Index first = 0; first < train_->size(); first += kEvaluationRows) {
       train_->gather_range(first, std::min(kEvaluationRows, train_->size() - first), 0, x);
-      for (Index k = setup.first; k < i; ++k) {
-        network_.infer(k, x, false, out, k == setup.first && train_->front_done());
-        x.swap(out.passed_on);
-      }
+      infer_layers(setup.first, i, *train_, x, out);
       stateful->absorb(network_.theta(i, i + 1), x);
     }
     stateful->finish_statistics();
-    bill(setup.first, i + 1, replay ? &Evaluations::replayed : &Evaluations::logging, train_->size());
+    bill(setup.first, i + 1, &Evaluations::logging, train_->size());
   }
 }
 
@@ -459,15 +472,11 @@ typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup& setup, c
   Matrix<S> x;
   LayerOutput<S> out;
   Matrix<double> losses;
-  const bool own_batches = setup.values.is("model.kind", "cnn") && config_.values().is("model.conv.batchnorm", "batch");
-  const Index rows = own_batches ? setup.values.integer("training.batch_size") : kEvaluationRows;
+  const Index rows = evaluation_rows(setup.values);
   for (Index first = 0; first < samples; first += rows) {
     const Index count = std::min(rows, samples - first);
     source.gather_range(first, count, 0, x);
-    for (Index i = setup.first; i < setup.last; ++i) {
-      network_.infer(i, x, i + 1 == setup.last, out, i == setup.first && source.front_done());
-      if (i + 1 < setup.last) x.swap(out.passed_on);
-    }
+    infer_block(setup, source, x, out);
     const Index groups = network_.head_of(setup.last - 1).groups();
     losses.resize(count, setup.loss->joint() ? 1 : groups);
     setup.loss->values(out.scores, classes, source.all_targets().rows(first, count), losses);
@@ -495,28 +504,21 @@ void Trainer<S>::fit_block_readout(BlockSetup& setup) {
   LayerOutput<S> out;
   for (Index first = 0; first < train_->size(); first += kEvaluationRows) {
     train_->gather_range(first, std::min(kEvaluationRows, train_->size() - first), 0, x);
-    for (Index i = setup.first; i < setup.last; ++i) {
-      network_.infer(i, x, i + 1 == setup.last, out, i == setup.first && train_->front_done());
-      if (i + 1 < setup.last) x.swap(out.passed_on);
-    }
+    infer_block(setup, *train_, x, out);
     features.middleRows(first, out.head_input.rows()) = readout_features<S>(out.head_input);
   }
   bill(setup.first, setup.last, &Evaluations::propagation, train_->size());
   if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, train_->size());
-  network_.set_readout(setup.last - 1, fit_readout<S>(features, splits_.train.labels(), network_.classes(),
-                                                      {.seed = static_cast<std::uint64_t>(config_.values().integer("seed"))}));
+  network_.set_readout(setup.last - 1,
+                       fit_readout<S>(features, splits_.train.labels(), network_.classes(), {.seed = config_.values().seed()}));
 }
 
 template <class S>
 void Trainer<S>::finish_block(BlockSetup& setup, bool replay) {
   const Stopwatch watch(evaluation_s_);
   const bool more = setup.last < network_.layers();
-  if (replay && network_.front(setup.first) != nullptr) {
-    train_->apply_front(kEvaluationRows);
-    test_->apply_front(kEvaluationRows);
-    if (validation_) validation_->apply_front(kEvaluationRows);
-  }
-  if (!replay) calibrate(setup, false);
+  if (replay && network_.front(setup.first) != nullptr) apply_fronts();
+  if (!replay) calibrate(setup);
   if (!replay && network_.wants_readout(setup.last - 1)) fit_block_readout(setup);
   const auto pass = [&](SampleSource<S>& source, const Dataset& data, std::vector<SplitScores>& kept, bool training) {
     const Index columns = network_.layer(setup.last - 1).output_shape().size();
@@ -549,7 +551,7 @@ void Trainer<S>::finish_run(RunRecord& record) {
   record.preset = v.word("preset");
   record.estimator = v.word("gradient.estimator");
   record.metric = regression ? "r2" : "accuracy";
-  record.seed = static_cast<std::uint64_t>(v.integer("seed"));
+  record.seed = v.seed();
   record.epochs = v.integer("training.epochs");
   record.layers = layer_records_;
   record.stopped_by = stopped_by_;

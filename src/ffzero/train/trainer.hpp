@@ -95,7 +95,12 @@ class Trainer {
   void start_block(BlockSetup& setup);
   void finish_epoch(BlockSetup& setup);
   void finish_block(BlockSetup& setup, bool replay);
-  void calibrate(BlockSetup& setup, bool replay);
+  void apply_fronts();
+  /// x, gathered from `source`, through layers [first, last): what they pass on.
+  void infer_layers(Index first, Index last, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const;
+  /// x through the whole block: out is that of its last layer, head included. x is used up.
+  void infer_block(const BlockSetup& setup, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const;
+  void calibrate(BlockSetup& setup);
   void fit_block_readout(BlockSetup& setup);
   void drop_inputs(const BlockSetup& setup, Matrix<S>& x) const;
   void hold_norms(const BlockSetup& setup, std::span<S> theta) const;
