@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# From a bare machine to a trained network: installs what is missing, builds, and trains a network without backpropagation on the
-# built-in glyphs; the report lands in runs/demo. The second time it only shows the finished run: seconds, no network.
-#   ./demo.sh            ./demo.sh --again    trains once more, into a new folder        further arguments go to `ffzero train`
+# From a bare machine to a trained network: installs what is missing, builds, trains a network without backpropagation on the built-in
+# glyphs, and then the four cells (local losses or one for the network, forward evaluations or exact gradients) beside each other. The second
+# time it only shows what is finished: seconds, no network.
+#   ./demo.sh            ./demo.sh --again    trains once more, into new folders        further arguments go to `ffzero train`
 # SPDX-License-Identifier: MIT
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -17,15 +18,21 @@ tools/install_deps.sh
 build_release --target ffzero_app
 ffzero=build/release/ffzero
 
-# A finished run of this very program and these settings is shown, not repeated; nothing is ever overwritten.
-run=runs/demo
-number=1
-while [ -e "$run" ]; do
-  if [ $again = no ] && [ $# -eq 0 ] && [ -e "$run/summary.json" ] && [ "$run/summary.json" -nt $ffzero ]; then break; fi
-  number=$((number + 1))
-  run=runs/demo-$number
-done
+# What this very program finished is shown, not repeated; nothing is ever overwritten. Prints <base>, <base>-2, ..: the first folder that is free
+# or holds a finished <marker>; with "no" as third argument only a free one.
+folder_for() {
+  local folder=$1 number=1
+  while [ -e "$folder" ]; do
+    if [ "$3" = yes ] && [ -e "$folder/$2" ] && [ "$folder/$2" -nt $ffzero ]; then break; fi
+    number=$((number + 1))
+    folder=$1-$number
+  done
+  echo "$folder"
+}
 
+reuse=yes
+if [ $again = yes ] || [ $# -gt 0 ]; then reuse=no; fi
+run=$(folder_for runs/demo summary.json $reuse)
 if [ -e "$run" ]; then
   echo "$run is finished; ./demo.sh --again trains once more."
 else
@@ -33,11 +40,19 @@ else
   echo "Training on the built-in glyphs: $ffzero train --out $run $*"
   $ffzero train --out "$run" "$@"
 fi
-
 if [ ! -e "$run/report.html" ]; then $ffzero report "$run"; fi
 echo
 $ffzero inspect "$run"
+
+reuse=yes
+if [ $again = yes ]; then reuse=no; fi
+cells=$(folder_for runs/demo-cells table.json $reuse)
+echo
+echo "The four cells on the same images, two seeds each: $ffzero sweep studies/four_cells.toml --out $cells"
+$ffzero sweep studies/four_cells.toml --out "$cells"
+
 echo
 echo "The run:     $run   (config.toml, metrics.jsonl, summary.json, checkpoint.npz, log.txt, figures/)"
 echo "The report:  $run/report.html"
+echo "Four cells:  $cells/report.html   (one figure: $cells/figures/test_over_evaluations.png)"
 echo "Next:        $ffzero train --help    and docs/tour.md"

@@ -75,7 +75,7 @@ void StudyDisplay::finish() {
 
 StudyRunResult run_with_display(const Study& study, const SweepRequest& request, bool quiet, const std::string& go_on) {
   if (!quiet)
-    for (const auto& note : study.notes) fmt::print(stderr, "{}\n", note);
+    for (const auto& note : study.notes()) fmt::print(stderr, "{}\n", note);
   StudyDisplay display(study, quiet);
   catch_interrupts();
   StudyRunResult result;

@@ -1,11 +1,13 @@
 // ffzero sweep
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <string>
 
 #include "command.hpp"
+#include "ffzero/report/findings.hpp"
 #include "study_display.hpp"
 
 namespace ffzero::app {
@@ -28,7 +30,11 @@ int run_sweep(const SweepArguments& arguments) {
   const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
   if (result.code == kInterrupted) return result.code;
   for (const auto& notice : write_study_report(study, request.out)) fmt::print(stderr, "{}\n", notice);
-  fmt::print("{}", study_table(collect(study, request.out)).markdown());
+  const std::vector<SettingResult> results = collect(study, request.out);
+  fmt::print("{}", study_table(results).markdown());
+  if (const auto findings = cell_findings(results); !findings.empty()) {
+    fmt::print("\n{}\n\n{}\n", fmt::join(text_bars(results), "\n"), fmt::join(findings, "\n"));
+  }
   if (!arguments.quiet) fmt::print(stderr, "written to {} (table.md, table.csv, table.json, report.html)\n", request.out.string());
   return result.code;
 }

@@ -39,7 +39,10 @@ void add_outputs(const EvaluationInputs& in, NpzArchive& archive) {
   if (!in.outputs.vote.empty()) archive["test_vote"] = array_of(std::span<const std::int32_t>(in.outputs.vote), {samples});
 }
 
-// How right the last layer is about a sample; the most wrong ones are the smallest.
+// How right the last layer is about a sample; the most wrong ones are the smallest. Where layers vote, what the vote gets wrong comes
+// first: the bonus for a right vote is larger than any difference of similarities.
+constexpr double kRightVote = 1e6;
+
 std::vector<double> confidence(const EvaluationInputs& in) {
   const Dataset& test = in.splits.test;
   const Matrix<float>& scores = in.outputs.test_scores.back();
@@ -54,6 +57,7 @@ std::vector<double> confidence(const EvaluationInputs& in) {
     for (Index k = 0; k < scores.cols(); ++k)
       if (k != label) rival = std::max(rival, static_cast<double>(scores(i, k)));
     values[usize(i)] = static_cast<double>(scores(i, label)) - rival;
+    if (!in.outputs.vote.empty() && in.outputs.vote[usize(i)] == label) values[usize(i)] += kRightVote;
   }
   return values;
 }

@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <limits>
 
 namespace ffzero {
 
@@ -15,6 +17,43 @@ void append_number(std::string& text, double value) {
     fmt::format_to(std::back_inserter(text), "{:.6g} ", value);
   else
     text += "NaN ";
+}
+
+// Pixels: of the rows of a legend, of what stands above a plot (the title), of a character of a legend and of the mark before it.
+constexpr int kLegendRow = 21, kAbove = 38;
+constexpr double kCharacter = 8.4, kMarkWidth = 26.0;
+
+// Characters, not bytes: continuation bytes of UTF-8 take no room.
+double text_width(const std::string& text) {
+  return kCharacter * static_cast<double>(
+                          std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+}
+
+std::string legend_mark(const LegendEntry& entry, int number, double x, double y, double width) {
+  using Mark = LegendEntry::Mark;
+  const double middle = x + 0.5 * width;
+  switch (entry.mark) {
+    case Mark::dot:
+    case Mark::ring:
+      return fmt::format("set label {} \"\" at screen {:.4f}, screen {:.4f} point pt {} ps 0.9 lw 1.6 lc rgb \"{}\"\n", number + 500,
+                         middle, y, entry.mark == Mark::dot ? 7 : 6, entry.colour);
+    default:
+      return fmt::format(
+          "set arrow {} from screen {:.4f}, screen {:.4f} to screen {:.4f}, screen {:.4f} nohead lw {} dt {} lc rgb \"{}\"\n", number + 500,
+          x, y, x + width, y, entry.mark == Mark::box ? 9 : 2,
+          entry.mark == Mark::dashed   ? 2
+          : entry.mark == Mark::dotted ? 3
+                                       : 1,
+          entry.colour);
+  }
+}
+
+// 1, 2 or 5 times a power of ten, so that the range holds at most six marks.
+double mark_distance(double length) {
+  const double power = std::pow(10.0, std::floor(std::log10(length / 6.0)));
+  for (const double factor : {1.0, 2.0, 5.0})
+    if (length / (factor * power) <= 6.0) return factor * power;
+  return 10.0 * power;
 }
 }  // namespace
 
@@ -43,6 +82,48 @@ std::string gnuplot_text(std::string_view text) {
     out += c == '\n' || c == '\r' ? ' ' : c;
   }
   return out + "'";
+}
+
+std::string legend(Figure& figure, const std::vector<LegendEntry>& entries, int below) {
+  double widest = 0.0;
+  for (const auto& entry : entries) widest = std::max(widest, text_width(entry.title));
+  const double entry_width = kMarkWidth + 6.0 + widest + 14.0, width = figure.width;
+  const int count = std::max(1, static_cast<int>(entries.size()));
+  const int columns = std::clamp(static_cast<int>((width - 10.0) / entry_width), 1, count);
+  const int rows = entries.empty() ? 0 : (count + columns - 1) / columns;
+  figure.height += kLegendRow * rows;
+  const double height = figure.height, left = std::max(4.0, 0.5 * (width - columns * entry_width + 14.0));
+  std::string text = fmt::format("set tmargin at screen {:.4f}\nset bmargin at screen {:.4f}\n", 1.0 - kAbove / height,
+                                 (below + kLegendRow * rows) / height);
+  for (int i = 0; i < static_cast<int>(entries.size()); ++i) {
+    const double x = left + (i % columns) * entry_width, y = (kLegendRow * (rows - 1 - i / columns) + 12) / height;
+    const LegendEntry& entry = entries[static_cast<std::size_t>(i)];
+    text += legend_mark(entry, i, x / width, y, kMarkWidth / width);
+    text += fmt::format("set label {} {} at screen {:.4f}, screen {:.4f} left\n", i + 700, gnuplot_text(entry.title),
+                        (x + kMarkWidth + 6.0) / width, y);
+  }
+  return text;
+}
+
+Range range_of(const std::vector<std::vector<double>>& rows, int column) {
+  Range range{std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::quiet_NaN()};
+  for (const auto& row : rows)
+    if (!row.empty()) {
+      const double value = row[static_cast<std::size_t>(column - 1)];
+      if (std::isfinite(value)) range = joined(range, {value, value});
+    }
+  return range;
+}
+
+Range joined(Range a, Range b) { return {std::fmin(a.low, b.low), std::fmax(a.high, b.high)}; }
+
+std::string axis(char letter, Range range, Range limits, double least_mark) {
+  if (!std::isfinite(range.low) || !std::isfinite(range.high)) return {};
+  double length = range.high - range.low;
+  if (length <= 0.0) length = std::max(1e-6, 0.1 * std::abs(range.high));
+  const Range shown{std::max(limits.low, range.low - 0.05 * length), std::min(limits.high, range.high + 0.05 * length)};
+  return fmt::format("set {0}range [{1:.6g}:{2:.6g}]\nset {0}tics {3:.6g}\n", letter, shown.low, shown.high,
+                     std::max(least_mark, mark_distance(std::max(1e-9, shown.high - shown.low))));
 }
 
 const std::vector<std::string>& palette() {

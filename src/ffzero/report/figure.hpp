@@ -16,9 +16,33 @@ struct Figure {
   std::string caption;
   std::string data;  ///< gnuplot data blocks ($name << EOD ... EOD)
   std::string plot;  ///< gnuplot commands; run once for every file format
-  int width = 480;   ///< pixels of the SVG; 480 is legible on a phone
-  int height = 340;
+  int width = 440;   ///< pixels of the SVG; 440 is legible on a phone
+  int height = 300;
 };
+
+/// One entry of a legend.
+struct LegendEntry {
+  enum class Mark { line, dashed, dotted, box, dot, ring };
+  std::string title;
+  std::string colour;  ///< "#0072B2"
+  Mark mark = Mark::line;
+};
+
+/// Commands that draw a legend below the plot, in as many columns as fit, and set the margins above and below the plot, so that title, axis
+/// label and legend have room of their own. Makes the figure higher by the legend. `below`: pixels for the numbers and label of the x axis.
+/// (gnuplot's own legend leaves out entries for which it sees no room, and overlaps the label of the axis.)
+[[nodiscard]] std::string legend(Figure& figure, const std::vector<LegendEntry>& entries, int below = 66);
+
+/// What numbers lie between; NaN are passed over.
+struct Range {
+  double low, high;
+};
+/// Of one column (from 1, as gnuplot counts) of rows; empty rows are passed over. NaN to NaN if there is none.
+[[nodiscard]] Range range_of(const std::vector<std::vector<double>>& rows, int column);
+[[nodiscard]] Range joined(Range a, Range b);
+/// "set xrange [..]\nset xtics ..\n": the range a little widened but within `limits`, and at most seven marks, no closer than
+/// `least_mark`, so that their numbers never touch. Nothing for an empty range.
+[[nodiscard]] std::string axis(char letter, Range range, Range limits = {-1e300, 1e300}, double least_mark = 0.0);
 
 /// "$name << EOD": one line of numbers a row; NaN stay NaN. An empty row parts two lines of a curve.
 [[nodiscard]] std::string data_block(const std::string& name, const std::vector<std::vector<double>>& rows);

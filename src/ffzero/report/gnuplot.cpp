@@ -28,7 +28,11 @@ constexpr const char* kStyle = R"(set encoding utf8
 set border 3 lw 1
 set tics nomirror out scale 0.5
 set grid back lc rgb "#9aa0a8" lw 0.6 dt 3
-set key below samplen 1.5 spacing 1.1 width 1
+unset key
+set title offset 0,-0.2
+set xlabel offset 0,0.4
+set ylabel offset 1,0
+set xtics offset 0,0.2
 set style fill solid 0.85 noborder
 set style line 1 lw 2
 set datafile missing "NaN"

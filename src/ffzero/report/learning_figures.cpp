@@ -43,23 +43,26 @@ double largest_evaluations(const RunData& run) {
   return largest;
 }
 
-std::vector<Curve> styled(const std::vector<LayerCurve>& layers, const std::string& x, int test, int train) {
-  std::vector<Curve> curves;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const std::string look = fmt::format("lc rgb \"{}\"", palette_colour(i));
-    const std::string points = layers[i].rows.size() <= 40 ? "with linespoints pt 7 ps 0.45" : "with lines";
-    if (layers[i].has(test)) curves.push_back({layers[i].block, layers[i].name, fmt::format("{}:{}", x, test), points + " lw 2 " + look});
-    if (layers[i].has(train))
-      curves.push_back({layers[i].block, layers[i].has(test) ? "" : layers[i].name + " (train)", fmt::format("{}:{}", x, train),
-                        "with lines dt 2 lw 1.4 " + look});
-  }
-  return curves;
+// Where the curves of a figure lie, in one of the columns.
+Range range_of_layers(const std::vector<LayerCurve>& layers, int column) {
+  Range range = range_of({}, 1);
+  for (const auto& layer : layers) range = joined(range, range_of(layer.rows, column));
+  return range;
 }
 
 void add_curves(const RunData& run, const std::vector<LayerCurve>& layers, bool loss, bool over_evaluations, std::vector<Figure>& figures) {
   const AxisUnit unit = evaluation_unit(largest_evaluations(run));
   const std::string x = over_evaluations ? fmt::format("(${}/{})", static_cast<int>(kEvaluations), unit.divisor) : std::to_string(kEpoch);
-  const auto curves = styled(layers, x, loss ? kTestLoss : kTest, loss ? kTrainLoss : kTrain);
+  const int test = loss ? kTestLoss : kTest, train = loss ? kTrainLoss : kTrain;
+  std::vector<Curve> curves;
+  std::vector<LegendEntry> entries;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const std::string look = fmt::format("lc rgb \"{}\"", palette_colour(i));
+    const std::string points = layers[i].rows.size() <= 40 ? "with linespoints pt 7 ps 0.45" : "with lines";
+    if (layers[i].has(test)) curves.push_back({layers[i].block, fmt::format("{}:{}", x, test), points + " lw 2 " + look});
+    if (layers[i].has(train)) curves.push_back({layers[i].block, fmt::format("{}:{}", x, train), "with lines dt 2 lw 1.4 " + look});
+    if (layers[i].has(test) || layers[i].has(train)) entries.push_back({layers[i].name, palette_colour(i)});
+  }
   if (curves.empty()) return;
   const std::string what = loss ? "Loss" : metric_title(run.metric);
   Figure f;
@@ -67,8 +70,13 @@ void add_curves(const RunData& run, const std::vector<LayerCurve>& layers, bool 
   f.title = fmt::format("{} over {}", what, over_evaluations ? "forward evaluations" : "epochs");
   f.caption = "Solid: test set; dashed: train set. One colour a layer.";
   for (const auto& layer : layers) f.data += data_block(layer.block, layer.rows);
-  f.plot = fmt::format("set xlabel {}\nset ylabel {}\nset offsets graph 0.03, graph 0.03, graph 0.05, graph 0.05\n",
-                       gnuplot_text(over_evaluations ? unit.word + "forward evaluations of training, all layers" : "epoch of the layer"),
+  const Range y = joined(range_of_layers(layers, test), range_of_layers(layers, train));
+  f.plot = legend(f, entries) +
+           (over_evaluations ? axis('x', {0.0, largest_evaluations(run) / unit.divisor}, {0.0, 1e300})
+                             : axis('x', range_of_layers(layers, kEpoch), {0.0, 1e300}, 1.0)) +
+           axis('y', y, metric_limits(loss ? "loss" : run.metric)) +
+           fmt::format("set xlabel {}\nset ylabel {}\n",
+                       gnuplot_text(over_evaluations ? unit.word + "forward evaluations, all layers" : "epoch of the layer"),
                        gnuplot_text(what)) +
            plot_command(curves);
   figures.push_back(std::move(f));
@@ -103,15 +111,15 @@ Figure bar_figure(const RunData& run) {
   }
   Figure f;
   f.name = "layers_and_vote";
-  f.title = fmt::format("{} of each layer{}", metric_title(run.metric), run.summary.at("vote").is_object() ? " and of the vote" : "");
+  f.title = fmt::format("{} by layer", metric_title(run.metric));
   f.caption = "Final values. Wide bars and numbers: test set; thin bars: train set.";
-  f.height = static_cast<int>(std::max<std::size_t>(170, 80 + 42 * bars.size()));
+  f.height = static_cast<int>(std::max<std::size_t>(170, 96 + 42 * bars.size()));
   f.data = data_block("bars", rows);
   f.plot = fmt::format(
-      "set ytics ({})\nset xlabel {}\nset xrange [{}:1.12]\nset xtics 0.2\nset yrange [-0.6:{}]\nunset key\nset grid noytics\n"
+      "set ytics ({})\nset xlabel {}\nset xrange [{}:1.15]\nset xtics 0.2\nset yrange [-0.6:{}]\nset grid noytics\n"
       "plot $bars using (0):1:(0):2:($1-0.32):($1+0.2) with boxxyerror fc rgb \"{}\" notitle, "
       "$bars using (0):1:(0):3:($1+0.22):($1+0.36) with boxxyerror fc rgb \"{}\" notitle, "
-      "$bars using ($2>0?$2:0):($1-0.06):(sprintf(\"%.3f\",$2)) with labels left offset 0.4,0 font \",12\" notitle\n",
+      "$bars using ($2>0?$2:0):($1-0.06):(sprintf(\"%.3f\",$2)) with labels left offset 0.4,0 font \",13\" notitle\n",
       tics, gnuplot_text(metric_title(run.metric)), lowest < 0.0 ? std::max(-1.0, lowest) : 0.0, static_cast<double>(bars.size()) - 0.4,
       palette_colour(0), palette_colour(4));
   return f;
@@ -143,14 +151,24 @@ AxisUnit evaluation_unit(double largest) {
   return {1.0, ""};
 }
 
+LookOfCurve look_of_curve(std::size_t i) {
+  constexpr LegendEntry::Mark kMarks[] = {LegendEntry::Mark::line, LegendEntry::Mark::dashed, LegendEntry::Mark::dotted};
+  const std::size_t round = i / palette().size() % 3;
+  return {palette_colour(i), static_cast<int>(1 + round), kMarks[round]};
+}
+
 std::string plot_command(const std::vector<Curve>& curves) {
   std::string text = "plot ";
   for (std::size_t i = 0; i < curves.size(); ++i) {
     const Curve& c = curves[i];
-    text += fmt::format("{}${} using {} {} {}", i == 0 ? "" : ", \\\n  ", c.block, c.columns, c.style,
-                        c.title.empty() ? "notitle" : "title " + gnuplot_text(c.title));
+    text += fmt::format("{}${} using {} {} notitle", i == 0 ? "" : ", \\\n  ", c.block, c.columns, c.style);
   }
   return text + "\n";
+}
+
+Range metric_limits(const std::string& metric) {
+  if (metric == "accuracy") return {0.0, 1.0};
+  return metric == "loss" ? Range{0.0, 1e300} : Range{-1e300, 1.0};
 }
 
 FigureGroup learning_figures(const RunData& run) {
@@ -169,29 +187,38 @@ FigureGroup comparison_figures(const std::vector<RunData>& runs) {
   const AxisUnit unit = evaluation_unit(largest);
   struct View {
     const char *name, *title, *label;
-    std::string x;
+    bool over_epochs;
     int y;
   };
   const std::string evaluations = fmt::format("($1/{})", unit.divisor), evaluation_label = unit.word + "forward evaluations of training";
-  const std::vector<View> views{{"test_over_evaluations", "Test metric over forward evaluations", "test metric", evaluations, kTest},
-                                {"test_over_epochs", "Test metric over epochs", "test metric", "2", kTest},
-                                {"loss_over_evaluations", "Train loss over forward evaluations", "train loss", evaluations, kTrainLoss}};
+  const bool accuracies = std::all_of(runs.begin(), runs.end(), [](const RunData& run) { return run.metric == "accuracy"; });
+  const Range limits = metric_limits(accuracies ? "accuracy" : "r2");
+  const std::vector<View> views{{"test_over_evaluations", "Test metric over forward evaluations", "test metric", false, kTest},
+                                {"test_over_epochs", "Test metric over epochs", "test metric", true, kTest},
+                                {"loss_over_evaluations", "Train loss over forward evaluations", "train loss", false, kTrainLoss}};
   for (const View& view : views) {
     Figure f{.name = view.name, .title = view.title, .caption = "One colour a run; layers follow one another.", .data = {}, .plot = {}};
     std::vector<Curve> curves;
+    std::vector<LegendEntry> entries;
+    Range x = range_of({}, 1), y = x;
     for (std::size_t i = 0; i < runs.size(); ++i) {
       const LayerCurve rows{"", fmt::format("run{}", i), run_rows(runs[i])};
-      const bool finite =
-          std::any_of(rows.rows.begin(), rows.rows.end(), [&](const auto& r) { return !r.empty() && std::isfinite(r[usize(view.y - 1)]); });
-      if (!finite) continue;
+      const Range own = range_of(rows.rows, view.y);
+      if (!std::isfinite(own.low)) continue;
+      y = joined(y, own);
+      x = joined(x, range_of(rows.rows, view.over_epochs ? kEpoch : kEvaluations));
       f.data += data_block(rows.block, rows.rows);
-      curves.push_back({rows.block, runs[i].name, fmt::format("{}:{}", view.x, view.y),
-                        fmt::format("with linespoints pt 7 ps 0.4 lw 2 dt {} lc rgb \"{}\"", 1 + i / palette().size(), palette_colour(i))});
+      const LookOfCurve look = look_of_curve(i);
+      curves.push_back({rows.block, fmt::format("{}:{}", view.over_epochs ? "2" : evaluations, view.y),
+                        fmt::format("with linespoints pt 7 ps 0.4 lw 2 dt {} lc rgb \"{}\"", look.dash, look.colour)});
+      entries.push_back({runs[i].name, look.colour, look.mark});
     }
     if (curves.empty()) continue;
-    f.height = 340 + 18 * static_cast<int>(curves.size() / 2);
-    f.plot = fmt::format("set xlabel {}\nset ylabel {}\nset offsets graph 0.03, graph 0.03, graph 0.05, graph 0.05\n",
-                         gnuplot_text(view.x == "2" ? "epochs, layer after layer" : evaluation_label), gnuplot_text(view.label)) +
+    const double divisor = view.over_epochs ? 1.0 : unit.divisor;
+    f.plot = legend(f, entries) + axis('x', {0.0, x.high / divisor}, {0.0, 1e300}, view.over_epochs ? 1.0 : 0.0) +
+             axis('y', y, view.y == kTest ? limits : metric_limits("loss")) +
+             fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(view.over_epochs ? "epochs, layer after layer" : evaluation_label),
+                         gnuplot_text(view.label)) +
              plot_command(curves);
     group.figures.push_back(std::move(f));
   }

@@ -22,7 +22,7 @@ constexpr const char* kStyle = R"CSS(
 :root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--quiet:#57606a;--line:#d5d9de;--accent:#0b5fa5;--bad:#b3261e}
 @media (prefers-color-scheme:dark){:root{--page:#14171b;--card:#1d2126;--ink:#e8eaed;--quiet:#a3abb5;--line:#3a4048;--accent:#7fbcf0;--bad:#ff9b8e}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1rem;max-width:1180px;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;overflow-wrap:anywhere}
+body{margin:0 auto;padding:1rem;max-width:1320px;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,"DejaVu Sans",sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.5rem;line-height:1.25;margin:.3rem 0 .6rem}
 h2{font-size:1.2rem;margin:2.2rem 0 .7rem;border-bottom:1px solid var(--line);padding-bottom:.25rem}
 h3{font-size:1rem;margin:1rem 0 .4rem}
@@ -34,7 +34,7 @@ p{margin:.5rem 0}
 .tile{background:var(--card);border-radius:8px;padding:.6rem .8rem}
 .tile b{display:block;font-size:1.35rem;line-height:1.3}
 .tile span{color:var(--quiet);font-size:.86rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:1rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,380px),1fr));gap:1rem}
 figure{margin:0;background:var(--card);border-radius:8px;padding:.6rem;break-inside:avoid}
 figure svg{display:block;width:100%;height:auto;color:var(--ink)}
 figcaption{font-size:.86rem;color:var(--quiet);margin-top:.3rem}
@@ -49,6 +49,7 @@ details summary{cursor:pointer;color:var(--accent)}
 .sample i{display:block;width:84px;height:84px;margin:0 auto .3rem;image-rendering:pixelated;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .sample b{color:var(--bad)}
 .sample b.right{color:inherit}
+@media (max-width:480px){body{padding:.7rem}figure{padding:.4rem .15rem}figcaption{padding:0 .4rem}th,td{padding-right:.6rem}}
 @media print{:root{--page:#fff;--card:#fff;--ink:#000;--quiet:#444;--line:#bbb;--accent:#000;--bad:#a00}
 body{max-width:none;padding:0;font-size:10pt}figure,.tile,.sample,pre{border:1px solid #ccc}.figures{grid-template-columns:1fr 1fr}h2{break-after:avoid}}
 )CSS";

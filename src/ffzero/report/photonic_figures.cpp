@@ -81,17 +81,16 @@ Thinned thinned(const Matrix<double>& m) {
 Figure map_figure(const Matrix<double>& map, const std::string& colours, const std::string& x_label, const std::string& y_label) {
   const Thinned t = thinned(map);
   Figure f;
-  f.height = 400;
+  f.height = 360;
   f.data = data_block("cells", t.cells);
   f.plot =
-      colours +
-      fmt::format(
-          "unset grid\nunset key\nset border 0\nset tics scale 0\nset xlabel {}\nset ylabel {}\nset xrange [{}:{}]\nset yrange [{}:{}]\n"
-          "plot $cells matrix using ($1*{}):($2*{}):3 with image notitle\n",
-          gnuplot_text(x_label), gnuplot_text(y_label), -0.5 * static_cast<double>(t.column_step),
-          (static_cast<double>(t.cells.cols()) - 0.5) * static_cast<double>(t.column_step),
-          (static_cast<double>(t.cells.rows()) - 0.5) * static_cast<double>(t.row_step), -0.5 * static_cast<double>(t.row_step),
-          t.column_step, t.row_step);
+      colours + fmt::format(
+                    "unset grid\nset border 0\nset tics scale 0\nset xlabel {}\nset ylabel {}\nset xrange [{}:{}]\nset yrange [{}:{}]\n"
+                    "plot $cells matrix using ($1*{}):($2*{}):3 with image notitle\n",
+                    gnuplot_text(x_label), gnuplot_text(y_label), -0.5 * static_cast<double>(t.column_step),
+                    (static_cast<double>(t.cells.cols()) - 0.5) * static_cast<double>(t.column_step),
+                    (static_cast<double>(t.cells.rows()) - 0.5) * static_cast<double>(t.row_step), -0.5 * static_cast<double>(t.row_step),
+                    t.column_step, t.row_step);
   if (t.row_step > 1 || t.column_step > 1)
     f.caption = fmt::format(" Every {}th column and {}th waveguide is shown.", t.column_step, t.row_step);
   return f;
@@ -147,6 +146,11 @@ std::vector<double> histogram(const std::vector<double>& angles, int bins) {
   return counts;
 }
 
+std::string before_and_after(Figure& f, LegendEntry::Mark mark_after, std::size_t colour_after, int below = 66) {
+  const auto mark_before = mark_after == LegendEntry::Mark::dot ? LegendEntry::Mark::ring : LegendEntry::Mark::line;
+  return legend(f, {{"before", palette_colour(1), mark_before}, {"after", palette_colour(colour_after), mark_after}}, below);
+}
+
 Figure histogram_figure(const MeshPhases& mesh, const char* kind, const char* letter, Index begin) {
   const auto before = histogram(live_phases(mesh, mesh.before, begin), kBins),
              after = histogram(live_phases(mesh, mesh.after, begin), kBins);
@@ -155,15 +159,19 @@ Figure histogram_figure(const MeshPhases& mesh, const char* kind, const char* le
     const auto i = static_cast<std::size_t>(b);
     rows.push_back({2.0 * kPi * (b + 0.5) / kBins, before[i], after[i]});
   }
-  return {.name = fmt::format("histogram_{}_{}", mesh.name, kind),
-          .title = fmt::format("{}: distribution of {}", mesh.name, letter),
-          .caption = "Phases of all interferometers, whole turns aside.",
-          .data = data_block("bins", rows),
-          .plot = fmt::format("set xrange [0:2*pi]\nset xtics (\"0\" 0, \"π/2\" pi/2, \"π\" pi, \"3π/2\" 3*pi/2, \"2π\" 2*pi)\nset yrange "
-                              "[0:*]\nset xlabel \"radians\"\n"
-                              "set ylabel \"interferometers\"\nplot $bins using 1:3 with boxes lc rgb \"{}\" title \"after\", "
-                              "$bins using 1:2 with histeps lw 2 lc rgb \"{}\" title \"before\"\n",
-                              palette_colour(5), palette_colour(1))};
+  Figure f{.name = fmt::format("histogram_{}_{}", mesh.name, kind),
+           .title = fmt::format("{}: distribution of {}", mesh.name, letter),
+           .caption = "Phases of all interferometers, whole turns aside.",
+           .data = data_block("bins", rows),
+           .plot = {}};
+  f.plot = before_and_after(f, LegendEntry::Mark::box, 5) +
+           axis('y', joined({0.0, 0.0}, joined(range_of(rows, 2), range_of(rows, 3))), {0.0, 1e300}, 1.0) +
+           fmt::format(
+               "set xrange [0:2*pi]\nset xtics (\"0\" 0, \"π/2\" pi/2, \"π\" pi, \"3π/2\" 3*pi/2, \"2π\" 2*pi)\nset "
+               "xlabel \"radians\"\nset ylabel \"interferometers\"\nplot $bins using 1:3 with boxes lc rgb \"{}\" notitle, "
+               "$bins using 1:2 with histeps lw 2 lc rgb \"{}\" notitle\n",
+               palette_colour(5), palette_colour(1));
+  return f;
 }
 
 // Sectors whose area is the share of the phases.
@@ -184,18 +192,21 @@ Figure rose_figure(const MeshPhases& mesh, const char* kind, const char* letter,
   const auto before = histogram(live_phases(mesh, mesh.before, begin), kSectors),
              after = histogram(live_phases(mesh, mesh.after, begin), kSectors);
   const double most = std::max({1.0, *std::max_element(before.begin(), before.end()), *std::max_element(after.begin(), after.end())});
-  return {.name = fmt::format("rose_{}_{}", mesh.name, kind),
-          .title = fmt::format("{}: rose of {}", mesh.name, letter),
-          .caption = "The same on the circle; areas are proportional to numbers, the ring is the fullest sector.",
-          .data = data_block("before", rose(before, most)) + data_block("after", rose(after, most)),
-          .plot = fmt::format("set size ratio -1\nunset tics\nunset grid\nset border 0\nset xrange [-1.45:1.45]\nset yrange [-1.25:1.25]\n"
-                              "set object 1 circle at 0,0 size 1 fs empty border lc rgb \"#9aa0a8\" lw 0.8\n"
-                              "set label 1 \"0\" at 1.1,0\nset label 2 \"π/2\" at 0,1.13 center\nset label 3 \"π\" at -1.1,0 right\nset "
-                              "label 4 \"3π/2\" at 0,-1.15 center\n"
-                              "plot $after using 1:2 with filledcurves closed lc rgb \"{}\" title \"after\", $before using 1:2 with lines "
-                              "lw 2 lc rgb \"{}\" title \"before\"\n",
-                              palette_colour(5), palette_colour(1)),
-          .height = 400};
+  Figure f{.name = fmt::format("rose_{}_{}", mesh.name, kind),
+           .title = fmt::format("{}: rose of {}", mesh.name, letter),
+           .caption = "The same on the circle; areas are proportional to numbers, the ring is the fullest sector.",
+           .data = data_block("before", rose(before, most)) + data_block("after", rose(after, most)),
+           .plot = {}};
+  f.plot = before_and_after(f, LegendEntry::Mark::box, 5, 12) +
+           fmt::format(
+               "set size ratio -1\nunset tics\nunset grid\nset border 0\nset xrange [-1.45:1.45]\nset yrange [-1.25:1.25]\n"
+               "set object 1 circle at 0,0 size 1 fs empty border lc rgb \"#9aa0a8\" lw 0.8\n"
+               "set label 1 \"0\" at 1.1,0\nset label 2 \"π/2\" at 0,1.13 center\nset label 3 \"π\" at -1.1,0 right\nset "
+               "label 4 \"3π/2\" at 0,-1.15 center\n"
+               "plot $after using 1:2 with filledcurves closed lc rgb \"{}\" notitle, $before using 1:2 with lines "
+               "lw 2 lc rgb \"{}\" notitle\n",
+               palette_colour(5), palette_colour(1));
+  return f;
 }
 
 Figure gamma_figure(const MeshPhases& mesh) {
@@ -203,38 +214,40 @@ Figure gamma_figure(const MeshPhases& mesh) {
   const Index begin = mesh.layout.gamma_begin();
   for (Index i = 0; i < mesh.layout.ports(); ++i)
     rows.push_back({static_cast<double>(i), in_turn(mesh.before(begin + i, 0)), in_turn(mesh.after(begin + i, 0))});
-  return {.name = fmt::format("phases_{}_gamma", mesh.name),
-          .title = fmt::format("{}: input phases γ", mesh.name),
-          .caption = "Radians, whole turns aside.",
-          .data = data_block("ports", rows),
-          .plot = fmt::format("set xlabel \"waveguide\"\nset ylabel \"radians\"\nset yrange [0:2*pi]\nset ytics (\"0\" 0, \"π\" pi, \"2π\" "
-                              "2*pi)\nset offsets 0.5,0.5,0,0\n"
-                              "plot $ports using 1:2:(0):($3-$2) with vectors nohead lw 1 lc rgb \"#9aa0a8\" notitle, $ports using 1:2 "
-                              "with points pt 6 ps 0.6 lw 1.5 lc rgb \"{}\" title \"before\", "
-                              "$ports using 1:3 with points pt 7 ps 0.6 lc rgb \"{}\" title \"after\"\n",
-                              palette_colour(1), palette_colour(0))};
+  Figure f{.name = fmt::format("phases_{}_gamma", mesh.name),
+           .title = fmt::format("{}: input phases γ", mesh.name),
+           .caption = "Radians, whole turns aside.",
+           .data = data_block("ports", rows),
+           .plot = {}};
+  f.plot = before_and_after(f, LegendEntry::Mark::dot, 0) + axis('x', range_of(rows, 1), {-0.5, 1e300}, 1.0) +
+           fmt::format(
+               "set xlabel \"waveguide\"\nset ylabel \"radians\"\nset yrange [0:2*pi]\nset ytics (\"0\" 0, \"π\" pi, \"2π\" "
+               "2*pi)\nplot $ports using 1:2:(0):($3-$2) with vectors nohead lw 1 lc rgb \"#9aa0a8\" notitle, $ports using 1:3 "
+               "with points pt 7 ps 0.6 lc rgb \"{}\" notitle, "
+               "$ports using 1:2 with points pt 6 ps 0.9 lw 1.5 lc rgb \"{}\" notitle\n",
+               palette_colour(0), palette_colour(1));
+  return f;
 }
 
 Figure power_figure(const RunData& run, std::size_t mesh, const std::string& name) {
   const Matrix<double> power = run.matrix(fmt::format("mesh_power.{}", mesh));
-  Figure f = map_figure(power, amount_palette() + "set cbrange [0:*]\nset cblabel \"mean power\"\n", "waveguide", "class");
+  Figure f = map_figure(power, amount_palette() + "set cbrange [0:*]\n", "waveguide", "class");
   std::string tics;
   const Index step = std::max<Index>(1, (power.rows() + 15) / 16);
   for (Index k = 0; k < power.rows(); k += step) tics += fmt::format("{}{} {}", k == 0 ? "" : ", ", gnuplot_text(run.class_name(k)), k);
   f.plot = fmt::format("set ytics ({})\n", tics) + f.plot;
   f.name = "power_" + name;
-  f.title = name + ": power per waveguide and class";
-  f.caption = "Mean power behind the mesh, over the first test samples of each class." + f.caption;
-  f.height = 340;
+  f.title = name + ": mean power per waveguide and class";
+  f.caption = "Power behind the mesh, mean over the first test samples of each class." + f.caption;
+  f.height = 320;
   return f;
 }
 
 Figure light_figure(const RunData& run, std::size_t mesh, const std::string& name, const char* when) {
   const Matrix<double> amplitude = run.matrix(fmt::format("light_{}.{}", when, mesh)).cwiseAbs().cwiseSqrt().transpose();
-  Figure f = map_figure(amplitude, amount_palette() + "set cbrange [0:*]\nset cblabel \"amplitude |E|\"\n",
-                        "behind column (0: input, 1: behind γ)", "waveguide");
+  Figure f = map_figure(amplitude, amount_palette() + "set cbrange [0:*]\n", "behind column (0: input, 1: behind γ)", "waveguide");
   f.name = fmt::format("light_{}_{}", name, when);
-  f.title = fmt::format("{}: light, {} training", name, when);
+  f.title = fmt::format("{}: light |E|, {} training", name, when);
   f.caption = fmt::format("Test sample {} on its way through the mesh.", run.about.value("light_sample", 0)) + f.caption;
   return f;
 }
@@ -247,19 +260,25 @@ Figure energy_figure(const RunData& run) {
     rows.push_back({static_cast<double>(i), energy(i, 0), energy(i, 1), energy(i, 2)});
     tics += fmt::format("{}\"mesh{}\" {}", i == 0 ? "" : ", ", i, i);
   }
-  std::string plot = fmt::format(
-      "set xtics ({})\nset ylabel \"mean power of a sample\"\nset yrange [0:*]\nset boxwidth 0.24\nset offsets 0.5,0.5,0,0\nset grid "
-      "noxtics\nplot ",
-      tics);
-  const char* const titles[] = {"in front of the mesh", "behind it", "passed on"};
-  for (int i = 0; i < 3; ++i)
-    plot += fmt::format("{}$layers using ($1{:+}):{} with boxes lc rgb \"{}\" title \"{}\"", i == 0 ? "" : ", ", 0.26 * (i - 1), i + 2,
-                        palette_colour(static_cast<std::size_t>(i)), titles[i]);
-  return {.name = "energy",
-          .title = "Energy balance",
-          .caption = "A mesh is unitary: what goes in comes out. Between meshes the nonlinearity takes its part and the gain gives.",
-          .data = data_block("layers", rows),
-          .plot = plot + "\n"};
+  Figure f{.name = "energy",
+           .title = "Energy balance: mean power of a sample",
+           .caption = "A mesh is unitary: what goes in comes out. Between meshes the nonlinearity takes its part and the gain gives.",
+           .data = data_block("layers", rows),
+           .plot = {}};
+  const std::vector<LegendEntry> entries{{"in front of the mesh", palette_colour(0), LegendEntry::Mark::box},
+                                         {"behind it", palette_colour(1), LegendEntry::Mark::box},
+                                         {"passed on", palette_colour(2), LegendEntry::Mark::box}};
+  f.plot = legend(f, entries, 40) + axis('y', {0.0, 1.1 * energy.maxCoeff()}, {0.0, 1e300}) +
+           fmt::format("set xtics ({})\nset xrange [-0.5:{}]\nset boxwidth 0.28\nset grid noxtics\nplot ", tics,
+                       static_cast<double>(energy.rows()) - 0.5);
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    // Powers of a later mesh may be too small for a bar to be seen: every bar has its number.
+    f.plot += fmt::format(
+        "{0}$layers using ($1{1:+}):{2} with boxes lc rgb \"{3}\" notitle, $layers using ($1{1:+}):{2}:(sprintf(\"%.2g\",${2})) "
+        "with labels offset 0,0.6 font \",12\" notitle",
+        i == 0 ? "" : ", ", 0.3 * (static_cast<double>(i) - 1.0), i + 2, entries[i].colour);
+  f.plot += "\n";
+  return f;
 }
 
 }  // namespace

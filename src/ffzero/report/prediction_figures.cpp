@@ -13,6 +13,7 @@ namespace ffzero {
 namespace {
 
 constexpr Index kLabelledClasses = 12;  // more do not fit into the cells of a matrix
+constexpr Index kNamedClasses = 20;     // more do not fit into a legend
 constexpr Index kMostClasses = 100;
 
 std::string class_tics(const RunData& run, Index classes) {
@@ -22,23 +23,23 @@ std::string class_tics(const RunData& run, Index classes) {
   return text;
 }
 
-// A K x K matrix as coloured cells, with numbers where they fit.
-Figure matrix_figure(const RunData& run, const Matrix<double>& cells, const std::string& colours, const char* number_format,
-                     double dark_below) {
+// A K x K matrix as coloured cells, with numbers of so many decimals where they fit; white on cells below `dark_below`.
+Figure matrix_figure(const RunData& run, const Matrix<double>& cells, const std::string& colours, int decimals, double dark_below) {
   const Index classes = cells.rows();
   Figure f;
-  f.height = 440;
+  f.height = 400;
   f.data = data_block("cells", cells);
   f.plot = colours + fmt::format(
-                         "unset grid\nunset key\nset border 0\nset tics scale 0\nset xtics ({0})\nset ytics ({0})\nset xrange "
+                         "unset grid\nset border 0\nset tics scale 0\nset ylabel offset 0,0\nset xtics ({0})\nset ytics ({0})\nset xrange "
                          "[-0.5:{1}]\nset yrange [{1}:-0.5]\n"
                          "set size ratio 1\nplot $cells matrix using 1:2:3 with image pixels notitle",
                          class_tics(run, classes), static_cast<double>(classes) - 0.5);
   if (classes <= kLabelledClasses)
+    // What rounds to nothing is written 0, not -0.
     f.plot += fmt::format(
-        ", \\\n  $cells matrix using 1:2:(sprintf(\"{}\",$3)):($3 < {} ? 0xffffff : 0x101010) with labels font \",11\" tc rgb variable "
-        "notitle",
-        number_format, dark_below);
+        ", \\\n  $cells matrix using 1:2:(sprintf(\"%.{}f\",abs($3)<{}?0:$3)):($3 < {} ? 0xffffff : 0x101010) with labels font \",13\" "
+        "tc rgb variable notitle",
+        decimals, 0.5 * std::pow(10.0, -decimals), dark_below);
   f.plot += "\n";
   return f;
 }
@@ -55,9 +56,9 @@ Figure confusion_figure(const RunData& run, Index classes) {
   Matrix<double> counts = Matrix<double>::Zero(classes, classes);
   for (std::size_t i = 0; i < std::min(labels.size(), predictions.size()); ++i) counts(labels[i], predictions[i]) += 1.0;
   const Matrix<double> shares = 100.0 * (counts.array().colwise() / counts.rowwise().sum().array().max(1.0));
-  Figure f = matrix_figure(run, shares, amount_palette() + "set cbrange [0:100]\nset cblabel \"% of the class\"\n", "%.0f", 60.0);
+  Figure f = matrix_figure(run, shares, amount_palette() + "set cbrange [0:100]\n", 0, 60.0);
   f.name = "confusion";
-  f.title = "Confusion matrix, test set";
+  f.title = "Confusion matrix, test set, in %";
   f.caption = "Of each true class (row), per cent that were taken for each class (column).";
   f.plot = "set xlabel \"predicted class\"\nset ylabel \"true class\"\n" + f.plot;
   return f;
@@ -75,8 +76,8 @@ Figure similarity_figure(const RunData& run, Index classes, bool prototypes) {
   }
   mean = (mean.array().colwise() / count.array().max(1.0)).matrix().eval();
   const double most = std::max(1e-6, mean.cwiseAbs().maxCoeff());
-  Figure f = matrix_figure(run, mean, signed_palette() + fmt::format("set cbrange [{}:{}]\n", -most, most), most < 10.0 ? "%.1f" : "%.0f",
-                           -0.6 * most);
+  Figure f =
+      matrix_figure(run, mean, signed_palette() + fmt::format("set cbrange [{}:{}]\n", -most, most), most < 10.0 ? 1 : 0, -0.6 * most);
   f.name = "similarity";
   f.title = prototypes ? "Similarity of classes to prototypes" : "Mean scores of classes";
   f.caption = prototypes ? "Mean similarity of the test samples of each class (row) with each prototype (column), last layer; with several "
@@ -90,24 +91,6 @@ Matrix<double> unit_rows(Matrix<double> m) {
   for (Index i = 0; i < m.rows(); ++i)
     if (const double length = m.row(i).norm(); length > 0.0) m.row(i) /= length;
   return m;
-}
-
-// Moves labels that lie on each other apart, a little at a time.
-Matrix<double> spread_labels(Matrix<double> at, double distance) {
-  for (int round = 0; round < 60; ++round)
-    for (Index i = 0; i < at.rows(); ++i)
-      for (Index j = i + 1; j < at.rows(); ++j) {
-        Eigen::RowVector2d apart = at.row(j) - at.row(i);
-        const double length = apart.norm();
-        if (length >= distance) continue;
-        if (length < 1e-12)
-          apart << 0.6, 0.8;
-        else
-          apart /= length;
-        at.row(i) -= 0.5 * (distance - length) * apart;
-        at.row(j) += 0.5 * (distance - length) * apart;
-      }
-  return at;
 }
 
 Matrix<double> class_means(const Matrix<double>& points, const std::vector<std::int32_t>& labels, Index classes) {
@@ -132,16 +115,14 @@ Figure projection_figure(const RunData& run, Index classes) {
   const auto labels = run.integers("test_labels");
   const Matrix<double> marks =
       prototypes ? Matrix<double>(plane.bottomRows(classes)) : class_means(plane.topRows(samples), labels, classes);
-  const double extent = (plane.colwise().maxCoeff() - plane.colwise().minCoeff()).maxCoeff();
-  const Matrix<double> names = spread_labels(marks, 0.075 * extent);
   Figure f;
   f.name = "projection";
   f.title = prototypes ? "Features and prototypes" : "Outputs of the network";
-  f.caption = fmt::format("The first {} test samples on the plane of their largest variance{}. Rings: {}.", samples,
+  f.caption = fmt::format("The first {} test samples on the plane of their largest variance{}. Ringed: {}.", samples,
                           prototypes ? " (features of the last layer at unit length, together with the prototypes)" : "",
                           prototypes ? "prototypes" : "means of the classes");
-  f.height = 420;
-  std::vector<Curve> curves;
+  std::vector<Curve> curves, rings;
+  std::vector<LegendEntry> entries;
   for (Index k = 0; k < classes; ++k) {
     std::vector<std::vector<double>> rows;
     for (Index i = 0; i < samples; ++i)
@@ -149,22 +130,19 @@ Figure projection_figure(const RunData& run, Index classes) {
     if (rows.empty()) continue;
     const std::string block = fmt::format("class{}", k);
     f.data += data_block(block, rows);
-    curves.push_back({block, "", "1:2", fmt::format("with points pt 7 ps 0.35 lc rgb \"{}\"", palette_colour(usize(k)))});
+    const std::string colour = palette_colour(usize(k)), mark = fmt::format("mark{}", k);
+    f.data += data_block(mark, Matrix<double>(marks.row(k)));
+    curves.push_back({block, "1:2", fmt::format("with points pt 7 ps 0.35 lc rgb \"{}\"", colour)});
+    // "black" becomes the colour of the page's text.
+    rings.push_back({mark, "1:2", fmt::format("with points pt 7 ps 1.4 lc rgb \"{}\"", colour)});
+    rings.push_back({mark, "1:2", "with points pt 6 ps 1.4 lw 2 lc rgb \"black\""});
+    if (k < kNamedClasses) entries.push_back({run.class_name(k), colour, LegendEntry::Mark::dot});
   }
-  std::vector<std::vector<double>> rings;
-  std::string labels_text;
-  for (Index k = 0; k < classes; ++k) {
-    rings.push_back({marks(k, 0), marks(k, 1)});
-    labels_text += fmt::format("set label {} {} at {:.5g},{:.5g} center offset 0,0.75 font \",15\" front\n", k + 1,
-                               gnuplot_text(run.class_name(k)), names(k, 0), names(k, 1));
-    if (k == kLabelledClasses * 2) break;
-  }
-  f.data += data_block("rings", rings);
-  // "black" becomes the colour of the page's text.
-  curves.push_back({"rings", "", "1:2", "with points pt 6 ps 1.0 lw 2 lc rgb \"black\""});
-  f.plot = labels_text +
-           "unset key\nset size ratio -1\nset format \"\"\nset tics scale 0\nset border 0\nset grid\nset offsets graph 0.05, graph 0.05, "
-           "graph 0.08, graph 0.05\n" +
+  curves.insert(curves.end(), rings.begin(), rings.end());
+  f.height = 360;
+  f.plot = legend(f, entries, 18) +
+           "set size ratio -1\nset format \"\"\nset tics scale 0\nset border 0\nset grid\nset offsets graph 0.05, graph 0.05, "
+           "graph 0.05, graph 0.05\n" +
            plot_command(curves);
   return f;
 }
@@ -189,7 +167,7 @@ void add_regression(const RunData& run, std::vector<Figure>& figures) {
                      .title = "Predictions against targets",
                      .caption = fmt::format("{} test samples on the scale of training; on the line all would be right.", samples),
                      .data = data_block("samples", rows),
-                     .plot = fmt::format("set xlabel \"target\"\nset ylabel \"prediction\"\nunset key\nplot $samples using 1:2 with points "
+                     .plot = fmt::format("set xlabel \"target\"\nset ylabel \"prediction\"\nplot $samples using 1:2 with points "
                                          "pt 7 ps 0.35 lc rgb \"{}\" notitle, "
                                          "$samples using 1:1 with lines lw 1.5 lc rgb \"{}\" notitle\n",
                                          palette_colour(0), palette_colour(1))});
@@ -197,7 +175,7 @@ void add_regression(const RunData& run, std::vector<Figure>& figures) {
                      .title = "Residuals, test set",
                      .caption = "Prediction minus target, on the scale of training.",
                      .data = data_block("bins", bins),
-                     .plot = fmt::format("set xlabel \"prediction - target\"\nset ylabel \"samples\"\nunset key\nset yrange [0:*]\nplot "
+                     .plot = fmt::format("set xlabel \"prediction - target\"\nset ylabel \"samples\"\nset yrange [0:*]\nplot "
                                          "$bins using 1:2:({}) with boxes lc rgb \"{}\" notitle\n",
                                          1.9 * widest / kBins, palette_colour(0))});
 }

@@ -53,13 +53,16 @@ std::string tiles_of(const RunData& run) {
 }
 
 Table layer_table(const RunData& run) {
-  Table table{{"layer", "parameters", "information", "train", "test", "test loss"}, {}};
+  Table table{{"layer", "test", "train", "test loss", "parameters", "information"}, {}};
   for (const auto& layer : run.summary.at("layers"))
-    table.rows.push_back({layer.at("name"), layer.at("parameters").dump(), layer.at("information"), shown(layer.at("train").at("value")),
-                          shown(layer.at("test").at("value")), shown(layer.at("test").at("loss"))});
+    table.rows.push_back({layer.at("name"), shown(layer.at("test").at("value")), shown(layer.at("train").at("value")),
+                          shown(layer.at("test").at("loss")), layer.at("parameters").dump(), layer.at("information")});
   const json& vote = run.summary.at("vote");
   if (vote.is_object())
-    table.rows.push_back({"vote: " + vote.at("rule").get<std::string>(), "-", "-", shown(vote.at("train")), shown(vote.at("test")), "-"});
+    table.rows.push_back({"vote: " + vote.at("rule").get<std::string>(), shown(vote.at("test")), shown(vote.at("train")), "-", "-", "-"});
+  const json& control = run.summary.at("control");
+  if (control.is_object())
+    table.rows.push_back({"control: untrained layers", shown(control.at("test")), shown(control.at("train")), "-", "-", "-"});
   return table;
 }
 

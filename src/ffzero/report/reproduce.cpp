@@ -152,14 +152,15 @@ std::string verdicts(const Panel& panel, const std::vector<SettingResult>& resul
   return text;
 }
 
-// The reference's curves over evaluations: an epoch costs it what it costs us.
-std::vector<std::vector<double>> reference_rows(const json& reference, double evals_per_epoch) {
+// The reference's curves over evaluations: an epoch costs it what it costs us. Of each layer the epochs that we run, too.
+std::vector<std::vector<double>> reference_rows(const json& reference, double evals_per_epoch, int epochs) {
   std::vector<std::vector<double>> rows;
   double before = 0.0;
   for (const json& layer : reference.at("layers")) {
     if (!rows.empty()) rows.emplace_back();
-    for (const json& point : layer) rows.push_back({(before + point.at(0).get<double>()) * evals_per_epoch, point.at(1)});
-    before += reference.at("epochs").get<double>();
+    for (const json& point : layer)
+      if (const double epoch = point.at(0); epoch <= epochs) rows.push_back({(before + epoch) * evals_per_epoch, point.at(1)});
+    before += epochs;
   }
   return rows;
 }
@@ -174,7 +175,9 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
   Figure f;
   f.name = panel.id;
   f.title = panel.title;
-  f.caption = "Solid lines: the paper's settings; dashed: our own; rings: the reference program. Bands: quartiles over seeds.";
+  f.caption =
+      "Medians over seeds, with quartiles as bands; layers follow one another. Rings: the reference program at equal numbers of "
+      "epochs; its later layers stand on layers that were trained to the end.";
   double largest = 1.0;
   for (const auto& r : results)
     if (r.axes[0].second == panel.id)
@@ -182,36 +185,47 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
         if (!row.empty()) largest = std::max(largest, row[0]);
   const AxisUnit unit = evaluation_unit(largest);
   std::vector<Curve> bands, lines, rings;
+  std::vector<LegendEntry> entries;
+  Range y = range_of({}, 1);
   for (std::size_t c = 0; c < kCells.size(); ++c) {
     const std::string colour = palette_colour(c), x = fmt::format("($1/{})", unit.divisor);
+    entries.push_back({kCells[c], colour});
     for (const char* settings : {"paper", "own"}) {
       const auto* r = find(results, panel.id, settings, kCells[c]);
       if (r == nullptr || r->curve.empty()) continue;
       const std::string block = fmt::format("{}_{}", kCells[c], settings);
       const bool paper = std::string_view(settings) == "paper";
       f.data += data_block(block, r->curve);
-      bands.push_back({block, "", x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.15 noborder", colour)});
-      lines.push_back({block, paper ? kCells[c] : "", x + ":3",
+      y = joined(y, joined(range_of(r->curve, 2), range_of(r->curve, 4)));
+      bands.push_back({block, x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.15 noborder", colour)});
+      lines.push_back({block, x + ":3",
                        fmt::format("with linespoints pt 7 ps {} lw 2 dt {} lc rgb \"{}\"", paper ? 0.35 : 0.2, paper ? 1 : 2, colour)});
       if (!paper || !with_reference) continue;
       int number = 0;
       for (const json& reference : references(panel.id, kCells[c])) {
         const std::string name = fmt::format("{}_reference{}", kCells[c], number++);
-        f.data += data_block(name, reference_rows(reference, evaluations_per_epoch(*r)));
-        rings.push_back({name, "", x + ":2", fmt::format("with points pt 6 ps 0.6 lw 1.3 lc rgb \"{}\"", colour)});
+        const auto rows = reference_rows(reference, evaluations_per_epoch(*r), panel.paper_epochs);
+        f.data += data_block(name, rows);
+        y = joined(y, range_of(rows, 2));
+        rings.push_back({name, x + ":2", fmt::format("with points pt 6 ps 0.6 lw 1.3 lc rgb \"{}\"", colour)});
       }
     }
   }
   bands.insert(bands.end(), lines.begin(), lines.end());
   bands.insert(bands.end(), rings.begin(), rings.end());
+  if (lines.empty()) return f;
+  const std::string grey = palette_colour(8);
+  entries.push_back({"the paper's settings", grey});
+  entries.push_back({"our own", grey, LegendEntry::Mark::dashed});
+  if (!rings.empty()) entries.push_back({"reference program", grey, LegendEntry::Mark::ring});
   const bool regression = panel.id.find("regression") != std::string::npos || panel.id.find("function") != std::string::npos;
-  f.plot = fmt::format("set xlabel {}\nset ylabel {}\n{}set offsets graph 0.03, graph 0.03, graph 0.05, graph 0.05\n",
-                       gnuplot_text(unit.word + "forward evaluations of training, all layers"),
-                       gnuplot_text(regression ? "test R²" : "test accuracy"), regression ? "set yrange [-0.2:1]\n" : "") +
+  f.width = 520;
+  f.height = 380;
+  f.plot = legend(f, entries) + axis('x', {0.0, largest / unit.divisor}, {0.0, 1e300}) +
+           axis('y', y, regression ? Range{-0.2, 1.0} : Range{0.0, 1.0}) +
+           fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(unit.word + "forward evaluations of training, all layers"),
+                       gnuplot_text(regression ? "test R²" : "test accuracy")) +
            plot_command(bands);
-  f.width = 640;
-  f.height = 420;
-  if (lines.empty()) f.plot.clear();
   return f;
 }
 
@@ -286,7 +300,7 @@ std::vector<Panel> reproduction_panels(const ReproduceOptions& o) {
 }
 
 Study reproduction_study(const ReproduceOptions& options) {
-  Study study{.name = "reproduction", .runs = {}, .notes = {}};
+  Study study{.name = "reproduction", .runs = {}, .dropped = {}};
   const std::vector<std::int64_t> seeds = options.quick ? std::vector<std::int64_t>{0} : std::vector<std::int64_t>{0, 1, 2};
   for (const Panel& panel : reproduction_panels(options))
     for (const std::string& cell : kCells) {
@@ -312,8 +326,9 @@ std::vector<std::string> write_reproduction(const ReproduceOptions& options, con
     text += panel_table(panel, results, with_reference).markdown();
     if (const std::string words = with_reference ? verdicts(panel, results) : ""; !words.empty()) text += "\n" + words;
   }
-  if (!study.notes.empty()) text += "\n## Settings that do not apply\n\n";
-  for (const auto& note : study.notes) text += "* " + note + "\n";
+  const auto notes = study.notes();
+  if (!notes.empty()) text += "\n## Settings that do not apply\n\n";
+  for (const auto& note : notes) text += "* " + note + "\n";
   const Drawing drawing = draw(figures, out / "figures", gnuplot);
   const auto notices = drawing_notices(drawing);
   for (const auto& notice : notices) text += "\n" + notice + "\n";

@@ -27,20 +27,28 @@ struct FigureGroup {
 /// Rows -> (rows, 2): coordinates along the two directions of largest variance of all rows; signs are fixed, so results are repeatable.
 [[nodiscard]] Matrix<double> projection_to_plane(const Matrix<double>& rows);
 
-/// A curve for curve_figure: a data block and its look.
+/// A curve: a data block and its look.
 struct Curve {
   std::string block;    ///< name of the data block
-  std::string title;    ///< empty: not in the legend
   std::string columns;  ///< "2:3"
   std::string style;    ///< "with lines lw 2"
 };
+/// The i-th of many curves: after ten colours lines are dashed, then dotted.
+struct LookOfCurve {
+  std::string colour;
+  int dash;  ///< "dt" of gnuplot
+  LegendEntry::Mark mark;
+};
+[[nodiscard]] LookOfCurve look_of_curve(std::size_t i);
 /// How to write evaluations on an axis: 2.5e6 -> {1e6, "million "}.
 struct AxisUnit {
   double divisor = 1.0;
   std::string word;
 };
 [[nodiscard]] AxisUnit evaluation_unit(double largest);
-/// "plot $a using .. title .., $b ..": for Figure::plot.
+/// "plot $a using .., $b ..": for Figure::plot.
 [[nodiscard]] std::string plot_command(const std::vector<Curve>& curves);
+/// What a metric or loss can be at most and at least: axes do not go beyond.
+[[nodiscard]] Range metric_limits(const std::string& metric);
 
 }  // namespace ffzero

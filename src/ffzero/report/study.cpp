@@ -137,9 +137,36 @@ void add_combination(Study& study, const RunSettings& base, const std::vector<Ax
   add_setting(study, settings, std::move(chosen), seeds);
 }
 
+void note_dropped(Study& study, const std::string& key, const std::string& reason, const std::string& setting) {
+  auto found =
+      std::find_if(study.dropped.begin(), study.dropped.end(), [&](const DroppedKey& d) { return d.key == key && d.reason == reason; });
+  if (found == study.dropped.end()) found = study.dropped.insert(found, {key, reason, {}});
+  if (std::find(found->where.begin(), found->where.end(), setting) == found->where.end()) found->where.push_back(setting);
+}
+
 }  // namespace
 
-std::string applicable_toml(const RunSettings& settings, std::vector<std::string>& dropped) {
+std::string setting_title(const std::vector<std::pair<std::string, std::string>>& axes) {
+  std::string title;
+  for (const auto& [key, value] : axes) {
+    if (value == "-") continue;
+    const bool speaks = key == "solver" || key == "dataset.name" || key == "model.kind" || key == "preset" || key == "settings";
+    title += (title.empty() ? "" : ", ") + (speaks ? value : key.substr(key.rfind('.') + 1) + " " + value);
+  }
+  return title.empty() ? "all" : title;
+}
+
+std::vector<std::string> Study::notes() const {
+  std::vector<std::string> lines;
+  for (const DroppedKey& d : dropped) {
+    std::string where;
+    for (const auto& setting : d.where) where += (where.empty() ? "" : "; ") + setting;
+    lines.push_back(fmt::format("{} is dropped in {}: {}", d.key, where, d.reason));
+  }
+  return lines;
+}
+
+std::string applicable_toml(const RunSettings& settings, std::vector<std::pair<std::string, std::string>>& dropped) {
   Keys all = settings.keys;
   if (!settings.cell.empty())
     for (const auto& [key, value] : solver_overrides(settings.cell)) set_key(all, key, value);
@@ -156,7 +183,7 @@ std::string applicable_toml(const RunSettings& settings, std::vector<std::string
     if (reason.empty())
       kept.push_back(entry);
     else
-      dropped.push_back(entry.first + ": " + reason);
+      dropped.emplace_back(entry.first, reason);
   }
   (void)resolved(kept, settings.layer_tables);
   return toml_text(kept, settings.layer_tables);
@@ -164,15 +191,11 @@ std::string applicable_toml(const RunSettings& settings, std::vector<std::string
 
 void add_setting(Study& study, const RunSettings& settings, std::vector<std::pair<std::string, std::string>> axes,
                  const std::vector<std::int64_t>& seeds) {
-  std::vector<std::string> dropped;
+  std::vector<std::pair<std::string, std::string>> dropped;
   const std::string toml = applicable_toml(settings, dropped);
-  std::string title;
-  for (const auto& [key, value] : axes) title += (title.empty() ? "" : ", ") + key + " = " + value;
-  for (auto& [key, value] : axes) {
-    const auto entry = std::find_if(dropped.begin(), dropped.end(), [&](const std::string& d) { return d.starts_with(key + ": "); });
-    if (entry != dropped.end()) value = "-";
-  }
-  for (const auto& reason : dropped) study.notes.push_back(fmt::format("{}: dropped {}", title.empty() ? "all runs" : title, reason));
+  for (auto& [key, value] : axes)
+    if (std::any_of(dropped.begin(), dropped.end(), [&](const auto& d) { return d.first == key; })) value = "-";
+  for (const auto& [key, reason] : dropped) note_dropped(study, key, reason, setting_title(axes));
   // Two settings that differ in a dropped key only are one.
   for (const PlannedRun& run : study.runs)
     if (run.axes == axes) return;

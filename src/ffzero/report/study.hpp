@@ -19,11 +19,23 @@ struct PlannedRun {
   std::string toml;  ///< its whole configuration, for ffzero train
 };
 
+/// A key that was left out where it does not apply.
+struct DroppedKey {
+  std::string key, reason;
+  std::vector<std::string> where;  ///< titles of the settings
+};
+
 struct Study {
   std::string name;
   std::vector<PlannedRun> runs;
-  std::vector<std::string> notes;  ///< "ff_ad: update.lr is dropped: ..", one line a setting and key
+  std::vector<DroppedKey> dropped;  ///< one entry a key and reason
+
+  /// "update.lr is dropped in ff_ad: ..", one line an entry.
+  [[nodiscard]] std::vector<std::string> notes() const;
 };
+
+/// Name of a setting in legends: the values of the axes, with the keys where the value does not say it; dropped ones are left out.
+[[nodiscard]] std::string setting_title(const std::vector<std::pair<std::string, std::string>>& axes);
 
 /// Settings of one run as the user said them: dotted keys, weakest first; `cell` is a --solver name or empty.
 struct RunSettings {
@@ -32,9 +44,9 @@ struct RunSettings {
   std::string layer_tables;  ///< [[layer]] tables as TOML, or empty
 };
 
-/// TOML of a run in which every key has an effect: keys that do not apply are dropped and named in `dropped` ("key: reason").
+/// TOML of a run in which every key has an effect: keys that do not apply are dropped and named in `dropped` (key and reason).
 /// @throws ConfigError for unknown keys, wrong values and impossible combinations.
-[[nodiscard]] std::string applicable_toml(const RunSettings& settings, std::vector<std::string>& dropped);
+[[nodiscard]] std::string applicable_toml(const RunSettings& settings, std::vector<std::pair<std::string, std::string>>& dropped);
 
 /// Reads a study:
 ///   name = ".."            base = { .. } or "file.toml"     settings that all runs share

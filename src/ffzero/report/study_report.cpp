@@ -8,6 +8,7 @@
 #include <map>
 
 #include "ffzero/base/atomic_file.hpp"
+#include "ffzero/report/findings.hpp"
 #include "ffzero/report/page.hpp"
 #include "ffzero/report/sweep.hpp"
 
@@ -129,21 +130,28 @@ Figure curves_figure(const std::vector<SettingResult>& results) {
            .caption = "Test set. Lines: medians over seeds; bands: quartiles; layers follow one another.",
            .data = {},
            .plot = {},
-           .height = 340 + 20 * static_cast<int>(results.size() / 2)};
+           .width = 520,
+           .height = 380};
   std::vector<Curve> bands, lines;
+  std::vector<LegendEntry> entries;
+  Range y = range_of({}, 1);
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (results[i].curve.empty()) continue;
-    const std::string x = fmt::format("($1/{})", unit.divisor), colour = palette_colour(i);
+    const LookOfCurve look = look_of_curve(i);
+    const std::string x = fmt::format("($1/{})", unit.divisor);
     f.data += data_block(results[i].setting, results[i].curve);
     bands.push_back(
-        {results[i].setting, "", x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.2 noborder", colour)});
-    lines.push_back({results[i].setting, setting_title(results[i].axes), x + ":3",
-                     fmt::format("with linespoints pt 7 ps 0.35 lw 2 lc rgb \"{}\"", colour)});
+        {results[i].setting, x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.2 noborder", look.colour)});
+    lines.push_back(
+        {results[i].setting, x + ":3", fmt::format("with linespoints pt 7 ps 0.35 lw 2 dt {} lc rgb \"{}\"", look.dash, look.colour)});
+    entries.push_back({setting_title(results[i].axes), look.colour, look.mark});
+    y = joined(y, joined(range_of(results[i].curve, 2), range_of(results[i].curve, 4)));
   }
   bands.insert(bands.end(), lines.begin(), lines.end());
-  f.plot = fmt::format("set xlabel {}\nset ylabel {}\nset offsets graph 0.03, graph 0.03, graph 0.05, graph 0.05\n",
-                       gnuplot_text(unit.word + "forward evaluations of training"), gnuplot_text(metric)) +
-           plot_command(bands);
+  f.plot =
+      legend(f, entries) + axis('x', {0.0, largest / unit.divisor}, {0.0, 1e300}) + axis('y', y, metric_limits(results.front().metric)) +
+      fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(unit.word + "forward evaluations of training"), gnuplot_text(metric)) +
+      plot_command(bands);
   return f;
 }
 
@@ -155,29 +163,24 @@ Figure finals_figure(const std::vector<SettingResult>& results) {
     rows.push_back({y, results[i].test.median, results[i].test.low, results[i].test.high});
     tics += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_text(setting_title(results[i].axes)), y);
   }
+  // Room for the number to the right of the last mark.
+  Range x = joined(range_of(rows, 3), range_of(rows, 4));
+  x.high += 0.22 * std::max(x.high - x.low, 0.01);
   return {.name = "final_values",
-          .title = "Final test " + metric_title(results.front().metric),
+          .title = "Final test " + std::string(results.front().metric == "accuracy" ? "accuracy" : metric_title(results.front().metric)),
           .caption = "Medians and quartiles over seeds.",
           .data = data_block("finals", rows),
-          .plot = fmt::format("set ytics ({})\nunset key\nset yrange [-0.6:{}]\nset offsets graph 0.05, graph 0.16, 0, 0\nset xlabel {}\n"
+          .plot = fmt::format("set ytics ({})\nset yrange [-0.6:{}]\n{}set xlabel {}\n"
                               "plot $finals using 2:1:3:4 with xerrorbars pt 7 ps 0.8 lw 2 lc rgb \"{}\" notitle, "
-                              "$finals using 4:1:(sprintf(\"%.3f\",$2)) with labels left offset 0.7,0 font \",12\" notitle\n",
-                              tics, static_cast<double>(results.size()) - 0.4, gnuplot_text(metric_title(results.front().metric)),
-                              palette_colour(0)),
-          .height = static_cast<int>(std::max<std::size_t>(180, 90 + 26 * results.size()))};
+                              "$finals using 4:1:(sprintf(\"%.3f\",$2)) with labels left offset 0.7,0 font \",13\" notitle\n",
+                              tics, static_cast<double>(results.size()) - 0.4,
+                              axis('x', x, {results.front().metric == "accuracy" ? 0.0 : -1e300, 1e300}),
+                              gnuplot_text(metric_title(results.front().metric)), palette_colour(0)),
+          .width = 520,
+          .height = static_cast<int>(std::max<std::size_t>(180, 100 + 26 * results.size()))};
 }
 
 }  // namespace
-
-std::string setting_title(const std::vector<std::pair<std::string, std::string>>& axes) {
-  std::string title;
-  for (const auto& [key, value] : axes) {
-    if (value == "-") continue;
-    const bool speaks = key == "solver" || key == "dataset.name" || key == "model.kind" || key == "preset" || key == "settings";
-    title += (title.empty() ? "" : ", ") + (speaks ? value : key.substr(key.rfind('.') + 1) + " " + value);
-  }
-  return title.empty() ? "all" : title;
-}
 
 std::vector<SettingResult> collect(const Study& study, const fs::path& out) {
   std::vector<SettingResult> results;
@@ -239,7 +242,7 @@ json study_json(const Study& study, const std::vector<SettingResult>& results, c
                     {"train", number_or_null(o.train)},
                     {"training_evaluations", number_or_null(o.forward_evals)}});
   }
-  return {{"schema", 1}, {"name", study.name}, {"settings", settings}, {"runs", runs}, {"notes", study.notes}};
+  return {{"schema", 1}, {"name", study.name}, {"settings", settings}, {"runs", runs}, {"notes", study.notes()}};
 }
 
 FigureGroup study_figures(const std::vector<SettingResult>& results) {
@@ -254,18 +257,26 @@ std::vector<std::string> write_study_report(const Study& study, const fs::path& 
   const std::vector<SettingResult> results = collect(study, out);
   const Table table = study_table(results);
   std::string notes, notes_html;
-  for (const auto& note : study.notes) {
+  for (const auto& note : study.notes()) {
     notes += "* " + note + "\n";
     notes_html += "<li>" + html_escaped(note) + "</li>\n";
   }
-  write_file_atomically(out / "table.md", table.markdown() + (notes.empty() ? "" : "\n" + notes));
+  std::string findings, findings_html;
+  for (const auto& finding : cell_findings(results)) {
+    findings += "* " + finding + "\n";
+    findings_html += "<li>" + html_escaped(finding) + "</li>\n";
+  }
+  write_file_atomically(out / "table.md",
+                        table.markdown() + (findings.empty() ? "" : "\n" + findings) + (notes.empty() ? "" : "\n" + notes));
   write_file_atomically(out / "table.csv", table.csv());
   write_file_atomically(out / "table.json", study_json(study, results, out).dump(2) + "\n");
   const FigureGroup group = study_figures(results);
   const Drawing drawing = draw(group.figures, out / "figures", gnuplot);
   const auto notices = drawing_notices(drawing);
-  std::string body = "<h1>" + html_escaped(study.name) + "</h1>\n" + ffzero::notices_html(notices) +
-                     figures_html(group, out / "figures", "s") + "<h2>Table</h2>\n" + table.html();
+  std::string body =
+      "<h1>" + html_escaped(study.name) + "</h1>\n" + ffzero::notices_html(notices) + figures_html(group, out / "figures", "s");
+  if (!findings_html.empty()) body += "<h2>In words</h2>\n<ul>\n" + findings_html + "</ul>\n";
+  body += "<h2>Table</h2>\n" + table.html();
   if (!notes_html.empty()) body += "<h2>Settings that do not apply</h2>\n<ul>\n" + notes_html + "</ul>\n";
   write_file_atomically(out / "report.html", page(study.name + " - ffzero", body));
   return notices;

@@ -77,7 +77,4 @@ struct SettingResult {
 /// Writes table.md, table.csv, table.json, figures/ and report.html into `out`. Returns notices about what is missing.
 std::vector<std::string> write_study_report(const Study& study, const std::filesystem::path& out, const GnuplotOptions& gnuplot = {});
 
-/// Name of a setting in legends: the values of the axes, with the keys where the value does not say it.
-[[nodiscard]] std::string setting_title(const std::vector<std::pair<std::string, std::string>>& axes);
-
 }  // namespace ffzero

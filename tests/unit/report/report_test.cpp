@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <regex>
+#include <set>
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
@@ -190,6 +192,37 @@ TEST(Report, NamesTheFigureThatCannotBeDrawn) {
   ASSERT_EQ(drawing.failures.size(), 1U);
   EXPECT_THAT(drawing.failures[0], testing::StartsWith("bad: "));
   EXPECT_FALSE(fs::exists(folder.path() / "x")) << "a title was run as a command";
+}
+
+TEST(Figure, LegendKeepsEveryEntryWithinTheFigureAndMakesRoomForIt) {
+  std::vector<LegendEntry> entries;
+  for (int i = 0; i < 13; ++i) entries.push_back({"a rather long name of a setting, number " + std::to_string(i), palette_colour(0)});
+  Figure figure;
+  const int height = figure.height;
+  const std::string commands = legend(figure, entries);
+  EXPECT_GE(figure.height, height + 13 * 20) << "names that fill the width go into one column";
+  static const std::regex place(R"(set label \d+ '[^']*' at screen ([0-9.]+), screen ([0-9.]+) left)");
+  std::set<std::string> rows;
+  for (std::sregex_iterator at(commands.begin(), commands.end(), place), end; at != end; ++at) {
+    EXPECT_LT(std::stod((*at)[1]), 0.5);
+    rows.insert((*at)[2]);
+  }
+  EXPECT_EQ(rows.size(), 13U);
+}
+
+TEST(Figure, AxisStaysWithinWhatTheQuantityCanBe) {
+  EXPECT_THAT(axis('y', {0.01, 0.99}, metric_limits("accuracy")), HasSubstr("set yrange [0:1]\nset ytics 0.2\n"));
+  EXPECT_THAT(axis('x', {1.0, 3.0}, {0.0, 1e300}, 1.0), HasSubstr("set xtics 1\n")) << "there are no half epochs";
+  const Range range = range_of({{1.0, 5.0}, {}, {2.0, std::nan("")}}, 2);
+  EXPECT_EQ(range.low, 5.0);
+  EXPECT_EQ(range.high, 5.0);
+  EXPECT_EQ(axis('y', range_of({{}}, 1)), "");
+}
+
+TEST(Figure, WritesNoNegativeZeroIntoTheCellsOfAMatrix) {
+  const test::TemporaryFolder folder;
+  for (const Figure& figure : prediction_figures(read_run(dense_run(folder))).figures)
+    if (figure.name == "similarity") EXPECT_THAT(figure.plot, HasSubstr("abs($3)<0.05?0:$3"));
 }
 
 TEST(Report, OfSeveralRunsSetsThemSideBySide) {
