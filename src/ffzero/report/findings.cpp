@@ -22,7 +22,7 @@ const SettingResult* cell(const std::vector<SettingResult>& results, const char*
 
 std::string evaluations(double n) {
   const AxisUnit unit = evaluation_unit(n);
-  return fmt::format("{:.3g} {}forward evaluations", n / unit.divisor, unit.word);
+  return fmt::format("{:.4g} {}forward evaluations", n / unit.divisor, unit.word);
 }
 
 // "ff_dd 0.93, bp_dd 0.52: +0.41"

@@ -156,7 +156,7 @@ TEST(Findings, SayWhatTheNumbersSay) {
   std::swap(results[0].test, results[1].test);
   EXPECT_THAT(cell_findings(results)[1], HasSubstr("local losses lose to one loss for the whole network"));
   results[0].forward_evals = 1e6;
-  EXPECT_THAT(cell_findings(results).back(), HasSubstr("ff_dd spent 1000 thousand forward evaluations, bp_dd 4 million"));
+  EXPECT_THAT(cell_findings(results).back(), HasSubstr("ff_dd spent 1000 thousand forward evaluations, bp_dd 4 million forward"));
   results.pop_back();
   EXPECT_TRUE(cell_findings(results).empty());
 }
