@@ -229,7 +229,7 @@ def stand_in(called, arguments):
             target = arguments[arguments.index("--target") + 1]
             return require(any(f"add_custom_target({target} " in p.read_text() for p in pathlib.Path().glob("*/CMakeLists.txt")), target)
         elif "--build" not in arguments:
-            arguments = [*arguments, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={os.environ['FFZERO_DOC_COMPILER']}", "-DCMAKE_CXX_FLAGS=-O0"]
+            arguments = [*arguments, "-G", "Ninja", f"-DCMAKE_CXX_COMPILER={os.environ['FFZERO_DOC_COMPILER']}", f"-DCMAKE_CXX_FLAGS=-O0 {os.environ['FFZERO_DOC_FLAGS']}"]
         real = os.environ["FFZERO_DOC_" + name.upper()]
         os.execv(real, [real, *arguments])
     if name.startswith("bench_"):
@@ -320,6 +320,7 @@ def main():
     parser.add_argument("--program", type=pathlib.Path, required=True)
     parser.add_argument("--cmake", default="cmake")
     parser.add_argument("--compiler", default="c++")
+    parser.add_argument("--flags", default="", help="what the libraries were built with and their users must say too: sanitizers, coverage")
     parser.add_argument("--keep", type=pathlib.Path, help="run in this new folder and leave it")
     args = parser.parse_args()
     document, source, build, program = (p.resolve() for p in (args.document, args.source, args.build, args.program))
@@ -330,7 +331,8 @@ def main():
         make_workplace(folder, source, text)
         environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(folder / "cache"),
                        "FFZERO_DOC_PROGRAM": str(program), "FFZERO_DOC_BUILD": str(build),
-                       "FFZERO_DOC_SOURCE": str(source), "FFZERO_DOC_CMAKE": args.cmake, "FFZERO_DOC_CTEST": "ctest", "FFZERO_DOC_COMPILER": args.compiler}
+                       "FFZERO_DOC_SOURCE": str(source), "FFZERO_DOC_CMAKE": args.cmake, "FFZERO_DOC_CTEST": "ctest", "FFZERO_DOC_COMPILER": args.compiler,
+                       "FFZERO_DOC_FLAGS": args.flags}
         os.chdir(folder)
         check_words(document, text, str(program))
         done = [run_block(document.name, block, folder, environment) for block in blocks_of(text)]
