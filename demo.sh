@@ -48,7 +48,7 @@ reuse=yes
 if [ $again = yes ]; then reuse=no; fi
 cells=$(folder_for runs/demo-cells table.json $reuse)
 echo
-echo "The four cells on the same images, two seeds each: $ffzero sweep studies/four_cells.toml --out $cells"
+echo "The four cells on the same images, three seeds each: $ffzero sweep studies/four_cells.toml --out $cells"
 $ffzero sweep studies/four_cells.toml --out "$cells"
 
 echo

@@ -202,6 +202,7 @@ def lightened(arguments):
         if "glyphs" in text or "dataset.name" not in text:
             # A key of the table that the study begins with.
             text = re.sub(r"(?m)^base *= *\{", "base = { dataset.validation = 9200,", text)
+            text = re.sub(r"(?m)^\[base\]", "[base]\ndataset.validation = 9200", text)
         light = pathlib.Path(study).with_name("light-" + pathlib.Path(study).name)
         light = pathlib.Path(light.name)
         light.write_text(text)

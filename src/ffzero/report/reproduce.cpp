@@ -9,7 +9,9 @@
 #include <limits>
 
 #include "ffzero/base/atomic_file.hpp"
+#include "ffzero/report/findings.hpp"
 #include "ffzero/report/reference_results.hpp"
+#include "ffzero/report/run.hpp"
 
 namespace ffzero {
 
@@ -152,6 +154,20 @@ std::string verdicts(const Panel& panel, const std::vector<SettingResult>& resul
   return text;
 }
 
+// In words: what the four cells show with our own settings.
+std::string own_words(const Panel& panel, const std::vector<SettingResult>& results) {
+  std::vector<SettingResult> cells;
+  for (const std::string& cell : kCells)
+    if (const auto* r = find(results, panel.id, "own", cell)) {
+      cells.push_back(*r);
+      cells.back().axes = {{"solver", cell}};
+    }
+  const auto findings = cell_findings(cells);
+  std::string text;
+  for (std::size_t i = 1; i < findings.size(); ++i) text += "* Our own settings. " + findings[i] + "\n";
+  return text;
+}
+
 // The reference's curves over evaluations: an epoch costs it what it costs us. Of each layer the epochs that we run, too.
 std::vector<std::vector<double>> reference_rows(const json& reference, double evals_per_epoch, int epochs) {
   std::vector<std::vector<double>> rows;
@@ -239,6 +255,9 @@ std::string introduction(const ReproduceOptions& options) {
                                   "program, measured on MNIST, are left out where images are concerned.\n"
                                 : "\nThe reference program's numbers were measured with it, on a CPU in float32 with its own defaults; "
                                   "they are kept in the library as data.\n";
+  const auto machine = machine_description(1);
+  text += fmt::format("\nWritten by `ffzero reproduce{}`, ffzero {}, one core a run ({}, {} cores).\n", options.quick ? " --quick" : "",
+                      version(), machine.value("processor", "unknown processor"), machine.at("cores").dump());
   return text + fmt::format(
                     "\n\"First layer\" is the test value of the first trained layer (of the network, end to end), which does not depend on "
                     "how long later layers are trained. "
@@ -324,7 +343,8 @@ std::vector<std::string> write_reproduction(const ReproduceOptions& options, con
       text += fmt::format("![{}](figures/{}.png)\n\n{}\n\n", panel.title, figure.name, figure.caption);
     }
     text += panel_table(panel, results, with_reference).markdown();
-    if (const std::string words = with_reference ? verdicts(panel, results) : ""; !words.empty()) text += "\n" + words;
+    if (const std::string words = (with_reference ? verdicts(panel, results) : "") + own_words(panel, results); !words.empty())
+      text += "\n" + words;
   }
   const auto notes = study.notes();
   if (!notes.empty()) text += "\n## Settings that do not apply\n\n";

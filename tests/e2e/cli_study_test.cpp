@@ -1,0 +1,77 @@
+// Reports and studies of the program: drawn by themselves, and whole after a kill -9.
+// SPDX-License-Identifier: MIT
+#include <gmock/gmock.h>
+
+#include "program.hpp"
+
+namespace ffzero {
+namespace {
+
+namespace fs = std::filesystem;
+using test::operator+;
+using test::Workplace;
+using testing::HasSubstr;
+using testing::Not;
+
+std::size_t finished_runs(const fs::path& study) {
+  std::size_t count = 0;
+  if (fs::exists(study / "runs"))
+    for (const auto& run : fs::directory_iterator(study / "runs")) count += fs::exists(run.path() / "summary.json") ? 1 : 0;
+  return count;
+}
+
+// Four cells and three seeds; small enough for a second, long enough to be killed in the middle.
+fs::path write_study(const Workplace& place) {
+  write_npz(place.path("data.npz"), test::sample_archive());
+  return place.write("study.toml",
+                     "name = \"four\"\nseeds = [0, 1, 2]\ncells = [\"ff_dd\", \"ff_ad\", \"bp_dd\", \"bp_ad\"]\n"
+                     "[base]\ndataset.name = \"npz\"\ndataset.dir = \"" +
+                         place.path("data.npz").string() +
+                         "\"\nmodel.layers = [12, 6]\ntraining.epochs = 8\ntraining.batch_size = 16\ngradient.directions = 2\n");
+}
+
+TEST(Sweep, KilledHalfWayAndGoneOnWithGivesTheTableOfAnUninterruptedOne) {
+  Workplace place;
+  const std::string study = write_study(place).string();
+  const test::Outcome whole = test::succeed(place, {"sweep", study, "--out", "whole", "--jobs", "2"});
+  EXPECT_THAT(whole.err, HasSubstr("gradient.directions is dropped in ff_ad; bp_ad: "));
+  EXPECT_THAT(whole.out, HasSubstr("Without derivatives, layer by layer (ff_dd): test accuracy"));
+
+  const auto killed = place.start({"sweep", study, "--out", "parts", "--jobs", "2"});
+  ASSERT_TRUE(test::eventually([&] { return finished_runs(place.path("parts")) >= 4; }));
+  killed.signal(SIGKILL);
+  EXPECT_EQ(killed.wait().code, 1000 + SIGKILL);
+  const std::size_t before = finished_runs(place.path("parts"));
+  ASSERT_LT(before, 12U) << "it was faster than its killer";
+
+  const test::Outcome rest = test::succeed(place, {"sweep", study, "--out", "parts", "--jobs", "2"});
+  std::size_t kept = 0;
+  for (const auto& line : test::lines_of(rest.err)) kept += line.find("finished before") != std::string::npos ? 1 : 0;
+  EXPECT_EQ(kept, before) << "finished runs are not repeated";
+  for (const char* file : {"table.md", "table.csv", "table.json"})
+    EXPECT_EQ(test::read_file(place.path("parts") / file), test::read_file(place.path("whole") / file)) << file;
+  EXPECT_EQ(rest.out, whole.out);
+  EXPECT_TRUE(fs::exists(place.path("parts") / "report.html"));
+}
+
+TEST(Sweep, RefusesTheFolderOfAnotherStudy) {
+  Workplace place;
+  const std::string study = write_study(place).string();
+  place.write("taken/configs/s00-seed0.toml", "seed = 7\n");
+  const test::Outcome outcome = place.run({"sweep", study, "--out", "taken"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("choose another --out"));
+}
+
+TEST(Train, DrawsItsReportWhichAsksForNothing) {
+  Workplace place;
+  write_npz(place.path("data.npz"), test::sample_archive());
+  test::succeed(place, test::Arguments{"train", "--quiet", "--dataset", "npz", "--data-dir", "data.npz", "--out", "run"} + test::kSmall);
+  const std::string html = test::read_file(place.path("run/report.html"));
+  EXPECT_THAT(html, HasSubstr("ffzero train run/config.toml"));
+  for (const char* reference : {"http://", "https://", "<script", "<link", "@import", "src=\"", "<iframe"})
+    EXPECT_THAT(html, Not(HasSubstr(reference)));
+}
+
+}  // namespace
+}  // namespace ffzero
