@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace ffzero::app {
 
@@ -28,6 +29,9 @@ void add_sweep(CLI::App& app, Commands& commands);
 void add_reproduce(CLI::App& app, Commands& commands);
 /// keys, help, manual and version; after all others, for they describe them.
 void add_help(CLI::App& app, Commands& commands);
+
+/// Names of the subcommands, in the order of the help.
+[[nodiscard]] std::vector<std::string> command_names(const CLI::App& app);
 
 /// $XDG_CACHE_HOME/ffzero, or ~/.cache/ffzero: where data sets live.
 [[nodiscard]] std::filesystem::path cache_dir();

@@ -123,14 +123,19 @@ void print_manual_page(const CLI::App& root) {
   print_manual(root, "ffzero");
 }
 
-const CLI::App* find_command(const CLI::App& root, const std::vector<std::string>& words) {
+// The same text as `ffzero <command> --help`.
+std::string help_of(const CLI::App& root, const std::vector<std::string>& words) {
   const CLI::App* at = &root;
+  std::string above;
   for (const auto& word : words) {
     const auto found = at->get_subcommands([&](const CLI::App* a) { return a->get_name() == word; });
-    if (found.empty()) throw UsageError("help", "must name a command", "\"" + word + "\"", "see ffzero --help");
+    if (found.empty())
+      throw UsageError("help", fmt::format("must name a command: {}", fmt::join(command_names(*at), ", ")), "\"" + word + "\"",
+                       "see ffzero --help");
+    above += (above.empty() ? "" : " ") + at->get_name();
     at = found.front();
   }
-  return at;
+  return at->help(above);
 }
 
 }  // namespace
@@ -155,7 +160,7 @@ void add_help(CLI::App& app, Commands& commands) {
   help->add_option("command", *words, "train, eval, datasets fetch, ...");
   help->callback([=, &app, &commands] {
     commands.chosen = [=, &app] {
-      fmt::print("{}", find_command(app, *words)->help());
+      fmt::print("{}", help_of(app, *words));
       return kDone;
     };
   });

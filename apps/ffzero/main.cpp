@@ -1,16 +1,20 @@
 // ffzero: the command line. One file per subcommand.
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/spelling.hpp"
 #include "ffzero/report/run.hpp"
 
 namespace {
@@ -22,14 +26,40 @@ int fail(const std::string& message, ErrorKind kind) {
   return static_cast<int>(kind);
 }
 
-// CLI11 words its errors over several lines and does not say where the remedy is.
+// The nearest word if it is near enough to have been meant: "; did you mean "train"?".
+std::string suggestion(const std::string& word, const std::vector<std::string>& words) {
+  if (words.empty()) return {};
+  const std::string& nearest = ffzero::nearest_word(word, words);
+  return ffzero::edit_distance(word, nearest) > 1 + word.size() / 3 ? std::string() : fmt::format("; did you mean \"{}\"?", nearest);
+}
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options())
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+// CLI11 words its errors over several lines, does not say what was meant, and not where the remedy is.
 std::string usage_line(const CLI::App& cli, const CLI::ParseError& error) {
-  std::string what = error.what();
-  for (char& c : what)
-    if (c == '\n') c = ' ';
   const CLI::App* at = &cli;
-  while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
-  const std::string name = at == &cli ? "ffzero" : "ffzero " + at->get_name();
+  std::string name = "ffzero";
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().front();
+    name += " " + at->get_name();
+  }
+  const auto commands = ffzero::app::command_names(*at);
+  const auto unknown = at->remaining();
+  std::string what = error.what();
+  if (!unknown.empty() && unknown.front().starts_with("-"))
+    what = fmt::format("unknown option \"{}\"{}", unknown.front(), suggestion(unknown.front(), option_names(*at)));
+  else if (!unknown.empty() && !commands.empty())
+    what = fmt::format("unknown command \"{}\"{}", unknown.front(), suggestion(unknown.front(), commands));
+  else if (!unknown.empty())
+    what = fmt::format("one argument too many: \"{}\"", unknown.front());
+  else if (!commands.empty())
+    what = fmt::format("needs a command: {}", fmt::join(commands, ", "));
+  std::replace(what.begin(), what.end(), '\n', ' ');
   return fmt::format("command line: {}; see {} --help", what, name);
 }
 

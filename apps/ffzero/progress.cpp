@@ -3,6 +3,7 @@
 #include "progress.hpp"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -11,6 +12,11 @@ namespace ffzero::app {
 
 namespace {
 using Clock = std::chrono::steady_clock;
+}
+
+std::size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
 }
 
 std::string short_count(std::int64_t n) {
@@ -42,8 +48,11 @@ void ProgressDisplay::step(const Progress& p) {
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   const double done = p.fraction - first_fraction_;
   const std::string left = done > 1e-3 ? short_time(elapsed * (1.0 - p.fraction) / done) + " left" : "";
-  fmt::print(stderr, "\r\x1b[K{} ({}/{})  epoch {}/{}  step {}/{}  loss {:.4f}  {} evaluations  {:3.0f} %  {}", p.layer, p.block + 1,
-             p.blocks, p.epoch + 1, p.epochs, p.step + 1, p.steps, p.loss, short_count(p.forward_evals), 100.0 * p.fraction, left);
+  const std::string line =
+      fmt::format("{} ({}/{})  epoch {}/{}  loss {:.4f}  {:.0f} %  {}  {} evaluations  step {}/{}", p.layer, p.block + 1, p.blocks,
+                  p.epoch + 1, p.epochs, p.loss, 100.0 * p.fraction, left, short_count(p.forward_evals), p.step + 1, p.steps);
+  // A line that wraps could not be rewritten.
+  fmt::print(stderr, "\r\x1b[K{}", line.substr(0, terminal_width() - 1));
   std::fflush(stderr);
   line_open_ = true;
 }

@@ -26,6 +26,8 @@ class ProgressDisplay {
   double first_fraction_ = -1.0;
 };
 
+/// Columns of the terminal behind standard error; 100 if there is none.
+[[nodiscard]] std::size_t terminal_width();
 /// 1234567 -> "1.23 M".
 [[nodiscard]] std::string short_count(std::int64_t n);
 /// Seconds as "41 s", "3 min 20 s", "2 h 5 min".

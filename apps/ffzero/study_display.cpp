@@ -3,7 +3,6 @@
 #include "study_display.hpp"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,17 +10,9 @@
 
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
+#include "progress.hpp"
 
 namespace ffzero::app {
-
-namespace {
-
-std::size_t terminal_width() {
-  winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
-}
-
-}  // namespace
 
 StudyDisplay::StudyDisplay(const Study& study, bool quiet)
     : study_(study), quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1), states_(study.runs.size()) {}

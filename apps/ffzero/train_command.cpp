@@ -161,7 +161,8 @@ void add_train(CLI::App& app, Commands& commands) {
   train->add_option("--out", options->out, "run folder to create (default: runs/<dataset>-<solver>)");
   train->add_option("--resume", options->resume, "go on with the run in this folder");
   train->add_flag("--json", options->json, "print summary.json on standard output");
-  train->add_flag("!--no-report", options->report, "no report.html and figures at the end");
+  train->add_flag_callback(
+      "--no-report", [options] { options->report = false; }, "no report.html and figures at the end");
   train->add_flag("--quiet", options->quiet, "no progress on standard error");
   train->callback([options, &commands] { commands.chosen = [options] { return run_train(*options); }; });
 }

@@ -7,9 +7,11 @@ namespace {
 
 TEST(Usage, ErrorsAreOneLineThatNamesTheHelp) {
   Workplace place;
-  expect_refused(place, {}, 2, {"command line", "ffzero --help"});
-  expect_refused(place, {"tarin"}, 2, {"tarin", "ffzero --help"});
-  expect_refused(place, {"train", "--epocs", "3"}, 2, {"--epocs", "ffzero train --help"});
+  expect_refused(place, {}, 2, {"command line", "train, eval", "ffzero --help"});
+  expect_refused(place, {"tarin"}, 2, {"unknown command \"tarin\"", "did you mean \"train\"?", "ffzero --help"});
+  expect_refused(place, {"datasets", "ftech", "mnist"}, 2, {"\"ftech\"", "did you mean \"fetch\"?", "ffzero datasets --help"});
+  expect_refused(place, {"train", "--epocs", "3"}, 2, {"\"--epocs\"", "did you mean \"--epochs\"?", "ffzero train --help"});
+  expect_refused(place, {"train", "a.toml", "b.toml"}, 2, {"one argument too many", "\"b.toml\"", "ffzero train --help"});
   expect_refused(place, {"train", "--epochs"}, 2, {"--epochs", "ffzero train --help"});
   expect_refused(place, {"train", "--set", "seed"}, 2, {"--set", "key=value", "\"seed\""});
   expect_refused(place, {"eval"}, 2, {"run", "ffzero eval --help"});
