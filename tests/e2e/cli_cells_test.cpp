@@ -51,8 +51,9 @@ TEST(Kinds, ConvolutionsAndMeshesLearn) {
     const auto outcome = succeed(place, train_on(place, sample_archive(data)) + arguments + Arguments{"--json", "--out", out});
     return json_of(outcome.out).at("final").at("test").get<double>();
   };
-  EXPECT_GE(final_of(kImages, kConvolutions + kProjections + Arguments{"--solver", "ff_ad", "--epochs", "5", "--batch-size", "16"}, "cnn"),
-            0.7);
+  EXPECT_GE(
+      final_of(kImages, kConvolutions + Arguments{"--solver", "ff_ad", "--epochs", "20", "--batch-size", "16", "--lr", "0.01"}, "cnn"),
+      0.7);
   EXPECT_GE(final_of(kFields,
                      {"--model", "photonic", "--layers", "2", "--solver", "ff_ad", "--epochs", "20", "--batch-size", "16", "--lr", "0.02"},
                      "mesh"),
@@ -161,6 +162,33 @@ TEST(Budget, StopsTheRunBeforeItIsPassed) {
   EXPECT_EQ(s.at("stopped_by"), "budget");
   EXPECT_LE(s.at("forward_evals").at("training").get<int>(), 1000);
   EXPECT_GT(s.at("forward_evals").at("training").get<int>(), 900);
+}
+
+TEST(Vote, IsChosenByTheValidationSamplesOnRequestAndNamed) {
+  Workplace place;
+  const Arguments train = train_on(place) + kSmall;
+  succeed(place, train + Arguments{"--set", "vote.rule=validated", "--set", "dataset.validation=80", "--out", "run"});
+  const json s = json_of(read_file(place.path("run/summary.json")));
+  const auto rule = s.at("vote").at("rule").get<std::string>();
+  EXPECT_TRUE(rule == "last" || rule == "sum" || rule == "majority") << rule;
+  const json e = json_of(succeed(place, {"eval", "run", "--json"}).out);
+  EXPECT_EQ(e.at("vote"), json({{"rule", rule}, {"value", s.at("vote").at("test")}}));
+  EXPECT_EQ(place.run(train + Arguments{"--set", "vote.rule=validated", "--out", "other"}).code, 3);
+  EXPECT_FALSE(fs::exists(place.path("other")));
+}
+
+TEST(Kinds, ConvolutionsOfAPresetTakeSmallImages) {
+  Workplace place;
+  const Arguments train = train_on(place, sample_archive({.train = 60, .test = 30, .shape = {1, 8, 8}, .bytes = true})) +
+                          Arguments{"--model", "cnn", "--epochs", "1", "--batch-size", "30", "--threads", "1"};
+  succeed(place, train + Arguments{"--out", "first"});
+  EXPECT_NE(read_file(place.path("first/config.toml")).find("projection_pool = 2"), std::string::npos);
+  succeed(place, {"train", "first/config.toml", "--quiet", "--no-report", "--out", "second"});
+  expect_same_run(place.path("first"), place.path("second"));
+  const Outcome refused = place.run(train + Arguments{"--set", "model.conv.projection_pool=7", "--out", "third"});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_EQ(lines_of(refused.err).size(), 1U) << refused.err;
+  EXPECT_NE(refused.err.find("model.conv.projection_pool"), std::string::npos) << refused.err;
 }
 
 class ResolvedConfig : public ::testing::TestWithParam<Variant> {};

@@ -49,7 +49,37 @@ INSTANTIATE_TEST_SUITE_P(
         BadSetting{"ValidationThatLeavesNothing", {"--set", "dataset.validation=320"}, {"dataset.validation", "320"}},
         BadSetting{"LossOfAnotherTask", {"--set", "objective.loss=squared"}, {"objective.loss", "regression", "squared"}},
         BadSetting{"CoordinatesOfADenseNetwork", {"--solver", "ff_coordinate"}, {"gradient.estimator", "mesh", "coordinate"}},
-        BadSetting{"UnknownSolver", {"--solver", "ff_xy"}, {"--solver", "ff_dd", "\"ff_xy\""}},
+        BadSetting{"UnknownSolver", {"--solver", "ff_xy"}, {"--solver", "ff_dd", "\"ff_xy\""}}),
+    [](const auto& parameter) { return parameter.param.name; });
+
+struct BadArchive {
+  std::string name;
+  std::function<void(NpzArchive&)> spoil;
+  std::vector<std::string> parts;
+  friend void PrintTo(const BadArchive& bad, std::ostream* out) { *out << bad.name; }
+};
+
+// Overwrites one number of an array.
+template <class T>
+void put(NpyArray& array, std::size_t position, T value) {
+  std::vector<T> values = array.to<T>();
+  values.at(position) = value;
+  array = NpyArray::of<T>(values, array.shape);
+}
+
+class Archives : public ::testing::TestWithParam<BadArchive> {};
+
+TEST_P(Archives, AreRefusedInOneLine) {
+  Workplace place;
+  NpzArchive archive = sample_archive();
+  GetParam().spoil(archive);
+  expect_no_run(place, train_on(place, archive) + kSmall, 4, GetParam().parts + std::vector<std::string>{"data.npz"});
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cli, Archives,
+    ::testing::Values(
+        BadArchive{"WithoutLabels", [](NpzArchive& a) { a.erase("y_train"); }, {"y_train"}},
         BadArchive{"WithNaN", [](NpzArchive& a) { put(a["x_train"], 45, std::nanf("")); }, {"x_train", "nan", "2"}},
         BadArchive{"WithInfinity", [](NpzArchive& a) { put(a["x_test"], 3, HUGE_VALF); }, {"x_test", "inf"}},
         BadArchive{"WithANegativeLabel", [](NpzArchive& a) { put(a["y_train"], 7, std::int32_t{-2}); }, {"y_train", "-2", "7"}},

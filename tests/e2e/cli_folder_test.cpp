@@ -149,6 +149,15 @@ TEST_F(StoppedRun, IsRefusedWhenItsDataHaveChanged) {
   expect_refused(place_, {"train", "--resume", "run"}, 4, {"320 samples", "330"});
 }
 
+// Losses that do not see the length of the parameters stay finite.
+TEST(Divergence, IsSeenWithTheDefaultPresetToo) {
+  Workplace place;
+  expect_refused(place, train_on(place) + kSmall + Arguments{"--lr", "1e9", "--out", "run"}, 7,
+                 {"dense0", "times their first length", "update.lr", "1e+09", "checkpoint"});
+  EXPECT_FALSE(fs::exists(place.path("run/summary.json")));
+  succeed(place, {"eval", "run"});
+}
+
 TEST(Divergence, StopsAtOnceNamesTheKeyAndKeepsTheCheckpoint) {
   Workplace place;
   const Arguments train = train_on(place) + kSmall +

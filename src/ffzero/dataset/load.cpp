@@ -113,14 +113,24 @@ std::vector<std::int32_t> chosen_classes(const DatasetOptions& o, Index availabl
   return chosen;
 }
 
-// The file's label of the first class without a sample, if there is one.
-std::optional<std::int32_t> empty_class(const Dataset& set) {
+std::vector<bool> classes_seen(const Dataset& set) {
   std::vector<bool> seen(usize(set.classes()), false);
   for (const std::int32_t k : set.labels()) seen[static_cast<std::size_t>(k)] = true;
-  const auto missing = std::find(seen.begin(), seen.end(), false);
-  if (missing == seen.end()) return {};
-  const auto k = missing - seen.begin();
-  return set.info().class_names.empty() ? static_cast<std::int32_t>(k) : set.info().class_names[usize(k)];
+  return seen;
+}
+
+// The first class without a training sample, named as in the file; sooner one that the test set holds, a label out of range, than a gap.
+std::optional<std::string> empty_class(const Splits& s) {
+  const auto train = classes_seen(s.train), test = classes_seen(s.test);
+  const auto name = [&](std::size_t k) {
+    const auto& names = s.train.info().class_names;
+    return std::to_string(names.empty() ? static_cast<std::int32_t>(k) : names[k]);
+  };
+  for (std::size_t k = 0; k < train.size(); ++k)
+    if (!train[k] && test[k]) return name(k);
+  const auto gap = std::find(train.begin(), train.end(), false);
+  if (gap == train.end()) return {};
+  return name(static_cast<std::size_t>(gap - train.begin()));
 }
 
 std::string place_of(const DatasetOptions& o) { return o.dir.empty() ? "dataset '" + o.name + "'" : o.dir.string(); }
@@ -129,8 +139,8 @@ void choose_classes(Splits& s, const DatasetOptions& o) {
   const auto chosen = chosen_classes(o, s.train.classes());
   s.train = s.train.with_classes(chosen);
   s.test = s.test.with_classes(chosen);
-  if (const auto k = empty_class(s.train))
-    throw DataError(place_of(o), "every class needs a training sample", "none of class " + std::to_string(*k),
+  if (const auto k = empty_class(s))
+    throw DataError(place_of(o), "every class needs a training sample", "none of class " + *k,
                     "number the labels 0 .. K - 1 or list those to use in dataset.classes");
   if (s.test.empty())
     throw DataError(place_of(o), "needs a test sample", "none of the chosen classes", "choose other labels in dataset.classes");
@@ -159,9 +169,9 @@ void hold_out(Splits& s, Index count) {
   s.validation = s.train.slice(left, count);
   s.train = s.train.slice(0, left);
   if (s.train.task() != Task::classification) return;
-  if (const auto k = empty_class(s.train))
-    throw ConfigError(kKey, "must leave a training sample of every class",
-                      std::to_string(count) + ", which leaves none of class " + std::to_string(*k), "lower it or shuffle the data");
+  if (const auto k = empty_class(s))
+    throw ConfigError(kKey, "must leave a training sample of every class", std::to_string(count) + ", which leaves none of class " + *k,
+                      "lower it or shuffle the data");
 }
 
 }  // namespace

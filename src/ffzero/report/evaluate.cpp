@@ -9,8 +9,8 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/metric/metric.hpp"
+#include "ffzero/train/layer_vote.hpp"
 #include "ffzero/train/source.hpp"
-#include "ffzero/vote/vote.hpp"
 
 namespace ffzero {
 
@@ -68,7 +68,9 @@ void TrainedNetwork::find_voters() {
 
 std::string TrainedNetwork::vote_rule() const {
   const Values& v = run_.config.values();
-  return task() == Task::regression || v.is("objective.scope", "end_to_end") ? std::string() : v.word("vote.rule");
+  if (!has_vote(v)) return {};
+  // Before the end of a run, validation has not chosen yet.
+  return v.is("vote.rule", "validated") ? run_.meta.value("vote_rule", to_string(VoteRule::last)) : v.word("vote.rule");
 }
 
 std::int32_t TrainedNetwork::class_name(std::int32_t k) const { return info_.class_names.empty() ? k : info_.class_names.at(usize(k)); }
@@ -103,10 +105,7 @@ Opinions TrainedNetwork::infer(const Dataset& samples, const std::string& place)
   if (task() == Task::classification) {
     for (const auto& scores : summed) opinions.predictions.push_back(predict<float>(scores));
     opinions.decision = opinions.predictions.back();
-    if (!vote_rule().empty()) {
-      const VoteRule rule = parse_vote_rule(vote_rule());
-      opinions.decision = vote<float>(rule, summed, rule == VoteRule::sum_log_softmax ? v.number("objective.temperature") : 1.0);
-    }
+    if (!vote_rule().empty()) opinions.decision = layer_vote(v, vote_rule(), summed);
   }
   for (std::size_t i = 0; i < voters_.size(); ++i) {
     summed[i] /= static_cast<float>(network_.head_of(voters_[i].last_layer).groups());

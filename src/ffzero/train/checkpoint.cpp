@@ -53,6 +53,11 @@ EpochRecord epoch_from_meta(const json& j) {
           .wall_s = j.at("wall_s")};
 }
 
+bool is_vote_rule(const json& name) {
+  const auto& rules = key_info("vote.rule", "checkpoint").choices;
+  return name.is_string() && name != "validated" && std::find(rules.begin(), rules.end(), name.get<std::string>()) != rules.end();
+}
+
 // Every member that a reader may take, with its type, so that a damaged file is told here and nowhere else.
 void require_complete(const json& meta, const std::string& place) {
   const auto require = [&](const char* name, bool right) {
@@ -69,6 +74,7 @@ void require_complete(const json& meta, const std::string& place) {
   for (const char* name : {"block", "epoch", "step", "train_size", "classes"}) holds(name, natural);
   for (const char* name : {"loss_sum", "elapsed_s", "evaluation_s"}) holds(name, number);
   holds("finished", [](const json& j) { return j.is_boolean(); });
+  if (meta.contains("vote_rule")) require("vote_rule", is_vote_rule(meta["vote_rule"]));
   holds("class_names", [&](const json& j) { return list_of(j, integer); });
   holds("sample_shape", [&](const json& j) { return j.size() == 3 && list_of(j, natural); });
   holds("target_scale", [&](const json& j) { return j.size() == 2 && list_of(j, number); });
@@ -114,24 +120,27 @@ NpzArchive Trainer<S>::checkpoint() const {
   for (Index i = 0; i < ledger_.layers(); ++i) ledger.push_back(to_json(ledger_.layer(i)));
   for (const auto& r : records_) records.push_back(epoch_to_meta(r));
   const Shape raw = splits_.train.shape();
-  const json meta = {{"format", kFormat},
-                     {"config", config_.to_toml()},
-                     {"block", block_},
-                     {"epoch", epoch_},
-                     {"step", step_},
-                     {"loss_sum", loss_sum_},
-                     {"ledger", ledger},
-                     {"records", records},
-                     {"elapsed_s", elapsed()},
-                     {"evaluation_s", evaluation_s_},
-                     {"finished", block_ >= blocks_.size() || stopped_by_ == "budget"},
-                     {"task", to_string(splits_.train.task())},
-                     {"train_size", splits_.train.size()},
-                     {"classes", network_.classes()},
-                     {"class_names", splits_.train.info().class_names},
-                     {"target_scale", {splits_.train.target_scale().offset, splits_.train.target_scale().scale}},
-                     {"sample_type", splits_.train.is_bytes() ? "bytes" : "floats"},
-                     {"sample_shape", {raw.channels, raw.height, raw.width}}};
+  const bool finished = block_ >= blocks_.size() || stopped_by_ == "budget";
+  json meta = {{"format", kFormat},
+               {"config", config_.to_toml()},
+               {"block", block_},
+               {"epoch", epoch_},
+               {"step", step_},
+               {"loss_sum", loss_sum_},
+               {"ledger", ledger},
+               {"records", records},
+               {"elapsed_s", elapsed()},
+               {"evaluation_s", evaluation_s_},
+               {"finished", finished},
+               {"task", to_string(splits_.train.task())},
+               {"train_size", splits_.train.size()},
+               {"classes", network_.classes()},
+               {"class_names", splits_.train.info().class_names},
+               {"target_scale", {splits_.train.target_scale().offset, splits_.train.target_scale().scale}},
+               {"sample_type", splits_.train.is_bytes() ? "bytes" : "floats"},
+               {"sample_shape", {raw.channels, raw.height, raw.width}}};
+  // Settings name any other rule themselves.
+  if (config_.values().is("vote.rule", "validated") && finished) meta["vote_rule"] = vote_rule_;
   const std::string text = meta.dump();
   archive["meta"] = NpyArray::of<std::uint8_t>({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, {isize(text.size())});
   return archive;
@@ -158,8 +167,9 @@ void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place)
     for (const auto& r : meta.at("records")) records_.push_back(epoch_from_meta(r));
     if (block_ > blocks_.size())
       throw DataError(place, fmt::format("must stand in one of {} blocks", blocks_.size()), std::to_string(block_), "the file is damaged");
-    if (block_ < blocks_.size() && (epoch_ > blocks_[block_].values.integer("training.epochs") || step_ > steps_per_epoch(blocks_[block_])))
+    if (block_ < blocks_.size() && (epoch_ > blocks_[block_].epochs || step_ > blocks_[block_].steps))
       throw DataError(place, "must stand within its training", fmt::format("epoch {}, step {}", epoch_, step_), "the file is damaged");
+    trained_ = meta.at("finished");
     earlier_s_ = meta.at("elapsed_s");
     evaluation_s_ = meta.at("evaluation_s");
   } catch (const json::exception& e) {

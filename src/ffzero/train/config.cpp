@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/train/layer_vote.hpp"
 #include "ffzero/train/presets.hpp"
 #include "ffzero/train/toml_values-inl.hpp"
 
@@ -49,6 +51,13 @@ bool is_activity_space(const std::string& distribution) {
 }
 
 }  // namespace
+
+EncoderOptions encoder_options(const Values& v) {
+  return {.crop = v.integer("dataset.crop"),
+          .downsample = v.integer("dataset.downsample"),
+          .optical_field = v.is("model.kind", "photonic") ? optical_field_from(v.word("dataset.optical_field")) : OpticalField::none,
+          .shift = v.integer("dataset.shift")};
+}
 
 Index layers_per_block(const Values& v, Index layers) {
   if (v.is("objective.scope", "end_to_end")) return layers;
@@ -178,6 +187,7 @@ void Config::resolve(const DataFacts& facts) {
     for (const char* key : {"dataset.crop", "dataset.downsample", "dataset.shift", "dataset.optical_field"})
       if (!values_.is_explicit(key)) values_.set(key, key_info(key, "auto").fallback, "auto", false);
   resolve_values(values_, facts);
+  fit_projection_pool(facts.sample);
   if (values_.is("objective.scope", "end_to_end") && !values_.is("model.kind", "photonic")) {
     json layers = values_.at("model.layers");
     // End to end the last layer is the output: one number in regression, and one score a class if a preset chose the widths.
@@ -200,6 +210,33 @@ void Config::resolve(const DataFacts& facts) {
   check_combinations(facts);
 }
 
+// A preset averages maps to a size that suits 28 x 28 images; smaller maps are averaged less. The user's own number stands, or is refused.
+void Config::fit_projection_pool(const Shape& sample) {
+  constexpr const char* kKey = "model.conv.projection_pool";
+  if (!values_.is("model.kind", "cnn") || values_.is("objective.scope", "end_to_end") || values_.is_explicit(kKey) || sample.size() == 0)
+    return;
+  const Index most = smallest_projected_map(Encoder(encoder_options(values_), sample).output_shape());
+  if (most > 0 && most < values_.integer(kKey)) values_.resolve(kKey, most);
+}
+
+// Side of the smallest map that a convolution's local loss looks at; 0 if the layers do not fit, which is for the builder to say.
+Index Config::smallest_projected_map(const Shape& input) const {
+  const auto channels = values_.integers("model.conv.channels");
+  const auto entry = [&](const char* key, std::size_t i) {
+    const auto list = values_.integers(key);
+    return list.empty() ? 0 : list[std::min(i, list.size() - 1)];
+  };
+  Index side = std::min(input.height, input.width), smallest = std::numeric_limits<Index>::max();
+  for (std::size_t i = 0; i < channels.size() && side > 0; ++i) {
+    side =
+        (side + 2 * entry("model.conv.padding", i) - entry("model.conv.kernel", i)) / std::max<Index>(1, entry("model.conv.stride", i)) + 1;
+    const Index map = side, pool = entry("model.conv.pool", i);
+    if (pool > 0) side = side < pool ? 0 : (side - pool) / std::max<Index>(1, entry("model.conv.pool_stride", i)) + 1;
+    smallest = std::min(smallest, layer_values(isize(i)).is("model.local_loss_at", "post") ? side : map);
+  }
+  return std::max<Index>(0, smallest);
+}
+
 void Config::check_used(const Values& v, const std::vector<std::string>& said) const {
   for (const std::string& name : said) {
     const KeyInfo& key = key_info(name, "config");
@@ -214,6 +251,8 @@ void Config::check_combinations(const DataFacts& facts) const {
     throw ConfigError(fmt::format("{}: {}", values_.place_of(key), key), requirement, values_.at(key).dump(), remedy);
   };
   const bool end_to_end = values_.is("objective.scope", "end_to_end");
+  if (has_vote(values_) && values_.is("vote.rule", "validated") && values_.integer("dataset.validation") == 0)
+    fail("vote.rule", "a rule chosen by validation needs validation samples", "set dataset.validation, or name a rule");
   if (facts.regression) {
     if (!values_.is("objective.loss", "squared"))
       fail("objective.loss", "regression needs the squared loss", "use \"squared\" or \"auto\"");

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "ffzero/base/index.hpp"
+#include "ffzero/base/shape.hpp"
+#include "ffzero/encode/encoder.hpp"
 #include "ffzero/train/keys.hpp"
 
 namespace ffzero {
@@ -25,6 +27,7 @@ struct DataFacts {
   Index classes = 0;  ///< K; 1 in regression
   Index train_size = 0;
   bool images = true;  ///< false for vectors, to which crops and the like do not apply
+  Shape sample{};      ///< of a raw sample; empty: not known
 };
 
 class Config {
@@ -57,6 +60,8 @@ class Config {
     std::string place;
   };
   void apply_preset();
+  void fit_projection_pool(const Shape& sample);
+  [[nodiscard]] Index smallest_projected_map(const Shape& input) const;
   void resolve_values(Values& v, const DataFacts& facts) const;
   void check_combinations(const DataFacts& facts) const;
   void check_used(const Values& v, const std::vector<std::string>& said) const;
@@ -67,6 +72,8 @@ class Config {
   bool resolved_ = false;
 };
 
+/// Options of the encoder that a resolved configuration asks for.
+[[nodiscard]] EncoderOptions encoder_options(const Values& values);
 /// Layers that are trained as one function, of a network of `layers`: objective.scope.
 [[nodiscard]] Index layers_per_block(const Values& values, Index layers);
 /// Samples that an evaluation takes at once: the size of the training batches where inference uses the batch's own statistics, else

@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/spelling.hpp"
 
 namespace ffzero {
 
@@ -206,25 +206,11 @@ std::vector<KeyInfo> make_table() {
       "Evaluate the test set after every epoch, billed as logging; else at the end of each block.");
   add("budget.forward_evals", integer, 0, 0, 9e15,
       "Stop before the training evaluations pass this number, all layers together; 0: no limit.");
-  choice("vote.rule", "majority", {"majority", "majority_early", "sum", "sum_log_softmax", "last"}, "How the layers decide together.",
+  choice("vote.rule", "majority", {"majority", "majority_early", "sum", "sum_log_softmax", "last", "validated"},
+         "How the layers decide together; validated: the one of last, sum and majority that decides best on the validation samples.",
          vote_key);
   add("control.untrained", boolean, false, 0, 0, "Train the same head on untrained layers and put it beside the result.");
   return t;
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0U);
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t k = 1; k <= b.size(); ++k) {
-      const std::size_t above = row[k];
-      row[k] = std::min({row[k] + 1, row[k - 1] + 1, diagonal + (a[i - 1] == b[k - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
 }
 
 // Distance to a key, or to its last part if the user left the table's name out.
@@ -243,10 +229,9 @@ json checked_number(const KeyInfo& key, const json& value, std::string_view plac
   const auto number = value.get<double>();
   if (!(number >= key.minimum && number <= key.maximum)) {
     const bool open = key.maximum >= 1e9;
-    wrong_value(
-        key, place,
-        open ? fmt::format("must be at least {:g}", key.minimum) : fmt::format("must lie in {:g} .. {:g}", key.minimum, key.maximum),
-        value);
+    const std::string bound =
+        number > key.maximum ? fmt::format("must be at most {:g}", key.maximum) : fmt::format("must be at least {:g}", key.minimum);
+    wrong_value(key, place, open ? bound : fmt::format("must lie in {:g} .. {:g}", key.minimum, key.maximum), value);
   }
   return integral ? json(value.get<std::int64_t>()) : json(number);
 }

@@ -9,8 +9,8 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/metric/metric.hpp"
+#include "ffzero/train/layer_vote.hpp"
 #include "ffzero/train/readout.hpp"
-#include "ffzero/vote/vote.hpp"
 
 namespace ffzero {
 
@@ -20,6 +20,11 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t kNetworkInput = 0xFFFF;  // part of the dropout stream
 constexpr std::size_t kCacheBytes = std::size_t{6} << 30;
+
+// A loss that does not see the length of the parameters never says that they explode. The largest growth of a sound run that we have seen
+// is some hundredfold (the paper's settings); a million times the first length leaves steps that are lost in rounding.
+constexpr double kLargestGrowth = 1e6;
+constexpr Index kFirstSteps = 4, kCheckEvery = 64;  // when it is looked at: it takes a pass over the parameters
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -86,13 +91,6 @@ std::vector<Segment> uncovered_segments(const ParameterLayout& layout, Index par
 
 }  // namespace
 
-EncoderOptions encoder_options(const Values& v) {
-  return {.crop = v.integer("dataset.crop"),
-          .downsample = v.integer("dataset.downsample"),
-          .optical_field = v.is("model.kind", "photonic") ? optical_field_from(v.word("dataset.optical_field")) : OpticalField::none,
-          .shift = v.integer("dataset.shift")};
-}
-
 DatasetOptions dataset_options(const Values& v) {
   DatasetOptions o;
   o.name = v.word("dataset.name");
@@ -112,7 +110,8 @@ DataFacts data_facts(const Splits& splits) {
   return {.regression = regression,
           .classes = regression ? 1 : splits.train.classes(),
           .train_size = splits.train.size(),
-          .images = splits.train.shape().height > 1};
+          .images = splits.train.shape().height > 1,
+          .sample = splits.train.shape()};
 }
 
 template <class S>
@@ -174,20 +173,19 @@ void Trainer<S>::make_blocks() {
     setup.block.first_layer = first;
     setup.block.end_to_end = end_to_end;
     setup.gradient = make_step_gradient<S>(setup.values, setup.block, *executor_, ledger_);
+    setup.epochs = setup.values.integer("training.epochs");
+    setup.batch = setup.values.integer("training.batch_size");
+    setup.steps = (splits_.train.size() + setup.batch - 1) / setup.batch;
+    setup.lr = setup.values.number("update.lr");
+    setup.input_dropout = first == 0 ? v.number("model.input_dropout") : network_.layer(first - 1).dropout;
+    setup.hold_norm = setup.values.flag("update.hold_norm");
   }
-}
-
-template <class S>
-Index Trainer<S>::steps_per_epoch(const BlockSetup& setup) const {
-  const Index batch = setup.values.integer("training.batch_size");
-  return (splits_.train.size() + batch - 1) / batch;
 }
 
 template <class S>
 std::int64_t Trainer<S>::planned_evaluations() const {
   std::int64_t planned = 0;
-  for (const auto& setup : blocks_)
-    planned += setup.gradient->cost_per_sample() * splits_.train.size() * setup.values.integer("training.epochs");
+  for (const auto& setup : blocks_) planned += setup.gradient->cost_per_sample() * splits_.train.size() * setup.epochs;
   const std::int64_t budget = config_.values().integer("budget.forward_evals");
   return budget > 0 ? std::min(planned, budget) : planned;
 }
@@ -213,7 +211,8 @@ RunRecord Trainer<S>::run() {
   planned_ = planned_evaluations();
   Outcome outcome = Outcome::done;
   for (std::size_t b = 0; b < blocks_.size() && outcome == Outcome::done; ++b) {
-    const bool replay = restored_ && b < block_;
+    const bool replay = restored_ && (b < block_ || trained_);
+    if (replay && b == block_) outcome = Outcome::budget;  // it was evaluated too; only the summary is missing
     if (!replay) outcome = train_block(b);
     if (outcome == Outcome::interrupted) break;
     finish_block(blocks_[b], replay);
@@ -239,19 +238,22 @@ void Trainer<S>::start_block(BlockSetup& setup) {
   schedule_ = Schedule(schedule_options(setup.values));
   gradient_.resize(parameters);
   fixed_ = uncovered_segments(setup.gradient->layout(), parameters);
-  held_norms_.clear();
-  if (setup.values.flag("update.hold_norm")) {
-    // The lengths to hold are those of the initial values, which can be drawn again at any time.
-    Vector<S> initial(parameters);
-    Index at = 0;
-    for (Index i = setup.first; i < setup.last; ++i) {
-      const auto& map = *network_.layer(i).map;
-      map.initialise(as_span(initial).subspan(usize(at), usize(map.parameter_count())),
-                     RandomStream(config_.values().seed(), Stream::initial, static_cast<std::uint32_t>(i)));
-      at += map.parameter_count();
-    }
-    for (const Unit& unit : setup.gradient->layout().units) held_norms_.push_back(unit_norm<S>(unit, as_span(std::as_const(initial))));
+  find_initial_norms(setup);
+}
+
+// Drawn again, so that a resumed run compares with the same lengths.
+template <class S>
+void Trainer<S>::find_initial_norms(const BlockSetup& setup) {
+  Vector<S> initial(setup.block.parameter_count());
+  Index at = 0;
+  for (Index i = setup.first; i < setup.last; ++i) {
+    const auto& map = *network_.layer(i).map;
+    map.initialise(as_span(initial).subspan(usize(at), usize(map.parameter_count())),
+                   RandomStream(config_.values().seed(), Stream::initial, static_cast<std::uint32_t>(i)));
+    at += map.parameter_count();
   }
+  initial_norms_.clear();
+  for (const Unit& unit : setup.gradient->layout().units) initial_norms_.push_back(unit_norm<S>(unit, as_span(std::as_const(initial))));
 }
 
 template <class S>
@@ -269,7 +271,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
   }
   if (restored_ && (epoch_ > 0 || step_ > 0)) {
     // Position and moments of this block came from the checkpoint.
-    rule_->set_steps(epoch_ * steps_per_epoch(setup) + step_);
+    rule_->set_steps(epoch_ * setup.steps + step_);
     const auto moments = rule_->state();
     if (isize(moments.size()) != restored_moments_.size())
       throw DataError("checkpoint", fmt::format("the optimiser must have {} moments", moments.size()),
@@ -281,11 +283,12 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
     loss_sum_ = 0.0;
   }
   block_ = b;
-  const Index epochs = setup.values.integer("training.epochs");
-  for (; epoch_ < epochs; ++epoch_, step_ = 0, loss_sum_ = 0.0) {
+  for (; epoch_ < setup.epochs; ++epoch_, step_ = 0, loss_sum_ = 0.0) {
+    // The part of an epoch that a budget left room for is recorded once, also if the run was killed right after that.
+    const bool recorded = step_ > 0 && has_recorded(setup) && records_.back().epoch == epoch_ + 1;
     const Outcome outcome = train_epoch(setup);
     if (outcome == Outcome::interrupted) return outcome;
-    if (step_ > 0) finish_epoch(setup);
+    if (step_ > 0 && !recorded) finish_epoch(setup);
     if (outcome != Outcome::done) return outcome;
   }
   return Outcome::done;
@@ -293,7 +296,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
 
 template <class S>
 typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup& setup) {
-  const Index batch = setup.values.integer("training.batch_size"), steps = steps_per_epoch(setup), size = splits_.train.size();
+  const Index batch = setup.batch, steps = setup.steps, size = splits_.train.size();
   const auto seed = config_.values().seed();
   const std::int64_t budget = config_.values().integer("budget.forward_evals");
   std::vector<std::uint32_t> order(usize(size));
@@ -308,7 +311,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup& setup) {
                          .block = isize(block_),
                          .blocks = isize(blocks_.size()),
                          .epoch = epoch_,
-                         .epochs = setup.values.integer("training.epochs"),
+                         .epochs = setup.epochs,
                          .step = step_,
                          .steps = steps,
                          .loss = loss_sum_ / static_cast<double>(step_ + 1),
@@ -317,6 +320,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup& setup) {
     }
     if (events_.stop_requested && step_ + 1 < steps && events_.stop_requested()) {
       ++step_;
+      require_sound_parameters(setup);
       save();
       return Outcome::interrupted;
     }
@@ -328,7 +332,7 @@ template <class S>
 double Trainer<S>::train_step(BlockSetup& setup, std::span<const std::uint32_t> rows) {
   const auto seed = config_.values().seed();
   const auto part = static_cast<std::uint32_t>(setup.first);
-  const Index step = epoch_ * steps_per_epoch(setup) + step_;
+  const Index step = epoch_ * setup.steps + step_;
   const auto position = static_cast<std::uint64_t>(step);
   train_->gather(rows, static_cast<std::uint64_t>(epoch_), batch_x_);
   if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, isize(rows.size()));
@@ -338,54 +342,69 @@ double Trainer<S>::train_step(BlockSetup& setup, std::span<const std::uint32_t> 
                        .dropout = RandomStream(seed, Stream::dropout, part, position)};
   const std::span<S> theta = network_.theta(setup.first, setup.last);
   const double loss = setup.gradient->estimate(batch, theta, RandomStream(seed, Stream::direction, part, position), as_span(gradient_));
-  require_finite(setup, loss);
-  const double lr =
-      setup.values.number("update.lr") * schedule_.factor(step, steps_per_epoch(setup) * setup.values.integer("training.epochs"));
+  if (!std::isfinite(loss)) diverged(setup, "the loss must stay finite", fmt::format("a loss of {}", loss));
+  const double lr = setup.lr * schedule_.factor(step, setup.steps * setup.epochs);
   // Weight decay reaches every parameter of the rule; those of no unit stay as they are.
   const Vector<S> before = fixed_.empty() ? Vector<S>() : Vector<S>(as_vector(theta));
   rule_->step(theta, as_span(std::as_const(gradient_)), lr);
   for (const Segment& s : fixed_) as_vector(theta).segment(s.begin, s.size) = before.segment(s.begin, s.size);
-  hold_norms(setup, theta);
+  if (step < kFirstSteps || step % kCheckEvery == 0) require_sound_parameters(setup);
+  if (setup.hold_norm) hold_norms(setup, theta);
   return loss;
 }
 
 template <class S>
 void Trainer<S>::drop_inputs(const BlockSetup& setup, Matrix<S>& x) const {
-  const double share = setup.first == 0 ? config_.values().number("model.input_dropout") : network_.layer(setup.first - 1).dropout;
-  if (share <= 0.0) return;
+  if (setup.input_dropout <= 0.0) return;
   const std::uint32_t part = setup.first == 0 ? kNetworkInput : static_cast<std::uint32_t>(setup.first - 1);
-  const auto step = static_cast<std::uint64_t>(epoch_ * steps_per_epoch(setup) + step_);
+  const auto step = static_cast<std::uint64_t>(epoch_ * setup.steps + step_);
   Matrix<S> mask(x.rows(), x.cols());
-  dropout_mask<S>(RandomStream(config_.values().seed(), Stream::dropout, part, step), share, {mask.data(), usize(mask.size())});
+  dropout_mask<S>(RandomStream(config_.values().seed(), Stream::dropout, part, step), setup.input_dropout,
+                  {mask.data(), usize(mask.size())});
   x.array() *= mask.array();
 }
 
 template <class S>
 void Trainer<S>::hold_norms(const BlockSetup& setup, std::span<S> theta) const {
-  for (std::size_t u = 0; u < held_norms_.size(); ++u) {
-    const Unit& unit = setup.gradient->layout().units[u];
-    const double norm = unit_norm<S>(unit, theta);
+  const auto& units = setup.gradient->layout().units;
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    const double norm = unit_norm<S>(units[u], theta);
     if (norm <= 0.0) continue;
-    for (const Segment& s : unit.segments) as_vector(theta).segment(s.begin, s.size) *= static_cast<S>(held_norms_[u] / norm);
+    for (const Segment& s : units[u].segments) as_vector(theta).segment(s.begin, s.size) *= static_cast<S>(initial_norms_[u] / norm);
   }
 }
 
 template <class S>
-void Trainer<S>::require_finite(const BlockSetup& setup, double loss) const {
-  const auto theta = network_.theta(setup.first, setup.last);
-  // The parameters are looked at once an epoch; a loss that is not finite is seen at once.
-  if (std::isfinite(loss) && (step_ > 0 || as_vector(theta).allFinite())) return;
-  throw DivergedError(
-      fmt::format("{}, epoch {}, step {}", setup.name, epoch_ + 1, step_ + 1), "loss and parameters must stay finite",
-      std::isfinite(loss) ? "a parameter that is not" : fmt::format("a loss of {}", loss),
-      fmt::format("lower update.lr (now {:g}); the last good state is in the checkpoint", setup.values.number("update.lr")));
+void Trainer<S>::diverged(const BlockSetup& setup, const std::string& requirement, const std::string& value) const {
+  throw DivergedError(fmt::format("{}, epoch {}, step {}", setup.name, epoch_ + 1, step_ + 1), requirement, value,
+                      fmt::format("lower update.lr (now {:g}); the last good state is in the checkpoint", setup.lr));
+}
+
+template <class S>
+void Trainer<S>::require_sound_parameters(const BlockSetup& setup) const {
+  const std::span<const S> theta = network_.theta(setup.first, setup.last);
+  const auto& units = setup.gradient->layout().units;
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    const double norm = unit_norm<S>(units[u], theta);
+    if (!std::isfinite(norm)) diverged(setup, "the parameters must stay finite", "one that is not");
+    // Parameters that begin at zero are compared with ones.
+    const double first = initial_norms_[u] > 0.0 ? initial_norms_[u] : std::sqrt(static_cast<double>(units[u].size()));
+    if (norm > kLargestGrowth * first)
+      diverged(setup, fmt::format("the parameters must stay finite, and below {:g} times their first length", kLargestGrowth),
+               fmt::format("{:.3g} times", norm / first));
+  }
+}
+
+template <class S>
+bool Trainer<S>::has_recorded(const BlockSetup& setup) const {
+  return !records_.empty() && records_.back().layer_index == setup.last - 1;
 }
 
 template <class S>
 void Trainer<S>::finish_epoch(BlockSetup& setup) {
   const double mean_loss = loss_sum_ / static_cast<double>(step_);
   schedule_.observe(mean_loss);
-  if (!as_vector(network_.theta(setup.first, setup.last)).allFinite()) require_finite(setup, std::nan(""));
+  require_sound_parameters(setup);
   EpochRecord record;
   record.layer = setup.name;
   record.layer_index = setup.last - 1;
@@ -412,7 +431,7 @@ void Trainer<S>::finish_epoch(BlockSetup& setup) {
   // The checkpoint stands at the start of the next epoch.
   const Index epoch = epoch_, step = step_;
   const double loss_sum = loss_sum_;
-  if (step_ == steps_per_epoch(setup)) {
+  if (step_ == setup.steps) {
     ++epoch_;
     step_ = 0;
     loss_sum_ = 0.0;
@@ -518,7 +537,8 @@ void Trainer<S>::finish_block(BlockSetup& setup, bool replay) {
   const Stopwatch watch(evaluation_s_);
   const bool more = setup.last < network_.layers();
   if (replay && network_.front(setup.first) != nullptr) apply_fronts();
-  if (!replay) calibrate(setup);
+  // The last epoch has done so with these parameters; without an epoch nobody has.
+  if (!replay && !has_recorded(setup)) calibrate(setup);
   if (!replay && network_.wants_readout(setup.last - 1)) fit_block_readout(setup);
   const auto pass = [&](SampleSource<S>& source, const Dataset& data, std::vector<SplitScores>& kept, bool training) {
     const Index columns = network_.layer(setup.last - 1).output_shape().size();
@@ -533,7 +553,7 @@ void Trainer<S>::finish_block(BlockSetup& setup, bool replay) {
   };
   LayerRecord record{.name = setup.name,
                      .parameters = setup.block.parameter_count(),
-                     .information = setup.values.integer("training.epochs") == 0 ? "none" : setup.gradient->information(),
+                     .information = setup.epochs == 0 ? "none" : setup.gradient->information(),
                      .train = pass(*train_, splits_.train, train_scores_, true),
                      .test = {},
                      .validation = {}};
@@ -578,16 +598,17 @@ void Trainer<S>::finish_run(RunRecord& record) {
     outputs_.test_scores.push_back(s.scores);
     if (!regression) outputs_.predictions.push_back(predict<float>(s.scores));
   }
-  if (!regression && !v.is("objective.scope", "end_to_end")) {
-    const VoteRule rule = parse_vote_rule(v.word("vote.rule"));
-    const double temperature = rule == VoteRule::sum_log_softmax ? v.number("objective.temperature") : 1.0;
-    const auto vote_of = [&](const std::vector<SplitScores>& layers) {
+  if (has_vote(v)) {
+    const auto scores_of = [](const std::vector<SplitScores>& layers) {
       std::vector<Matrix<float>> scores;
-      for (const auto& s : layers) scores.push_back(s.scores);
-      return vote<float>(rule, scores, temperature);
+      for (const auto& layer : layers) scores.push_back(layer.scores);
+      return scores;
     };
+    vote_rule_ = v.word("vote.rule");
+    if (vote_rule_ == "validated") vote_rule_ = validated_rule(v, scores_of(validation_scores_), splits_.validation.labels());
+    const auto vote_of = [&](const std::vector<SplitScores>& layers) { return layer_vote(v, vote_rule_, scores_of(layers)); };
     outputs_.vote = vote_of(test_scores_);
-    VoteRecord result{.rule = v.word("vote.rule"),
+    VoteRecord result{.rule = vote_rule_,
                       .train = accuracy(vote_of(train_scores_), splits_.train.labels()),
                       .test = accuracy(outputs_.vote, splits_.test.labels()),
                       .validation = {}};

@@ -63,7 +63,8 @@ class Trainer {
   void restore(const NpzArchive& checkpoint, const std::string& place);
 
   /// Trains what is left and evaluates. Cost: counted in the record's ledger. @throws DivergedError when a loss or a parameter stops
-  /// being finite: the last saved state is the last good one.
+  /// being finite, or when a unit of parameters has grown to a million times its first length (losses that do not see the length of the
+  /// parameters stay finite, but a step has become smaller than rounding): the last saved state is the last good one.
   RunRecord run();
 
   [[nodiscard]] const Network<S>& network() const noexcept { return network_; }
@@ -81,6 +82,10 @@ class Trainer {
     std::unique_ptr<StepGradient<S>> gradient;
     Values values;
     std::string name;
+    // Looked up once, because a step may take less time than finding a key by its name.
+    Index epochs = 0, batch = 1, steps = 0;  ///< steps of an epoch
+    double lr = 0.0, input_dropout = 0.0;
+    bool hold_norm = false;
   };
   struct SplitScores {
     Matrix<float> scores;  ///< (N, K), summed over groups (classification) or averaged (regression)
@@ -103,13 +108,15 @@ class Trainer {
   void calibrate(BlockSetup& setup);
   void fit_block_readout(BlockSetup& setup);
   void drop_inputs(const BlockSetup& setup, Matrix<S>& x) const;
+  void find_initial_norms(const BlockSetup& setup);
   void hold_norms(const BlockSetup& setup, std::span<S> theta) const;
-  void require_finite(const BlockSetup& setup, double loss) const;
+  [[noreturn]] void diverged(const BlockSetup& setup, const std::string& requirement, const std::string& value) const;
+  void require_sound_parameters(const BlockSetup& setup) const;
+  [[nodiscard]] bool has_recorded(const BlockSetup& setup) const;
   SplitScores evaluate(const BlockSetup& setup, const SampleSource<S>& source, Index samples, Matrix<S>* passed_on);
   Measure measure(const SplitScores& scores, const Dataset& data) const;
   void bill(Index first, Index last, std::int64_t Evaluations::*account, Index samples);
   void finish_run(RunRecord& record);
-  [[nodiscard]] Index steps_per_epoch(const BlockSetup& setup) const;
   [[nodiscard]] std::int64_t planned_evaluations() const;
   [[nodiscard]] double elapsed() const;
   void save() const;
@@ -140,21 +147,21 @@ class Trainer {
   std::vector<SplitScores> train_scores_, validation_scores_, test_scores_;
   Outputs outputs_;
   std::string stopped_by_ = "epochs";
+  bool trained_ = false;   ///< restored from the end of a run: nothing is left to train
+  std::string vote_rule_;  ///< that the layers decided by in the end
   double earlier_s_ = 0.0, evaluation_s_ = 0.0;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Vector<S> gradient_;
   Matrix<S> batch_x_;
   std::vector<std::int32_t> batch_labels_;
   std::vector<double> batch_values_;
-  std::vector<double> held_norms_;
+  std::vector<double> initial_norms_;  ///< of the units of the current block
   std::vector<Segment> fixed_;
 };
 
 extern template class Trainer<float>;
 extern template class Trainer<double>;
 
-/// Options of the encoder that a resolved configuration asks for.
-[[nodiscard]] EncoderOptions encoder_options(const Values& values);
 /// Facts of loaded data for Config::resolve.
 [[nodiscard]] DataFacts data_facts(const Splits& splits);
 /// Options of the loader that a configuration asks for.

@@ -44,6 +44,26 @@ TEST(Config, SourcesCoverOneAnotherWeakestFirst) {
   EXPECT_EQ(parse("", {{"dataset.name", "mnist"}}).values().word("dataset.name"), "mnist") << "bare words are texts";
 }
 
+TEST(Config, PresetsAverageNoSmallerMapsThanThereAre) {
+  const auto pool = [](const std::string& more, const Shape& sample, std::vector<std::pair<std::string, std::string>> overrides = {}) {
+    Config config = parse("[model]\nkind = \"cnn\"\n" + more, std::move(overrides));
+    config.resolve({.classes = 10, .train_size = 1000, .sample = sample});
+    return config.values().integer("model.conv.projection_pool");
+  };
+  const Index usual = pool("", {1, 28, 28});
+  EXPECT_EQ(pool("", {1, 28, 28}), usual);
+  EXPECT_EQ(pool("", {1, 10, 20}), 2) << "10 -> 10 -> pooled 5 -> 5 -> pooled 2";
+  EXPECT_EQ(pool("local_loss_at = \"pre\"", {1, 10, 10}), 5);
+  EXPECT_EQ(pool("", {1, 28, 28}, {{"dataset.downsample", "8"}}), 2) << "what counts is the encoded image";
+  EXPECT_EQ(pool("conv.projection_pool = 7", {1, 10, 10}), 7) << "the user's own number is left for the layers to refuse";
+  EXPECT_EQ(pool("", {1, 2, 2}), usual) << "layers that do not fit are refused for what they are";
+}
+
+TEST(Config, ARuleChosenByValidationNeedsSamplesForIt) {
+  expect_parts(refusal("vote.rule = \"validated\""), {"a.toml: vote.rule", "validation samples", "\"validated\"", "dataset.validation"});
+  EXPECT_EQ(resolved("vote.rule = \"validated\"\n[dataset]\nvalidation = 100").values().word("vote.rule"), "validated");
+}
+
 TEST(Config, PaperMeansThePapersNumbers) {
   const Config config = resolved("preset = \"paper\"");
   const Values& v = config.values();

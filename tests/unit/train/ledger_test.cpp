@@ -81,24 +81,30 @@ TEST(Ledger, FollowsTheClosedFormulaOfEveryCell) {
   }
 }
 
-TEST(Ledger, BillsTheStatisticsOfBatchNormAsLogging) {
+TEST(Ledger, BillsTheStatisticsOfBatchNormAsLoggingOnceAnEpoch) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
-  const auto result = run<float>(resolved({{"training.epochs", "2"},
-                                           {"training.batch_size", "16"},
-                                           {"training.log_samples", "30"},
-                                           {"model.kind", "cnn"},
-                                           {"model.conv.channels", "[2]"},
-                                           {"model.layers", "[12]"},
-                                           {"dataset.downsample", "8"},
-                                           {"model.conv.projection_pool", "0"},
-                                           {"gradient.estimator", "directional"},
-                                           {"gradient.directions", "3"}},
-                                          splits),
-                                 splits);
+  const auto run_epochs = [&](const char* epochs) {
+    return run<float>(resolved({{"training.epochs", epochs},
+                                {"training.batch_size", "16"},
+                                {"training.log_samples", "30"},
+                                {"model.kind", "cnn"},
+                                {"model.conv.channels", "[2]"},
+                                {"model.layers", "[12]"},
+                                {"dataset.downsample", "8"},
+                                {"model.conv.projection_pool", "0"},
+                                {"gradient.estimator", "directional"},
+                                {"gradient.directions", "3"}},
+                               splits),
+                      splits);
+  };
+  const auto result = run_epochs("2");
   Expected conv = formula(6, false, false);
-  conv.logging += (kEpochs + 1) * kTrain;  // after every epoch, and at the end of the block
+  conv.logging += kEpochs * kTrain;
   expect_layer(result.record.ledger, 0, conv, "conv");
   expect_layer(result.record.ledger, 1, formula(6, true, false), "dense");
+  // Untrained layers have no epoch, but are evaluated with the statistics of the train set too.
+  expect_layer(run_epochs("0").record.ledger, 0, {.training = 0, .propagation = kTrain, .logging = kTest + kTrain, .pullbacks = 0},
+               "untrained");
 }
 
 TEST(Ledger, BillsFrozenLayersAgainWhereTheyAreEvaluatedAgain) {

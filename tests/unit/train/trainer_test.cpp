@@ -102,7 +102,10 @@ TEST(Trainer, ResumesBitForBitFromAnyStep) {
 
 TEST(Trainer, ResumesFromTheCheckpointOfEveryEpoch) {
   const Splits splits = small_splits(70, 30, 6, 4);
-  for (const Settings& s : {many_settings()[0], many_settings()[4], many_settings()[5]}) {
+  Settings budget_within_an_epoch = many_settings()[0], budget_between_blocks = many_settings()[0];
+  budget_within_an_epoch.emplace_back("budget.forward_evals", "600");
+  budget_between_blocks.emplace_back("budget.forward_evals", "420");
+  for (const Settings& s : {many_settings()[0], many_settings()[4], many_settings()[5], budget_within_an_epoch, budget_between_blocks}) {
     const Config config = resolved(s, splits);
     std::vector<NpzArchive> kept;
     TrainEvents events;
@@ -117,6 +120,7 @@ TEST(Trainer, ResumesFromTheCheckpointOfEveryEpoch) {
       rest.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));
       rest.epochs = trainer.records();
       rest.outputs = trainer.outputs();
+      EXPECT_EQ(rest.record.stopped_by, whole.record.stopped_by) << name_of(s);
       expect_same_run(whole, rest, name_of(s));
     }
   }
@@ -209,6 +213,53 @@ TEST(Trainer, StopsWhenTheLossIsNoNumberNamingTheKey) {
   const std::string message = message_of<DivergedError>([&] { trainer.run(); });
   EXPECT_NE(message.find("lower update.lr (now 1e+09)"), std::string::npos) << message;
   EXPECT_EQ(message.find('\n'), std::string::npos);
+}
+
+// The losses of normalised layers do not see the length of the parameters, so that they stay finite whatever the step.
+TEST(Trainer, StopsWhenParametersExplodeThoughTheLossIsFinite) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  for (const char* rule : {"adam", "sgd"})
+    for (const char* hold : {"false", "true"}) {
+      const Config config = resolved(
+          quick({{"gradient.estimator", "directional"}, {"update.rule", rule}, {"update.lr", "1e9"}, {"update.hold_norm", hold}}), splits);
+      NpzArchive kept;
+      TrainEvents events;
+      events.save = [&](const NpzArchive& state) { kept = state; };
+      Trainer<float> trainer(config, splits, std::make_shared<const Executor>(1), events);
+      const std::string message = message_of<DivergedError>([&] { trainer.run(); });
+      for (const char* part : {"dense0, epoch 1, step 1: ", "1e+06 times their first length", "lower update.lr (now 1e+09)", "checkpoint"})
+        EXPECT_NE(message.find(part), std::string::npos) << message;
+      EXPECT_TRUE(kept.empty()) << "a state that is no good was saved";
+    }
+}
+
+TEST(Trainer, LetsParametersGrowAsFarAsAStepCanBeResolved) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  const auto result =
+      run<float>(resolved(quick({{"gradient.estimator", "directional"}, {"update.rule", "adam"}, {"update.lr", "100"}}), splits), splits);
+  EXPECT_GT(result.theta.norm(), 1000.0F);
+  EXPECT_EQ(result.record.stopped_by, "epochs");
+}
+
+TEST(Trainer, ChoosesTheVoteByTheValidationSamples) {
+  Splits splits = small_splits(200, 60, 6, 4);
+  splits.validation = small_dataset(60, 6, 4, 3);
+  const Settings settings = quick({{"gradient.estimator", "adjoint"}, {"dataset.validation", "60"}, {"model.layers", "[16, 12, 4]"}});
+  const auto with_rule = [&](const char* rule) {
+    Settings s = settings;
+    s.emplace_back("vote.rule", rule);
+    return run<float>(resolved(s, splits), splits).record.vote.value();
+  };
+  const VoteRecord chosen = with_rule("validated");
+  double best = 0.0;
+  for (const char* rule : {"last", "sum", "majority"}) {
+    const VoteRecord named = with_rule(rule);
+    best = std::max(best, named.validation.value());
+    if (chosen.rule == rule) {
+      EXPECT_EQ(chosen.test, named.test) << rule;
+    }
+  }
+  EXPECT_EQ(chosen.validation, best);
 }
 
 TEST(Trainer, RefusesTheCheckpointOfAnotherConfiguration) {
