@@ -12,6 +12,7 @@ namespace ffzero {
 namespace {
 
 constexpr int kBar = 40;
+constexpr double kLikelyNoise = 0.01;
 
 const SettingResult* cell(const std::vector<SettingResult>& results, const char* solver) {
   const auto found = std::find_if(results.begin(), results.end(), [&](const SettingResult& r) {
@@ -25,16 +26,23 @@ std::string evaluations(double n) {
   return fmt::format("{:.4g} {}forward evaluations", n / unit.divisor, unit.word);
 }
 
+bool one_seed(const SettingResult& a, const SettingResult& b) { return a.test.count < 2 || b.test.count < 2; }
+
+// One seed has no spread: differences of a hundredth are then taken for none.
+bool alike(const SettingResult& a, const SettingResult& b) {
+  if (one_seed(a, b)) return std::abs(a.test.median - b.test.median) < kLikelyNoise;
+  return a.test.low <= b.test.high && b.test.low <= a.test.high;
+}
+
 // "ff_dd 0.93, bp_dd 0.52: +0.41"
 std::string contrast(const SettingResult& a, const SettingResult& b) {
-  const double difference = a.test.median - b.test.median;
-  const bool overlap = a.test.low <= b.test.high && b.test.low <= a.test.high;
-  return fmt::format("{} {:.3f}, {} {:.3f}: {:+.3f}{}", a.axes[0].second, a.test.median, b.axes[0].second, b.test.median, difference,
-                     overlap ? ", within the spread over seeds" : "");
+  const char* remark = one_seed(a, b) ? ", one seed" : alike(a, b) ? ", within the spread over seeds" : "";
+  return fmt::format("{} {:.3f}, {} {:.3f}: {:+.3f}{}", a.axes[0].second, a.test.median, b.axes[0].second, b.test.median,
+                     a.test.median - b.test.median, remark);
 }
 
 std::string verdict(const SettingResult& a, const SettingResult& b, const char* better, const char* worse, const char* same) {
-  if (a.test.low <= b.test.high && b.test.low <= a.test.high) return same;
+  if (alike(a, b)) return same;
   return a.test.median > b.test.median ? better : worse;
 }
 

@@ -157,6 +157,9 @@ TEST(Findings, SayWhatTheNumbersSay) {
   EXPECT_THAT(cell_findings(results)[1], HasSubstr("local losses lose to one loss for the whole network"));
   results[0].forward_evals = 1e6;
   EXPECT_THAT(cell_findings(results).back(), HasSubstr("ff_dd spent 1000 thousand forward evaluations, bp_dd 4 million forward"));
+  for (auto& r : results) r.test = {.low = 0.5, .median = 0.5, .high = 0.5, .count = 1};
+  EXPECT_THAT(cell_findings(results)[1],
+              HasSubstr("do as well as one loss for the whole network (ff_dd 0.500, bp_dd 0.500: +0.000, one seed)"));
   results.pop_back();
   EXPECT_TRUE(cell_findings(results).empty());
 }
