@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct TrainOptions {
   std::string config, out, resume;
   std::vector<std::string> sets;
   std::vector<std::pair<std::string, std::string>> flags;  // key, value
-  std::string solver, layers;
+  std::string solver;
+  std::optional<std::string> layers;
   bool json = false, quiet = false, report = true;
 };
 
@@ -45,18 +47,18 @@ ConfigSources sources_of(const TrainOptions& options) {
   if (!options.solver.empty()) sources.overrides = solver_overrides(options.solver);
   sources.overrides.insert(sources.overrides.end(), options.flags.begin(), options.flags.end());
   for (const auto& text : options.sets) sources.overrides.push_back(split_assignment(text));
-  if (!options.layers.empty()) {
+  if (options.layers) {
     // What "layers" means depends on the kind of model, which a file or a preset may have chosen.
     const bool photonic = Config::load(sources).values().is("model.kind", "photonic");
-    const bool bare = !photonic && options.layers.front() != '[';
-    sources.overrides.emplace_back(photonic ? "model.mesh.layers" : "model.layers", bare ? "[" + options.layers + "]" : options.layers);
+    const bool bare = !photonic && !options.layers->starts_with('[');
+    sources.overrides.emplace_back(photonic ? "model.mesh.layers" : "model.layers", bare ? "[" + *options.layers + "]" : *options.layers);
   }
   return sources;
 }
 
 int run_train(const TrainOptions& options) {
   if (!options.resume.empty() && (!options.config.empty() || !options.flags.empty() || !options.sets.empty() || !options.solver.empty() ||
-                                  !options.layers.empty() || !options.out.empty()))
+                                  options.layers || !options.out.empty()))
     throw UsageError("--resume", "goes on with a run as it is, in its own folder", "further settings", "drop them, or start a new run");
   RunRequest request;
   request.cache_dir = cache_dir();

@@ -49,6 +49,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadSetting{"ValidationThatLeavesNothing", {"--set", "dataset.validation=320"}, {"dataset.validation", "320"}},
         BadSetting{"LossOfAnotherTask", {"--set", "objective.loss=squared"}, {"objective.loss", "regression", "squared"}},
         BadSetting{"CoordinatesOfADenseNetwork", {"--solver", "ff_coordinate"}, {"gradient.estimator", "mesh", "coordinate"}},
+        BadSetting{"NoLayers", {"--layers", ""}, {"model.layers", "at least one", "[]"}},
+        BadSetting{"NotANumber", {"--lr", "nan"}, {"update.lr", "at least", "got nan"}},
+        BadSetting{"ControlOfASingleLayer", {"--control", "--layers", "10"}, {"control.untrained", "in front of the head", "--control"}},
+        BadSetting{"ControlEndToEnd", {"--control", "--solver", "bp_ad"}, {"control.untrained", "local losses", "--control"}},
         BadSetting{"UnknownSolver", {"--solver", "ff_xy"}, {"--solver", "ff_dd", "\"ff_xy\""}}),
     [](const auto& parameter) { return parameter.param.name; });
 
@@ -161,6 +165,11 @@ TEST_F(IdxFiles, AreRefusedWhenOneIsMissing) {
 
 TEST_F(IdxFiles, AreRefusedAsMnistWhenTheSizeIsWrong) {
   expect_no_run(place_, {"train", "--dataset", "mnist", "--data-dir", place_.path("idx").string()}, 4, {"28 x 28", "4 x 4", "idx"});
+}
+
+TEST(Dataset, OfTheUsersOwnNeedsAFile) {
+  Workplace place;
+  expect_no_run(place, {"train", "--dataset", "npz"}, 3, {"dataset.dir", "file", "none", "--data-dir"});
 }
 
 TEST(Dataset, ThatIsMisspeltNamesTheChoices) {

@@ -59,19 +59,14 @@ nlohmann::ordered_json run_control(const Config& config, const Splits& splits, s
                                    const RunEvents& events) {
   const Values& v = config.values();
   if (v.is("model.kind", "photonic")) {
-    if (splits.train.task() == Task::regression)
-      throw ConfigError("control.untrained", "the control of a photonic network is a classifier", "a regression task", "drop --control");
     json linear = linear_control(config, splits);
     if (v.is("objective.scope", "end_to_end") || !v.is("model.mesh.readout", "trained")) return linear;
     json control = untrained_control(config, splits, std::move(executor), events, config.layer_count());
     control["linear"] = std::move(linear);
     return control;
   }
-  if (v.is("objective.scope", "end_to_end"))
-    throw ConfigError("control.untrained", "a control of untrained layers needs local losses", "objective.scope = \"end_to_end\"",
-                      "drop --control");
+  // Config::resolve has refused what has no control.
   const Index untrained = v.is("model.kind", "cnn") ? isize(v.at("model.conv.channels").size()) : config.layer_count() - 1;
-  if (untrained < 1) throw ConfigError("control.untrained", "needs a layer in front of the head", "a single layer", "drop --control");
   return untrained_control(config, splits, std::move(executor), events, untrained);
 }
 

@@ -110,7 +110,7 @@ class NetworkBuilder {
       if (classes_ > size)
         throw ConfigError("model.conv.projection", fmt::format("must be at least K = {}, the number of classes", classes_),
                           std::to_string(size), "project to more dimensions");
-      layer.head = prototype_head(layer.name, options.channels * size, options.channels, 0.0);
+      layer.head = prototype_head(layer.name, options.channels * size, options.channels, 0.0, {});
     } else {
       layer.head = std::make_shared<LogitsHead<S>>(passed.size(), std::min(classes_, passed.size()));
     }
@@ -151,7 +151,8 @@ class NetworkBuilder {
     layer.loss_after = v.is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
     layer.readout = std::make_shared<Intensity<S>>(ports);
     // |z| is sqrt(max(sum I^2, 1e-12))  [spec.md section 7].
-    layer.head = prototype_head(layer.name, ports, parallel, 1e-6);
+    layer.head =
+        prototype_head(layer.name, ports, parallel, 1e-6, {.key = "dataset.crop", .remedy = "let more light in, or use fewer classes"});
     network_.layers_.push_back(std::move(layer));
     network_.fronts_.push_back(nullptr);
   }
@@ -188,18 +189,27 @@ class NetworkBuilder {
     }
     layer.loss_after = v.is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
     layer.dropout = last ? 0.0 : v.number("model.dropout");
-    layer.head = prototype_head(name, shape.size(), groups, 0.0);
+    layer.head = prototype_head(
+        name, shape.size(), groups, 0.0,
+        {.key = groups == 1 ? "model.layers" : "model.groups",
+         .remedy = groups == 1 ? "widen the layer or use fewer classes" : "widen the layer, use fewer groups or fewer classes"});
     network_.layers_.push_back(std::move(layer));
     return shape;
   }
 
-  std::shared_ptr<Head<S>> prototype_head(const std::string& name, Index outputs, Index groups, double floor) const {
+  // What decides about the outputs of a layer, if they are too few.
+  struct Cause {
+    const char* key = "";
+    const char* remedy = "";
+  };
+
+  std::shared_ptr<Head<S>> prototype_head(const std::string& name, Index outputs, Index groups, double floor, const Cause& cause) const {
     const Index dimension = outputs / groups;
     if (!network_.end_to_end_ && classes_ > dimension)
-      throw ConfigError(groups == 1 ? "model.layers" : "model.groups",
-                        fmt::format("{} needs at least K = {} outputs {}: a simplex of K prototypes does not fit into fewer dimensions",
-                                    name, classes_, groups == 1 ? "" : "in every group"),
-                        std::to_string(dimension), "widen the layer, use fewer groups or fewer classes");
+      throw ConfigError(cause.key,
+                        fmt::format("{} needs at least K = {} outputs{}: a simplex of K prototypes does not fit into fewer dimensions",
+                                    name, classes_, groups == 1 ? "" : " in every group"),
+                        std::to_string(dimension), cause.remedy);
     std::vector<Matrix<double>> prototypes;
     for (Index g = 0; g < groups; ++g) {
       // One stream a layer and group; 4096 groups are far more than any model has channels.

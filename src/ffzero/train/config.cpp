@@ -186,6 +186,9 @@ void Config::resolve(const DataFacts& facts) {
   if (!facts.images)
     for (const char* key : {"dataset.crop", "dataset.downsample", "dataset.shift", "dataset.optical_field"})
       if (!values_.is_explicit(key)) values_.set(key, key_info(key, "auto").fallback, "auto", false);
+  if (values_.at("model.layers").empty() && (values_.is("model.kind", "mlp") || values_.is("objective.scope", "end_to_end")))
+    throw ConfigError(fmt::format("{}: model.layers", values_.place_of("model.layers")), "needs at least one dense layer", "[]",
+                      "give their widths, for example [100, 10]");
   resolve_values(values_, facts);
   fit_projection_pool(facts.sample);
   if (values_.is("objective.scope", "end_to_end") && !values_.is("model.kind", "photonic")) {
@@ -207,6 +210,7 @@ void Config::resolve(const DataFacts& facts) {
     check_used(layer_values(table.layer), names);
   }
   resolved_ = true;
+  check_control(facts);
   check_combinations(facts);
 }
 
@@ -216,10 +220,10 @@ void Config::fit_projection_pool(const Shape& sample) {
   if (!values_.is("model.kind", "cnn") || values_.is("objective.scope", "end_to_end") || values_.is_explicit(kKey) || sample.size() == 0)
     return;
   const Index most = smallest_projected_map(Encoder(encoder_options(values_), sample).output_shape());
-  if (most > 0 && most < values_.integer(kKey)) values_.resolve(kKey, most);
+  if (most < values_.integer(kKey)) values_.resolve(kKey, most);
 }
 
-// Side of the smallest map that a convolution's local loss looks at; 0 if the layers do not fit, which is for the builder to say.
+// Side of the smallest map that a convolution's local loss looks at, up to where the layers do not fit, which is for the builder to say.
 Index Config::smallest_projected_map(const Shape& input) const {
   const auto channels = values_.integers("model.conv.channels");
   const auto entry = [&](const char* key, std::size_t i) {
@@ -232,9 +236,10 @@ Index Config::smallest_projected_map(const Shape& input) const {
         (side + 2 * entry("model.conv.padding", i) - entry("model.conv.kernel", i)) / std::max<Index>(1, entry("model.conv.stride", i)) + 1;
     const Index map = side, pool = entry("model.conv.pool", i);
     if (pool > 0) side = side < pool ? 0 : (side - pool) / std::max<Index>(1, entry("model.conv.pool_stride", i)) + 1;
-    smallest = std::min(smallest, layer_values(isize(i)).is("model.local_loss_at", "post") ? side : map);
+    const Index looked_at = layer_values(isize(i)).is("model.local_loss_at", "post") ? side : map;
+    if (looked_at > 0) smallest = std::min(smallest, looked_at);
   }
-  return std::max<Index>(0, smallest);
+  return smallest;
 }
 
 void Config::check_used(const Values& v, const std::vector<std::string>& said) const {
@@ -244,6 +249,20 @@ void Config::check_used(const Values& v, const std::vector<std::string>& said) c
       throw ConfigError(fmt::format("{}: {}", v.place_of(name), name), "this key has no effect here: " + reason, v.at(name).dump(),
                         "remove it");
   }
+}
+
+void Config::check_control(const DataFacts& facts) const {
+  if (!values_.flag("control.untrained")) return;
+  const auto fail = [&](const std::string& requirement, const std::string& value) {
+    throw ConfigError(fmt::format("{}: control.untrained", values_.place_of("control.untrained")), requirement, value, "drop --control");
+  };
+  if (values_.is("model.kind", "photonic")) {
+    if (facts.regression) fail("the control of a photonic network is a classifier", "a regression task");
+    return;
+  }
+  if (values_.is("objective.scope", "end_to_end"))
+    fail("a control of untrained layers needs local losses", "objective.scope = \"end_to_end\"");
+  if (values_.is("model.kind", "mlp") && layer_count() < 2) fail("needs a layer in front of the head", "a single layer");
 }
 
 void Config::check_combinations(const DataFacts& facts) const {

@@ -63,6 +63,7 @@ class Config {
   void fit_projection_pool(const Shape& sample);
   [[nodiscard]] Index smallest_projected_map(const Shape& input) const;
   void resolve_values(Values& v, const DataFacts& facts) const;
+  void check_control(const DataFacts& facts) const;
   void check_combinations(const DataFacts& facts) const;
   void check_used(const Values& v, const std::vector<std::string>& said) const;
 

@@ -220,7 +220,10 @@ std::size_t key_distance(std::string_view asked, const std::string& key) {
 }
 
 [[noreturn]] void wrong_value(const KeyInfo& key, std::string_view place, const std::string& requirement, const json& value) {
-  throw ConfigError(fmt::format("{}: {}", place, key.name), requirement, value.dump(), key.doc);
+  // JSON has no word for NaN.
+  const bool odd = value.is_number_float() && !std::isfinite(value.get<double>());
+  throw ConfigError(fmt::format("{}: {}", place, key.name), requirement, odd ? fmt::format("{}", value.get<double>()) : value.dump(),
+                    key.doc);
 }
 
 json checked_number(const KeyInfo& key, const json& value, std::string_view place, bool integral) {

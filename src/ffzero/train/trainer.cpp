@@ -95,6 +95,8 @@ DatasetOptions dataset_options(const Values& v) {
   DatasetOptions o;
   o.name = v.word("dataset.name");
   o.dir = v.word("dataset.dir");
+  if (o.name == "npz" && o.dir.empty())
+    throw ConfigError("dataset.dir", "an npz data set is a file of yours", "none", "name it with --data-dir");
   o.task = v.word("dataset.task");
   if (v.at("dataset.classes").is_array())
     o.class_list = v.at("dataset.classes").get<std::vector<std::int32_t>>();

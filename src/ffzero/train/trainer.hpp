@@ -164,7 +164,7 @@ extern template class Trainer<double>;
 
 /// Facts of loaded data for Config::resolve.
 [[nodiscard]] DataFacts data_facts(const Splits& splits);
-/// Options of the loader that a configuration asks for.
+/// Options of the loader that a configuration asks for. @throws ConfigError if it names an npz data set, but no file
 [[nodiscard]] DatasetOptions dataset_options(const Values& values);
 
 }  // namespace ffzero

@@ -56,12 +56,28 @@ TEST(Config, PresetsAverageNoSmallerMapsThanThereAre) {
   EXPECT_EQ(pool("local_loss_at = \"pre\"", {1, 10, 10}), 5);
   EXPECT_EQ(pool("", {1, 28, 28}, {{"dataset.downsample", "8"}}), 2) << "what counts is the encoded image";
   EXPECT_EQ(pool("conv.projection_pool = 7", {1, 10, 10}), 7) << "the user's own number is left for the layers to refuse";
-  EXPECT_EQ(pool("", {1, 2, 2}), usual) << "layers that do not fit are refused for what they are";
+  EXPECT_EQ(pool("", {1, 2, 2}), 1) << "layers that do not fit are refused for what they are";
 }
 
 TEST(Config, ARuleChosenByValidationNeedsSamplesForIt) {
   expect_parts(refusal("vote.rule = \"validated\""), {"a.toml: vote.rule", "validation samples", "\"validated\"", "dataset.validation"});
   EXPECT_EQ(resolved("vote.rule = \"validated\"\n[dataset]\nvalidation = 100").values().word("vote.rule"), "validated");
+}
+
+TEST(Config, RefusesAControlThatThereIsNot) {
+  expect_parts(refusal("control.untrained = true\nmodel.layers = [20]"),
+               {"a.toml: control.untrained", "in front of the head", "drop --control"});
+  expect_parts(refusal("control.untrained = true\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\""),
+               {"control.untrained", "local losses", "end_to_end"});
+  expect_parts(refusal("control.untrained = true\nmodel.kind = \"photonic\"", kFunction), {"control.untrained", "regression"});
+  EXPECT_TRUE(resolved("control.untrained = true\nmodel.kind = \"photonic\"").values().flag("control.untrained"));
+}
+
+TEST(Config, NeedsALayer) {
+  expect_parts(refusal("model.layers = []"), {"a.toml: model.layers", "at least one", "[]"});
+  expect_parts(refusal("model.layers = []\nmodel.kind = \"cnn\"\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\""),
+               {"model.layers", "at least one"});
+  EXPECT_EQ(resolved("model.layers = []\nmodel.kind = \"cnn\"").layer_count(), 2) << "convolutions alone can classify by local losses";
 }
 
 TEST(Config, PaperMeansThePapersNumbers) {
