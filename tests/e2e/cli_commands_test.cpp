@@ -66,6 +66,25 @@ TEST_P(FinishedRun, IsInspected) {
     EXPECT_NE(text.find(word), std::string::npos) << word;
 }
 
+TEST_P(FinishedRun, IsProbed) {
+  const std::string before = read_file(place_.path("run") / "checkpoint.npz");
+  const json probe = json_of(succeed(place_, {"probe", "run", "--draws", "4", "--json"}).out);
+  EXPECT_EQ(probe.at("blocks").size(), summary_.at("layers").size());
+  EXPECT_GT(probe.at("forward_evals").get<std::int64_t>(), 0);
+  for (const auto& block : probe.at("blocks")) {
+    ASSERT_EQ(block.at("at").size(), 2U);
+    for (const auto& at : block.at("at")) {
+      EXPECT_LE(std::abs(at.at("cosine").at("mean").get<double>()), 1.0 + 1e-6);
+      EXPECT_GT(at.at("suggested").at("eps").get<double>(), 0.0);
+      EXPECT_EQ(at.at("noise"), 0.0) << "a simulation repeats exactly";
+    }
+  }
+  const std::string table = succeed(place_, {"probe", "run", "--draws", "4", "--layer", "0"}).out;
+  for (const char* word : {"cosine with the gradient", "between two batches", "mismatch", "update.lr", "billed to no run"})
+    EXPECT_NE(table.find(word), std::string::npos) << word;
+  EXPECT_EQ(read_file(place_.path("run") / "checkpoint.npz"), before);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Cli, FinishedRun,
     ::testing::Values(Variant{"Dense", kFeatures, {"--layers", "12,6", "--set", "vote.rule=majority"}},
@@ -74,6 +93,24 @@ INSTANTIATE_TEST_SUITE_P(
                       Variant{"Conv", kImages, kConvolutions + kProjections},
                       Variant{"Mesh", kFields, {"--model", "photonic", "--layers", "2"}}),
     [](const auto& parameter) { return parameter.param.name; });
+
+TEST(Probe, FindsTheCosineThatTheoryExpectsAndRefusesWhatIsNotThere) {
+  Workplace place;
+  succeed(place, train_on(place) + Arguments{"--preset", "opaque", "--layers", "12,6", "--epochs", "1", "--out", "run"});
+  const json probe = json_of(succeed(place, {"probe", "run", "--draws", "200", "--layer", "1", "--json"}).out);
+  ASSERT_EQ(probe.at("blocks").size(), 1U);
+  const json& block = probe.at("blocks").at(0);
+  EXPECT_EQ(block.at("name"), "dense1");
+  EXPECT_EQ(block.at("information"), "opaque");
+  const json& first = block.at("at").at(0);
+  EXPECT_NEAR(first.at("cosine").at("mean").get<double>(), first.at("expected_cosine").get<double>(), 0.1);
+  const Outcome layer = place.run({"probe", "run", "--layer", "2"});
+  EXPECT_EQ(layer.code, 2);
+  EXPECT_NE(layer.err.find("--layer: the run has layers 0 .. 1; got 2"), std::string::npos) << layer.err;
+  EXPECT_EQ(place.run({"probe", "nowhere"}).code, 4);
+  fs::remove(place.path("data.npz"));
+  EXPECT_EQ(place.run({"probe", "run"}).code, 4);
+}
 
 TEST(Inspect, SaysWhereAnUnfinishedRunStandsAndHowToGoOn) {
   Workplace place;

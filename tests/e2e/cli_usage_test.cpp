@@ -29,7 +29,7 @@ TEST(Usage, HelpNamesEveryFlagOfTheDesign) {
                            "--out",        "--json",   "--quiet",   "--resume",     "--control", "--classes", "--budget"})
     EXPECT_NE(help.find(flag), std::string::npos) << flag;
   EXPECT_EQ(succeed(place, {"help", "train"}).out, help);
-  for (const char* command : {"train", "eval", "predict", "inspect", "datasets", "keys", "help", "version"})
+  for (const char* command : {"train", "eval", "predict", "inspect", "probe", "datasets", "keys", "help", "version"})
     EXPECT_NE(succeed(place, {"--help"}).out.find(command), std::string::npos) << command;
   EXPECT_NE(succeed(place, {"version"}).out.find("ffzero "), std::string::npos);
 }

@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/gradient/directional.hpp"
 
+#include <Eigen/QR>
+
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -19,13 +22,42 @@ Segment common(const Segment& a, const Segment& b) noexcept {
   return {.begin = begin, .size = std::min(a.begin + a.size, b.begin + b.size) - begin};
 }
 
+// Units that move together under one loss, and their parameters.
+struct GroupSize {
+  Index units = 0, parameters = 0;
+};
+
+std::vector<GroupSize> group_sizes(const ParameterLayout& layout) {
+  std::vector<GroupSize> sizes(usize(layout.groups));
+  for (const Unit& unit : layout.units) {
+    ++sizes[usize(unit.group)].units;
+    sizes[usize(unit.group)].parameters += unit.size();
+  }
+  return sizes;
+}
+
 }  // namespace
+
+std::string to_string(Aggregation a) { return a == Aggregation::aligned ? "aligned" : "average"; }
 
 template <class S>
 Directional<S>::Directional(const DirectionalOptions& options) : options_(options) {
   if (options.directions < 1)
     throw ConfigError("gradient.directions", "must be at least 1", std::to_string(options.directions), "give 1 or more");
-  if (!(options.eps > 0.0)) throw ConfigError("gradient.eps", "must be positive", std::to_string(options.eps), "1e-3 is a good start");
+  if (!(options.recycle >= 0.0 && options.recycle <= 1.0))
+    throw ConfigError("gradient.recycle", "must lie in 0 .. 1", std::to_string(options.recycle), "0 keeps no memory");
+  set_eps(options.eps);
+}
+
+template <class S>
+void Directional<S>::set_eps(double eps) {
+  if (!(eps > 0.0)) throw ConfigError("gradient.eps", "must be positive", std::to_string(eps), "1e-3 is a good start");
+  options_.eps = eps;
+}
+
+template <class S>
+void Directional<S>::start_memory(Index dimension) {
+  memory_ = Vector<S>::Zero(options_.recycle > 0.0 ? dimension : 0);
 }
 
 template <class S>
@@ -41,24 +73,98 @@ double Directional<S>::estimate_along(const ScalarFunction<S>& f, std::span<cons
                                       const Executor& executor, std::span<S> gradient) {
   f.differences(theta, directions, options_.eps, differences_);
   const ParameterLayout& layout = f.layout();
-  // In pieces that stay in the first cache while every direction is added.
   const Index dimension = isize(gradient.size());
+  if (options_.recycle > 0.0) {
+    if (memory_.size() != dimension) start_memory(dimension);
+    subtract_expected(layout, directions, executor);
+  }
+  weigh(layout, directions);
+  // In pieces that stay in the first cache while every direction is added.
   executor.run((dimension + kPiece - 1) / kPiece, [&](Index i) {
     const Segment piece{.begin = i * kPiece, .size = std::min(kPiece, dimension - i * kPiece)};
     std::fill_n(gradient.begin() + piece.begin, piece.size, S{0});
-    for (const Unit& unit : layout.units)
-      for (const Segment& s : unit.segments) add_piece(common(piece, s), unit, directions, gradient);
+    for (std::size_t u = 0; u < layout.units.size(); ++u)
+      for (const Segment& s : layout.units[u].segments) add_piece(common(piece, s), u, layout.units[u].group, directions, gradient);
   });
   return differences_.mean_loss;
 }
 
+// What the memory expects of each difference, taken from it.
 template <class S>
-void Directional<S>::add_piece(const Segment& piece, const Unit& unit, const ConstMatrixRef<S>& directions, std::span<S> gradient) const {
+void Directional<S>::subtract_expected(const ParameterLayout& layout, const ConstMatrixRef<S>& directions, const Executor& executor) {
+  const Index m = directions.rows();
+  Matrix<double> expected(m, isize(layout.units.size()));
+  executor.run(expected.cols(), [&](Index u) {
+    for (Index j = 0; j < m; ++j) {
+      double sum = 0.0;
+      for (const Segment& s : layout.units[usize(u)].segments)
+        sum += memory_.segment(s.begin, s.size)
+                   .template cast<double>()
+                   .dot(directions.row(j).segment(s.begin, s.size).transpose().template cast<double>());
+      expected(j, u) = sum;
+    }
+  });
+  for (std::size_t u = 0; u < layout.units.size(); ++u)
+    differences_.delta.col(layout.units[u].group) -= 2.0 * options_.eps * expected.col(isize(u));
+}
+
+template <class S>
+void Directional<S>::weigh(const ParameterLayout& layout, const ConstMatrixRef<S>& directions) {
+  const Index m = directions.rows();
+  weights_.resize(m, isize(layout.units.size()));
+  if (options_.aggregation == Aggregation::aligned) return align(layout, directions);
+  for (std::size_t u = 0; u < layout.units.size(); ++u) {
+    const Unit& unit = layout.units[u];
+    const double scale = static_cast<double>(unit.size()) / (2.0 * options_.eps * static_cast<double>(m));
+    for (Index j = 0; j < m; ++j) weights_(j, isize(u)) = scale * differences_.delta(j, unit.group);
+  }
+  if (options_.recycle <= 0.0) return;
+  surprise_.resize(m, layout.groups);
+  const std::vector<GroupSize> sizes = group_sizes(layout);
+  for (Index g = 0; g < layout.groups; ++g) {
+    // All directions correct the memory at once; they are not orthogonal, so the sum is kept from overshooting.
+    const GroupSize& size = sizes[usize(g)];
+    const double crowded = 1.0 + std::sqrt(static_cast<double>(m) / static_cast<double>(std::max<Index>(1, size.parameters)));
+    const double share = 2.0 * options_.eps * static_cast<double>(std::max<Index>(1, size.units)) * crowded * crowded;
+    surprise_.col(g) = differences_.delta.col(g) * (options_.recycle / share);
+  }
+}
+
+template <class S>
+void Directional<S>::align(const ParameterLayout& layout, const ConstMatrixRef<S>& directions) {
+  const Index m = directions.rows();
+  const std::vector<GroupSize> sizes = group_sizes(layout);
+  surprise_.setZero(m, layout.groups);
+  for (Index g = 0; g < layout.groups; ++g) {
+    Matrix<double> gram = Matrix<double>::Zero(m, m);
+    for (const Unit& unit : layout.units)
+      if (unit.group == g)
+        for (const Segment& s : unit.segments) {
+          const Matrix<double> block = directions.middleCols(s.begin, s.size).template cast<double>();
+          gram += block * block.transpose();
+        }
+    surprise_.col(g) = gram.completeOrthogonalDecomposition().solve(differences_.delta.col(g)) / (2.0 * options_.eps);
+  }
+  for (std::size_t u = 0; u < layout.units.size(); ++u) {
+    const Unit& unit = layout.units[u];
+    const double size = static_cast<double>(unit.size() * sizes[usize(unit.group)].units);
+    weights_.col(isize(u)) = surprise_.col(unit.group) * std::max(1.0, size / static_cast<double>(m));
+  }
+  surprise_ *= options_.recycle;
+}
+
+template <class S>
+void Directional<S>::add_piece(const Segment& piece, std::size_t unit, Index group, const ConstMatrixRef<S>& directions,
+                               std::span<S> gradient) {
   if (piece.size <= 0) return;
-  const double scale = static_cast<double>(unit.size()) / (2.0 * options_.eps * static_cast<double>(directions.rows()));
   auto target = as_vector(gradient.subspan(usize(piece.begin), usize(piece.size)));
-  for (Index j = 0; j < directions.rows(); ++j)
-    target += static_cast<S>(scale * differences_.delta(j, unit.group)) * directions.row(j).segment(piece.begin, piece.size).transpose();
+  const bool remembers = options_.recycle > 0.0;
+  if (remembers) target = memory_.segment(piece.begin, piece.size);
+  for (Index j = 0; j < directions.rows(); ++j) {
+    const auto direction = directions.row(j).segment(piece.begin, piece.size).transpose();
+    target += static_cast<S>(weights_(j, isize(unit))) * direction;
+    if (remembers) memory_.segment(piece.begin, piece.size) += static_cast<S>(surprise_(j, group)) * direction;
+  }
 }
 
 template class Directional<float>;

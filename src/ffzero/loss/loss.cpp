@@ -124,29 +124,34 @@ class CosineLoss final : public GroupLoss<S, CosineLoss<S>> {
   }
 };
 
+// Cross-entropy over s / temperature; with a margin the true class's score is lowered by it first: the N-pair loss.
 template <class S>
-class CrossEntropyLoss final : public GroupLoss<S, CrossEntropyLoss<S>> {
+class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
  public:
-  CrossEntropyLoss(double temperature, double smoothing) : inverse_temperature_(1.0 / temperature), smoothing_(smoothing) {
+  SoftmaxLoss(const char* name, double temperature, double smoothing, double margin)
+      : name_(name), inverse_temperature_(1.0 / temperature), smoothing_(smoothing), margin_(margin) {
     if (!(temperature > 0.0) || !std::isfinite(temperature)) {
-      throw ConfigError("cross-entropy loss", "temperature must be finite and above 0", std::to_string(temperature));
+      throw ConfigError(name_ + " loss", "temperature must be finite and above 0", std::to_string(temperature));
     }
     if (!(smoothing >= 0.0 && smoothing < 1.0)) {
-      throw ConfigError("cross-entropy loss", "smoothing must lie in [0, 1)", std::to_string(smoothing));
+      throw ConfigError(name_ + " loss", "smoothing must lie in [0, 1)", std::to_string(smoothing));
+    }
+    if (!(margin >= 0.0) || !std::isfinite(margin)) {
+      throw ConfigError(name_ + " loss", "margin must be finite and not negative", std::to_string(margin));
     }
   }
-  [[nodiscard]] std::string name() const override { return "cross_entropy"; }
+  [[nodiscard]] std::string name() const override { return name_; }
 
   [[nodiscard]] double value(const S* s, Index classes, Index label) const {
     const double top = static_cast<double>(*std::max_element(s, s + classes));
     double mass = 0.0, sum = 0.0;
     for (Index first = 0; first < classes; first += kPiece) {
-      Piece piece = shifted(s, top, first, classes);
+      Piece piece = shifted(s, top, first, classes, label);
       for (Index k = 0; k < piece.size; ++k) sum += piece.values[usize(k)];
       exp_kernel::exp_in_place(piece.values.data(), piece.size);
       for (Index k = 0; k < piece.size; ++k) mass += piece.values[usize(k)];
     }
-    const double truth = (static_cast<double>(s[label]) - top) * inverse_temperature_;
+    const double truth = (static_cast<double>(s[label]) - margin_ - top) * inverse_temperature_;
     return std::log(mass) - (1.0 - smoothing_) * truth - smoothing_ * sum / static_cast<double>(classes);
   }
 
@@ -154,12 +159,12 @@ class CrossEntropyLoss final : public GroupLoss<S, CrossEntropyLoss<S>> {
     const double top = static_cast<double>(*std::max_element(s, s + classes));
     double mass = 0.0;
     for (Index first = 0; first < classes; first += kPiece) {
-      const Piece piece = exponentials(s, top, first, classes);
+      const Piece piece = exponentials(s, top, first, classes, label);
       for (Index k = 0; k < piece.size; ++k) mass += piece.values[usize(k)];
     }
     const double uniform = smoothing_ / static_cast<double>(classes);
     for (Index first = 0; first < classes; first += kPiece) {
-      const Piece piece = exponentials(s, top, first, classes);
+      const Piece piece = exponentials(s, top, first, classes, label);
       for (Index k = 0; k < piece.size; ++k) {
         const double target = uniform + (first + k == label ? 1.0 - smoothing_ : 0.0);
         g[first + k] = static_cast<S>((piece.values[usize(k)] / mass - target) * inverse_temperature_);
@@ -175,21 +180,25 @@ class CrossEntropyLoss final : public GroupLoss<S, CrossEntropyLoss<S>> {
     Index size;
   };
 
-  [[nodiscard]] Piece shifted(const S* s, double top, Index first, Index classes) const {
+  [[nodiscard]] Piece shifted(const S* s, double top, Index first, Index classes, Index label) const {
     Piece piece;
     piece.size = std::min(kPiece, classes - first);
     for (Index k = 0; k < piece.size; ++k) piece.values[usize(k)] = (static_cast<double>(s[first + k]) - top) * inverse_temperature_;
+    if (label >= first && label < first + piece.size)
+      piece.values[usize(label - first)] = (static_cast<double>(s[label]) - margin_ - top) * inverse_temperature_;
     return piece;
   }
 
-  [[nodiscard]] Piece exponentials(const S* s, double top, Index first, Index classes) const {
-    Piece piece = shifted(s, top, first, classes);
+  [[nodiscard]] Piece exponentials(const S* s, double top, Index first, Index classes, Index label) const {
+    Piece piece = shifted(s, top, first, classes, label);
     exp_kernel::exp_in_place(piece.values.data(), piece.size);
     return piece;
   }
 
+  std::string name_;
   double inverse_temperature_;
   double smoothing_;
+  double margin_;
 };
 
 template <class S>
@@ -248,7 +257,12 @@ std::unique_ptr<Loss<S>> make_cosine_loss() {
 
 template <class S>
 std::unique_ptr<Loss<S>> make_cross_entropy_loss(double temperature, double smoothing) {
-  return std::make_unique<CrossEntropyLoss<S>>(temperature, smoothing);
+  return std::make_unique<SoftmaxLoss<S>>("cross_entropy", temperature, smoothing, 0.0);
+}
+
+template <class S>
+std::unique_ptr<Loss<S>> make_n_pair_loss(double temperature, double margin) {
+  return std::make_unique<SoftmaxLoss<S>>("n_pair", temperature, 0.0, margin);
 }
 
 template <class S>
@@ -262,6 +276,8 @@ template std::unique_ptr<Loss<float>> make_cosine_loss<float>();
 template std::unique_ptr<Loss<double>> make_cosine_loss<double>();
 template std::unique_ptr<Loss<float>> make_cross_entropy_loss<float>(double, double);
 template std::unique_ptr<Loss<double>> make_cross_entropy_loss<double>(double, double);
+template std::unique_ptr<Loss<float>> make_n_pair_loss<float>(double, double);
+template std::unique_ptr<Loss<double>> make_n_pair_loss<double>(double, double);
 template std::unique_ptr<Loss<float>> make_squared_loss<float>();
 template std::unique_ptr<Loss<double>> make_squared_loss<double>();
 

@@ -47,6 +47,10 @@ template <class S>
 /// -log softmax(s / temperature)_true, target mixed with the uniform distribution by `smoothing`  [spec.md section 4].
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_cross_entropy_loss(double temperature = 1.0, double smoothing = 0.0);
+/// log(1 + sum_{k != true} exp((margin + s_k - s_true) / temperature)): N pairs of the true class with the others, each softly `margin`
+/// apart. The true class adds nothing of its own; margin = 0 is cross-entropy.
+template <class S>
+[[nodiscard]] std::unique_ptr<Loss<S>> make_n_pair_loss(double temperature, double margin);
 /// (y - mean over groups of s)^2, K = 1; joint  [spec.md section 4].
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_squared_loss();

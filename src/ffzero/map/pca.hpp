@@ -2,39 +2,23 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <vector>
-
-#include "ffzero/map/forward_map.hpp"
+#include "ffzero/map/front_end.hpp"
 
 namespace ffzero {
 
-/// y_c = <x - mean, v_c> / lambda_c^(power/2), the `components` directions v_c of largest variance lambda_c, signs fixed by their largest
-/// entry. State: mean (D), then components (C, D) already scaled. Fitted by begin/absorb/finish; no parameters.
+/// The directions of largest variance, signs fixed by their largest entry.
 template <class S>
-class Pca final : public ForwardMap<S>, public StatefulMap<S> {
+class Pca final : public FrontEnd<S> {
  public:
   /// power in [0, 1]: 0 leaves the variances, 1 makes them equal. @throws ConfigError if components > D or < 1.
-  Pca(Shape input, Index components, double power);
+  Pca(Shape input, Index components, double power) : FrontEnd<S>(input, components, power) {}
 
-  [[nodiscard]] Shape input_shape() const override { return input_; }
-  [[nodiscard]] Shape output_shape() const override { return {1, 1, components_}; }
-  [[nodiscard]] Index parameter_count() const override { return 0; }
-  [[nodiscard]] bool independent_rows() const override { return true; }
   [[nodiscard]] std::string kind() const override { return "pca"; }
-  void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
-
-  [[nodiscard]] std::span<const S> state() const override { return {state_.data(), usize(state_.size())}; }
-  [[nodiscard]] std::span<S> state() override { return {state_.data(), usize(state_.size())}; }
-  void infer(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override { forward(theta, x, y); }
   void begin_statistics() override;
   void absorb(std::span<const S> theta, const ConstMatrixRef<S>& x) override;
   void finish_statistics() override;
 
  private:
-  Shape input_;
-  Index components_;
-  double power_;
-  Vector<S> state_;
   Index count_ = 0;
   Vector<double> sum_;
   Matrix<double> products_;  // of x - shift with itself

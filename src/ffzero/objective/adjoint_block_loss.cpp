@@ -22,6 +22,13 @@ const AdjointMap<S>& require_adjoint(const ForwardMap<S>& map, Index layer) {
 }
 
 template <class S>
+bool has_adjoint(const Block<S>& block) {
+  const BlockChain<S> chain(block);
+  return std::all_of(chain.steps().begin(), chain.steps().end(),
+                     [](const auto& step) { return step.map == nullptr || dynamic_cast<const AdjointMap<S>*>(step.map) != nullptr; });
+}
+
+template <class S>
 AdjointBlockLoss<S>::AdjointBlockLoss(const Block<S>& block, const Executor& executor, Ledger& ledger)
     : BlockLoss<S>(block, executor, ledger) {
   for (const auto& step : this->chain_.steps())
@@ -141,6 +148,8 @@ void AdjointBlockLoss<S>::clear_fixed_parameters(std::span<S> gradient) const {
 
 template const AdjointMap<float>& require_adjoint(const ForwardMap<float>&, Index);
 template const AdjointMap<double>& require_adjoint(const ForwardMap<double>&, Index);
+template bool has_adjoint(const Block<float>&);
+template bool has_adjoint(const Block<double>&);
 template class AdjointBlockLoss<float>;
 template class AdjointBlockLoss<double>;
 

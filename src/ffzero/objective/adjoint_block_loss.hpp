@@ -13,6 +13,10 @@ namespace ffzero {
 template <class S>
 [[nodiscard]] const AdjointMap<S>& require_adjoint(const ForwardMap<S>& map, Index layer);
 
+/// True if the exact gradient of this block can be had: every map of it has an adjoint.
+template <class S>
+[[nodiscard]] bool has_adjoint(const Block<S>& block);
+
 template <class S>
 class AdjointBlockLoss final : public BlockLoss<S>, public DifferentiableFunction<S> {
  public:

@@ -85,6 +85,7 @@ void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>
     paired_differences(theta, directions, eps, out);
   else
     return ScalarFunction<S>::differences(theta, directions, eps, out);
+  if (layout_.groups == 1 && out.delta.cols() > 1) out.delta = Matrix<double>(out.delta.rowwise().sum());
   bill_training(2 * directions.rows());
 }
 

@@ -47,6 +47,7 @@ struct Block {
   Reduction reduction = Reduction::mean;
   Index first_layer = 0;
   bool end_to_end = false;  ///< parameters move along one direction, the read-out replaces the local tail
+  bool one_loss = false;    ///< only the sum of the groups' losses is read: they move along one direction, as on a device
 
   [[nodiscard]] Index parameter_count() const {
     Index n = 0;
@@ -55,11 +56,11 @@ struct Block {
   }
 };
 
-/// The parameters of a block: those of its only layer, or all layers' in order, merged into one group: maps of one unit per group join
-/// one common unit (one direction over the whole network), maps of several (meshes) keep theirs  [spec.md sections 5 and 7].
+/// The parameters of a block: those of its only layer, or (several layers, one_loss) all in order, merged into one group: maps of one unit
+/// per group join one common unit (one direction over the whole network), maps of several (meshes) keep theirs  [spec.md sections 5 and 7].
 template <class S>
 [[nodiscard]] ParameterLayout block_layout(const Block<S>& block) {
-  if (block.layers.size() == 1 && !block.end_to_end) return block.layers[0]->map->parameter_layout();
+  if (block.layers.size() == 1 && !block.end_to_end && !block.one_loss) return block.layers[0]->map->parameter_layout();
   ParameterLayout merged;
   Unit common;
   Index offset = 0;

@@ -30,7 +30,7 @@ json layers_of(const TrainedNetwork& trained) {
                   {"output", to_string(layer.output_shape())},
                   {"parameters", theta.size()},
                   {"norm", norm(theta)}};
-    if (network.front(i) != nullptr) entry["pca"] = network.front(i)->output_shape().size();
+    if (network.front(i) != nullptr) entry[network.front(i)->kind()] = network.front(i)->output_shape().size();
     layers.push_back(std::move(entry));
   }
   return layers;

@@ -8,10 +8,12 @@
 #include "ffzero/map/conv/channel_projection.hpp"
 #include "ffzero/map/conv/conv_batch_norm.hpp"
 #include "ffzero/map/conv/max_pool.hpp"
+#include "ffzero/map/cosines.hpp"
 #include "ffzero/map/dense.hpp"
 #include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/map/normalise.hpp"
+#include "ffzero/map/pca.hpp"
 #include "ffzero/objective/adjoint_block_loss.hpp"
 #include "ffzero/train/network.hpp"
 
@@ -164,14 +166,21 @@ class NetworkBuilder {
       throw ConfigError("model.pca", fmt::format("needs one entry for each of the {} dense layers", widths.size()),
                         std::to_string(pca.size()), "write 0 for layers without");
     for (std::size_t i = 0; i < widths.size(); ++i) {
-      std::shared_ptr<Pca<S>> front;
+      std::shared_ptr<FrontEnd<S>> front;
       if (!pca.empty() && pca[i] > 0) {
-        front = std::make_shared<Pca<S>>(shape, pca[i], config_.values().number("model.pca_power"));
+        front = front_end(shape, pca[i]);
         shape = front->output_shape();
       }
       shape = add_dense(shape, widths[i], fmt::format("dense{}", i), i + 1 == widths.size());
       network_.fronts_.push_back(std::move(front));
     }
+  }
+
+  std::shared_ptr<FrontEnd<S>> front_end(const Shape& input, Index components) const {
+    const double power = config_.values().number("model.pca_power");
+    // Frequencies mean something where neighbours do.
+    if (config_.values().is("model.front_end", "dct") && input.height > 1) return std::make_shared<Cosines<S>>(input, components, power);
+    return std::make_shared<Pca<S>>(input, components, power);
   }
 
   Shape add_dense(const Shape& input, Index width, const std::string& name, bool last) {

@@ -76,6 +76,7 @@ void require_complete(const json& meta, const std::string& place) {
   holds("finished", [](const json& j) { return j.is_boolean(); });
   if (meta.contains("vote_rule")) require("vote_rule", is_vote_rule(meta["vote_rule"]));
   holds("class_names", [&](const json& j) { return list_of(j, integer); });
+  holds("measured", [&](const json& j) { return list_of(j, [&](const json& m) { return m.size() == 3 && list_of(m, number); }); });
   holds("sample_shape", [&](const json& j) { return j.size() == 3 && list_of(j, natural); });
   holds("target_scale", [&](const json& j) { return j.size() == 2 && list_of(j, number); });
   holds("ledger", [&](const json& j) { return list_of(j, [&](const json& e) { return e.size() == 5 && list_of(e, natural); }); });
@@ -112,11 +113,14 @@ NpzArchive Trainer<S>::checkpoint() const {
   if (rule_) {
     const std::span<const S> moments = std::as_const(*rule_).state();
     archive["optimizer.moments"] = NpyArray::of<S>(moments, {isize(moments.size())});
+    if (const std::span<const S> memory = blocks_[block_].gradient->memory(); !memory.empty())
+      archive["gradient.memory"] = NpyArray::of<S>(memory, {isize(memory.size())});
   }
   // An array, because JSON has no infinity: the best loss before the first epoch is over.
   const Schedule::State schedule = schedule_.state();
   archive["optimizer.schedule"] = NpyArray::of<double>(schedule, {isize(schedule.size())});
-  json ledger = json::array(), records = json::array();
+  json ledger = json::array(), records = json::array(), measured = json::array();
+  for (const MeasuredControl& m : measured_) measured.push_back({m.eps, m.lr, m.forward_evals});
   for (Index i = 0; i < ledger_.layers(); ++i) ledger.push_back(to_json(ledger_.layer(i)));
   for (const auto& r : records_) records.push_back(epoch_to_meta(r));
   const Shape raw = splits_.train.shape();
@@ -129,6 +133,7 @@ NpzArchive Trainer<S>::checkpoint() const {
                {"loss_sum", loss_sum_},
                {"ledger", ledger},
                {"records", records},
+               {"measured", measured},
                {"elapsed_s", elapsed()},
                {"evaluation_s", evaluation_s_},
                {"finished", finished},
@@ -170,6 +175,10 @@ void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place)
     if (block_ < blocks_.size() && (epoch_ > blocks_[block_].epochs || step_ > blocks_[block_].steps))
       throw DataError(place, "must stand within its training", fmt::format("epoch {}, step {}", epoch_, step_), "the file is damaged");
     trained_ = meta.at("finished");
+    for (std::size_t b = 0; b < std::min(measured_.size(), meta.at("measured").size()); ++b) {
+      const json& m = meta.at("measured")[b];
+      measured_[b] = {.eps = m.at(0), .lr = m.at(1), .forward_evals = m.at(2)};
+    }
     earlier_s_ = meta.at("elapsed_s");
     evaluation_s_ = meta.at("evaluation_s");
   } catch (const json::exception& e) {
@@ -184,6 +193,10 @@ void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place)
   if (const auto moments = checkpoint.find("optimizer.moments"); moments != checkpoint.end()) {
     const auto values = moments->second.to<S>();
     restored_moments_ = as_vector(std::span<const S>(values));
+  }
+  if (const auto memory = checkpoint.find("gradient.memory"); memory != checkpoint.end()) {
+    const auto values = memory->second.to<S>();
+    restored_memory_ = as_vector(std::span<const S>(values));
   }
   restored_ = true;
 }

@@ -123,10 +123,12 @@ void Config::set(const std::string& key, const json& value, const std::string& p
 
 void Config::apply_preset() {
   const std::string preset = values_.word("preset");
-  // A preset may choose the kind, and what else it says may depend on the kind, so it is asked twice.
-  for (int pass = 0; pass < 2; ++pass)
-    for (const auto& [key, value] : preset_values(preset, values_.word("model.kind")))
+  const auto say = [&](const PresetValues& preset_says) {
+    for (const auto& [key, value] : preset_says)
       if (!values_.is_explicit(key)) values_.set(key, value, "preset " + preset, false);
+  };
+  say(preset_frame(preset, values_));
+  say(preset_values(preset, values_));
 }
 
 Index Config::layer_count() const {
@@ -172,7 +174,7 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
     v.resolve("update.weight_decay", 1e-5);
   double lr = 1e-3;
   if (directional && v.is("preset", "paper_stable")) lr = 1e-4;
-  if (directional && !paper) lr = adam || photonic ? 3e-3 : 1e-2;
+  if (directional && !paper) lr = !photonic ? 1e-2 : end_to_end ? 3e-2 : 3e-3;
   if (!directional && !paper && photonic) lr = 3e-2;
   fill("update.lr", lr);
 }
@@ -191,14 +193,21 @@ void Config::resolve(const DataFacts& facts) {
                       "give their widths, for example [100, 10]");
   resolve_values(values_, facts);
   fit_projection_pool(facts.sample);
-  if (values_.is("objective.scope", "end_to_end") && !values_.is("model.kind", "photonic")) {
+  const bool paper = is_paper_preset(values_.word("preset")), photonic = values_.is("model.kind", "photonic");
+  if (values_.is("objective.scope", "end_to_end") && !photonic) {
     json layers = values_.at("model.layers");
     // End to end the last layer is the output: one number in regression, and one score a class if a preset chose the widths.
-    if (facts.regression)
+    const Index outputs = facts.regression ? 1 : facts.classes;
+    if (!values_.is_explicit("model.layers") && !(facts.regression && paper) && layers.back() != outputs)
+      layers.push_back(outputs);
+    else if (facts.regression)
       layers.back() = 1;
-    else if (!values_.is_explicit("model.layers") && layers.back() != facts.classes)
-      layers.push_back(facts.classes);
     values_.resolve("model.layers", layers);
+  }
+  if (!paper && !photonic) {
+    std::optional<Shape> sample;
+    if (facts.sample.size() > 0) sample = Encoder(encoder_options(values_), facts.sample).output_shape();
+    fit_preset(values_, facts.classes, facts.regression, sample);
   }
   check_used(values_, said);
   for (const LayerTable& table : layers_) {
@@ -291,6 +300,8 @@ void Config::check_combinations(const DataFacts& facts) const {
       fail("gradient.distribution", "activity perturbations are prototypes, span or full", "use \"prototypes\" or \"auto\"");
     if (estimator == "directional" && of_activity)
       fail("gradient.distribution", "directions are gaussian, rademacher, hadamard or coordinate", "use \"gaussian\" or \"auto\"");
+    if (estimator != "directional" && v.is("gradient.eps", "measured"))
+      fail("gradient.eps", "only directional estimates have an eps to measure", "give a number");
     if (estimator == "coordinate" && (!v.is("model.kind", "photonic") || end_to_end))
       fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss",
            "use model.kind = \"photonic\" and scope \"local\"");

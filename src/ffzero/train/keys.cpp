@@ -32,6 +32,21 @@ std::string directional_or_activity(const Values& v) {
              ? "it belongs to gradient.estimator = \"directional\" or \"activity\""
              : "";
 }
+std::string directional_only(const Values& v) {
+  return v.is("gradient.estimator", "directional") ? "" : "it belongs to gradient.estimator = \"directional\"";
+}
+std::string several_directions(const Values& v) {
+  if (!directional_only(v).empty()) return directional_only(v);
+  return v.integer("gradient.directions") > 1 ? "" : "it belongs to gradient.directions > 1";
+}
+std::string several_losses(const Values& v) {
+  if (!directional_only(v).empty()) return directional_only(v);
+  if (!local_only(v).empty()) return local_only(v);
+  if (v.is("model.kind", "cnn")) return {};
+  if (v.is("model.kind", "photonic"))
+    return v.integer("model.mesh.parallel") > 1 ? "" : "one mesh has one loss, it belongs to model.mesh.parallel > 1";
+  return v.integer("model.groups") > 1 ? "" : "a layer without groups has one loss";
+}
 std::string adam_only(const Values& v) { return v.is("update.rule", "adam") ? "" : "it belongs to update.rule = \"adam\""; }
 std::string images_only(const Values& v) {
   return v.is("dataset.name", "function1") || v.is("dataset.name", "function2") ? "the functions have no images" : "";
@@ -97,8 +112,12 @@ std::vector<KeyInfo> make_table() {
   add("model.dropout", number, 0.0, 0, 0.99, "Share of what a layer passes on that is dropped in training.", mlp_or_cnn);
   add("model.input_dropout", number, 0.0, 0, 0.99, "Share of the network's inputs that is dropped in training.", mlp_or_cnn);
   add("model.pca", integers, json::array(), 0, 1e6,
-      "Principal components kept before each dense layer, fitted without labels; one entry a layer, 0: none there.",
-      [](const Values& v) { return mlp_or_cnn(v).empty() ? local_only(v) : mlp_or_cnn(v); });
+      "Components kept before each dense layer, fitted without labels; one entry a layer, 0: none there. End to end: before the first "
+      "only.",
+      mlp_or_cnn);
+  choice("model.front_end", "pca", {"pca", "dct"},
+         "What model.pca keeps: principal components, or (dct) the lowest spatial frequencies where a layer takes images or maps.",
+         [](const Values& v) { return v.at("model.pca").empty() ? std::string("model.pca is empty") : std::string(); });
   add("model.pca_power", number, 0.5, 0, 1, "Components are divided by eigenvalue^(power/2): 0 none, 0.5 half-whitened, 1 whitened.",
       [](const Values& v) { return v.at("model.pca").empty() ? std::string("model.pca is empty") : std::string(); });
 
@@ -138,17 +157,17 @@ std::vector<KeyInfo> make_table() {
   add("objective.block_layers", integer, 2, 1, 1024, "Layers per block of scope grouped.", [](const Values& v) {
     return v.is("objective.scope", "grouped") ? std::string() : std::string("it belongs to objective.scope = \"grouped\"");
   });
-  choice("objective.loss", "auto", {"auto", "margin", "cosine", "cross_entropy", "squared"},
-         "auto: see docs; paper presets take the paper's.", always, true);
+  choice("objective.loss", "auto", {"auto", "margin", "cosine", "cross_entropy", "n_pair", "squared"},
+         "n_pair: cross-entropy with a margin. auto: cross_entropy, squared in regression; paper presets take the paper's.", always, true);
   choice("objective.reduction", "auto", {"auto", "sum", "mean"}, "Over the batch; a learning rate means something only with it.", always,
          true);
   add(
-      "objective.temperature", number, 0.05, 1e-9, 1e9, "Of cross-entropy over similarities.",
+      "objective.temperature", number, 0.05, 1e-9, 1e9, "Of cross-entropy and n_pair over similarities, or over the powers of a mesh.",
       [](const Values& v) {
-        if (!local_only(v).empty()) return local_only(v);
-        return v.is("objective.loss", "cross_entropy") || v.is("vote.rule", "sum_log_softmax")
+        if (!local_only(v).empty() && !v.is("model.kind", "photonic")) return local_only(v);
+        return v.is("objective.loss", "cross_entropy") || v.is("objective.loss", "n_pair") || v.is("vote.rule", "sum_log_softmax")
                    ? std::string()
-                   : std::string("it belongs to objective.loss = \"cross_entropy\"");
+                   : std::string("it belongs to objective.loss = \"cross_entropy\" or \"n_pair\"");
       },
       true);
   add(
@@ -158,9 +177,11 @@ std::vector<KeyInfo> make_table() {
       },
       true);
   add(
-      "objective.margin", number, 0.3, 0, 2, "Of the margin loss.",
+      "objective.margin", number, 0.3, 0, 2, "Of the losses margin and n_pair.",
       [](const Values& v) {
-        return v.is("objective.loss", "margin") ? std::string() : std::string("it belongs to objective.loss = \"margin\"");
+        return v.is("objective.loss", "margin") || v.is("objective.loss", "n_pair")
+                   ? std::string()
+                   : std::string("it belongs to objective.loss = \"margin\" or \"n_pair\"");
       },
       true);
 
@@ -174,13 +195,40 @@ std::vector<KeyInfo> make_table() {
         return directional_or_activity(v);
       },
       true);
-  add("gradient.eps", number, 1e-3, 1e-12, 1e3, "Length of the perturbation along a unit direction.", directional_or_activity, true);
+  t.push_back({"gradient.eps",
+               number_or_auto,
+               1e-3,
+               {"measured"},
+               1e-12,
+               1e3,
+               true,
+               "Length of the perturbation along a unit direction; measured (directional): where slopes depend on it least, found at the "
+               "start of each block.",
+               directional_or_activity});
   choice("gradient.distribution", "auto", {"auto", "gaussian", "rademacher", "hadamard", "coordinate", "prototypes", "span", "full"},
          "Of directions (the first four) or of activity perturbations (the last three).", directional_or_activity, true);
 
+  choice("gradient.aggregation", "average", {"average", "aligned"},
+         "How several directions become a gradient: their average, or the least-squares solution in their span.", several_directions, true);
+  add("gradient.recycle", number, 0.0, 0, 1,
+      "Share of what a new difference tells that a memory of past ones takes over; the memory is a control variate. 0: no memory.",
+      directional_only, true);
+  add("gradient.one_loss", boolean, false, 0, 0,
+      "Read one loss for the whole layer, as from a device that returns one number: groups, channels and parallel meshes move along one "
+      "direction.",
+      several_losses, true);
+
   choice("update.rule", "auto", {"auto", "sgd", "momentum", "adam"}, "auto: sgd for directional, adam for the others (paper).", always,
          true);
-  add("update.lr", number_or_auto, "auto", 1e-15, 1e9, "Learning rate.", always, true);
+  t.push_back({"update.lr",
+               number_or_auto,
+               "auto",
+               {"auto", "measured"},
+               1e-15,
+               1e9,
+               true,
+               "Learning rate; measured: from a line search along the first steps of each block.",
+               always});
   choice("update.schedule", "constant", {"constant", "cosine", "step", "plateau"}, "Of the learning rate, over a block's training.", always,
          true);
   add("update.warmup", integer, 0, 0, 1e12, "Steps over which the learning rate rises to its value.", always, true);

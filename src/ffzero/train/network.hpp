@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "ffzero/base/executor.hpp"
-#include "ffzero/map/pca.hpp"
+#include "ffzero/map/front_end.hpp"
 #include "ffzero/objective/layer.hpp"
 #include "ffzero/tensor/npz.hpp"
 #include "ffzero/train/config.hpp"
@@ -39,7 +39,7 @@ class Network {
   [[nodiscard]] Index layers() const noexcept { return isize(layers_.size()); }
   [[nodiscard]] const Layer<S>& layer(Index i) const { return layers_.at(usize(i)); }
   /// Fitted front end of a layer, null if there is none.
-  [[nodiscard]] Pca<S>* front(Index i) const { return fronts_.at(usize(i)).get(); }
+  [[nodiscard]] FrontEnd<S>* front(Index i) const { return fronts_.at(usize(i)).get(); }
   [[nodiscard]] Shape input_shape() const noexcept { return input_; }
   [[nodiscard]] Index classes() const noexcept { return classes_; }
 
@@ -79,7 +79,7 @@ class Network {
   Shape input_;
   Index classes_ = 0;
   std::vector<Layer<S>> layers_;
-  std::vector<std::shared_ptr<Pca<S>>> fronts_;
+  std::vector<std::shared_ptr<FrontEnd<S>>> fronts_;
   std::vector<Matrix<S>> readouts_;  ///< empty: none; else with a last row that is not 0 once it is fitted
   std::vector<char> readout_active_;
   std::vector<Index> offsets_;

@@ -2,19 +2,29 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "ffzero/base/shape.hpp"
 #include "ffzero/train/keys.hpp"
 
 namespace ffzero {
 
 using PresetValues = std::vector<std::pair<std::string, nlohmann::json>>;
 
-/// The values of a preset for a kind of model. How the ones that are not the paper's were chosen: docs/results.md.
-[[nodiscard]] PresetValues preset_values(std::string_view preset, std::string_view kind);
+/// What a preset decides first, because its other words depend on it: the kind of model, the estimator. `said`: what the user said.
+[[nodiscard]] PresetValues preset_frame(std::string_view preset, const Values& said);
+/// Everything else that a preset says, for the kind, the scope and the estimator in `framed`. How the values that are not the paper's
+/// were chosen: docs/estimators.md.
+[[nodiscard]] PresetValues preset_values(std::string_view preset, const Values& framed);
 /// True for the presets that reproduce the published program, with its reductions.
 [[nodiscard]] bool is_paper_preset(std::string_view preset);
+
+/// What the data leave of a preset's words: groups that divide every width and hold a simplex (one in regression, where they would share
+/// a loss), an entry of model.pca for every dense layer, none above that layer's inputs. `sample`: shape after encoding; none: unknown.
+/// What the user said stays.
+void fit_preset(Values& values, Index classes, bool regression, const std::optional<Shape>& sample);
 
 }  // namespace ffzero

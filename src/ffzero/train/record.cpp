@@ -34,6 +34,11 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
                   {"information", layer.information},
                   {"train", measure(layer.train, r.metric)},
                   {"test", measure(layer.test, r.metric)}};
+    const MeasuredControl& m = layer.measured;
+    if (m.forward_evals > 0)
+      entry["measured"] = {{"eps", m.eps > 0.0 ? json(m.eps) : json(nullptr)},
+                           {"lr", m.lr > 0.0 ? json(m.lr) : json(nullptr)},
+                           {"forward_evals", m.forward_evals}};
     if (layer.validation) entry["validation"] = measure(*layer.validation, r.metric);
     layers.push_back(std::move(entry));
   }

@@ -12,6 +12,13 @@
 
 namespace ffzero {
 
+/// Step sizes that were measured at the start of a block; 0: not measured.
+struct MeasuredControl {
+  double eps = 0.0, lr = 0.0;
+  std::int64_t forward_evals = 0;  ///< that it took: part of the training account
+  friend bool operator==(const MeasuredControl&, const MeasuredControl&) = default;
+};
+
 /// A metric of one split: fraction of correct predictions or R^2, and the mean loss of a sample.
 struct Measure {
   double value = 0.0;
@@ -36,6 +43,7 @@ struct LayerRecord {
   std::string information;  ///< opaque | grouped | activity | adjoint | none
   Measure train, test;
   std::optional<Measure> validation;
+  MeasuredControl measured;  ///< what the step control found; zeros: nothing was asked of it
 };
 
 struct VoteRecord {

@@ -96,7 +96,7 @@ void SampleSource<S>::gather(std::span<const std::uint32_t> rows, std::uint64_t 
 
 template <class S>
 void SampleSource<S>::fit_front(Index batch_rows) {
-  Pca<S>& front = *network_.front(depth_);
+  FrontEnd<S>& front = *network_.front(depth_);
   Matrix<S> x;
   front.begin_statistics();
   for (Index first = 0; first < size(); first += batch_rows) {
@@ -108,7 +108,7 @@ void SampleSource<S>::fit_front(Index batch_rows) {
 
 template <class S>
 void SampleSource<S>::apply_front(Index batch_rows) {
-  const Pca<S>& front = *network_.front(depth_);
+  const FrontEnd<S>& front = *network_.front(depth_);
   const Index columns = front.output_shape().size();
   if (!may_cache(columns)) {
     front_done_ = true;

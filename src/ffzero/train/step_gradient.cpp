@@ -19,21 +19,36 @@ Distribution distribution_of(const Values& v) {
   return Distribution::gaussian;
 }
 
+// The length to begin with where it is to be measured.
+double first_eps(const Values& v) { return v.is("gradient.eps", "measured") ? 1e-3 : v.number("gradient.eps"); }
+
+DirectionalOptions directional_options(const Values& v) {
+  return {.directions = v.integer("gradient.directions"),
+          .eps = first_eps(v),
+          .distribution = distribution_of(v),
+          .aggregation = v.is("gradient.aggregation", "aligned") ? Aggregation::aligned : Aggregation::average,
+          .recycle = v.number("gradient.recycle")};
+}
+
 template <class S>
 class DirectionalStep final : public StepGradient<S> {
  public:
   DirectionalStep(const Values& v, const Block<S>& block, const Executor& executor, Ledger& ledger)
       : executor_(executor),
         loss_(block, executor, ledger),
-        estimator_({.directions = v.integer("gradient.directions"), .eps = v.number("gradient.eps"), .distribution = distribution_of(v)}),
-        cost_(2 * v.integer("gradient.directions") * isize(block.layers.size()) * (block.loss->joint() ? loss_.layout().groups : 1)) {}
+        estimator_(directional_options(v)),
+        cost_(2 * v.integer("gradient.directions") * isize(block.layers.size()) * (block.loss->joint() ? loss_.layout().groups : 1)) {
+    estimator_.start_memory(loss_.dimension());
+  }
   double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) override {
     loss_.set_batch(batch);
     return estimator_.estimate(loss_, theta, random, executor_, gradient);
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
   [[nodiscard]] std::string information() const override { return loss_.layout().groups > 1 ? "grouped" : "opaque"; }
-  [[nodiscard]] const ParameterLayout& layout() const override { return loss_.layout(); }
+  void set_eps(double eps) override { estimator_.set_eps(eps); }
+  [[nodiscard]] std::span<S> memory() override { return estimator_.memory(); }
+  [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
 
  private:
   const Executor& executor_;
@@ -53,7 +68,7 @@ class AdjointStep final : public StepGradient<S> {
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
   [[nodiscard]] std::string information() const override { return "adjoint"; }
-  [[nodiscard]] const ParameterLayout& layout() const override { return loss_.layout(); }
+  [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
 
  private:
   AdjointBlockLoss<S> loss_;
@@ -84,7 +99,7 @@ class CoordinateStep final : public StepGradient<S> {
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return 1 + reads_; }
   [[nodiscard]] std::string information() const override { return "activity"; }
-  [[nodiscard]] const ParameterLayout& layout() const override { return loss_.layout(); }
+  [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
 
  private:
   AdjointBlockLoss<S> loss_;
@@ -100,7 +115,7 @@ class ActivityStep final : public StepGradient<S> {
     const std::string space = v.word("gradient.distribution");
     perturbation_.space = space == "full" ? ActivitySpace::full : space == "span" ? ActivitySpace::span : ActivitySpace::prototypes;
     perturbation_.directions = v.integer("gradient.directions");
-    perturbation_.eps = v.number("gradient.eps");
+    perturbation_.eps = first_eps(v);
     cost_ = activity_cost(perturbation_, *block.head, block.loss->joint());
     if (block.layers.size() != 1 || block.end_to_end)
       throw ConfigError("gradient.estimator", "activity perturbation trains one layer at a time", "a block of several layers",
@@ -112,7 +127,7 @@ class ActivityStep final : public StepGradient<S> {
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
   [[nodiscard]] std::string information() const override { return "activity"; }
-  [[nodiscard]] const ParameterLayout& layout() const override { return loss_.layout(); }
+  [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
 
  private:
   AdjointBlockLoss<S> loss_;

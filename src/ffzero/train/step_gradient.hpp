@@ -22,7 +22,14 @@ class StepGradient {
   [[nodiscard]] virtual std::int64_t cost_per_sample() const = 0;
   /// What the estimator knows: opaque | grouped | activity | adjoint.
   [[nodiscard]] virtual std::string information() const = 0;
-  [[nodiscard]] virtual const ParameterLayout& layout() const = 0;
+  /// The loss that it asks, for probing; set_batch first.
+  [[nodiscard]] virtual BlockLoss<S>& loss() = 0;
+  [[nodiscard]] const ParameterLayout& layout() { return loss().layout(); }
+
+  /// Length of the perturbation, where the estimator has one. @throws ConfigError unless eps > 0
+  virtual void set_eps(double /*eps*/) {}
+  /// What the estimator remembers from step to step, for checkpoints; empty: nothing.
+  [[nodiscard]] virtual std::span<S> memory() { return {}; }
 };
 
 /// Binds before any data are read. block, executor, ledger outlive the result. @throws ConfigError if a map of the block cannot serve the

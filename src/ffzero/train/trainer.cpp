@@ -41,17 +41,6 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-template <class T>
-std::unique_ptr<Loss<T>> make_loss(const Values& v) {
-  const std::string name = v.word("objective.loss");
-  if (name == "margin") return make_margin_loss<T>(v.number("objective.margin"));
-  if (name == "cosine") return make_cosine_loss<T>();
-  if (name == "squared") return make_squared_loss<T>();
-  // Raw outputs of an end-to-end network are scores already; similarities lie in [-1, 1] and need a temperature.
-  const double temperature = v.is("objective.scope", "end_to_end") ? 1.0 : v.number("objective.temperature");
-  return make_cross_entropy_loss<T>(temperature, v.number("objective.smoothing"));
-}
-
 ScheduleOptions schedule_options(const Values& v) {
   return {.kind = parse_schedule_kind(v.word("update.schedule")), .warmup_steps = v.integer("update.warmup")};
 }
@@ -139,7 +128,8 @@ Trainer<S>::Trainer(const Config& config, Network<S> network, const Splits& spli
   if (data_facts(splits).classes != network_.classes())
     throw ConfigError("network", fmt::format("must have heads for {} classes", data_facts(splits).classes),
                       std::to_string(network_.classes()), "give the heads one prototype for each class");
-  make_blocks();
+  blocks_ = make_block_setups<S>(config_, network_, splits.train.size(), *executor_, ledger_);
+  measured_.resize(blocks_.size());
   const auto options = [&](bool augment) {
     return typename SampleSource<S>::Options{
         .augment = augment && config.values().integer("dataset.shift") > 0, .cache_bytes = kCacheBytes, .seed = config.values().seed()};
@@ -147,41 +137,6 @@ Trainer<S>::Trainer(const Config& config, Network<S> network, const Splits& spli
   train_.emplace(splits.train, encoder_, network_, *executor_, options(true));
   test_.emplace(splits.test, encoder_, network_, *executor_, options(false));
   if (!splits.validation.empty()) validation_.emplace(splits.validation, encoder_, network_, *executor_, options(false));
-}
-
-template <class S>
-void Trainer<S>::make_blocks() {
-  const Values& v = config_.values();
-  const bool end_to_end = v.is("objective.scope", "end_to_end");
-  const Index size = layers_per_block(v, network_.layers());
-  for (Index first = 0; first < network_.layers(); first += size) {
-    BlockSetup& setup = blocks_.emplace_back();
-    setup.first = first;
-    setup.last = std::min(first + size, network_.layers());
-    setup.values = config_.layer_values(first);
-    setup.name = end_to_end ? "all" : network_.layer(setup.last - 1).name;
-    setup.loss = make_loss<S>(setup.values);
-    setup.exact_loss = make_loss<double>(setup.values);
-    for (Index i = first; i < setup.last; ++i) {
-      setup.block.layers.push_back(&network_.layer(i));
-      if (i > first && network_.front(i) != nullptr)
-        throw ConfigError("model.pca", "a front end stands at the start of a block", fmt::format("layer {}", i),
-                          "use objective.scope = \"local\" or 0 for that layer");
-    }
-    setup.block.head = &network_.head_of(setup.last - 1);
-    setup.block.loss = setup.loss.get();
-    setup.block.exact_loss = setup.exact_loss.get();
-    setup.block.reduction = setup.values.is("objective.reduction", "sum") ? Reduction::sum : Reduction::mean;
-    setup.block.first_layer = first;
-    setup.block.end_to_end = end_to_end;
-    setup.gradient = make_step_gradient<S>(setup.values, setup.block, *executor_, ledger_);
-    setup.epochs = setup.values.integer("training.epochs");
-    setup.batch = setup.values.integer("training.batch_size");
-    setup.steps = (splits_.train.size() + setup.batch - 1) / setup.batch;
-    setup.lr = setup.values.number("update.lr");
-    setup.input_dropout = first == 0 ? v.number("model.input_dropout") : network_.layer(first - 1).dropout;
-    setup.hold_norm = setup.values.flag("update.hold_norm");
-  }
 }
 
 template <class S>
@@ -234,7 +189,7 @@ RunRecord Trainer<S>::run() {
 }
 
 template <class S>
-void Trainer<S>::start_block(BlockSetup& setup) {
+void Trainer<S>::start_block(BlockSetup<S>& setup) {
   const Index parameters = setup.block.parameter_count();
   rule_ = make_rule<S>(setup.values, parameters);
   schedule_ = Schedule(schedule_options(setup.values));
@@ -245,7 +200,7 @@ void Trainer<S>::start_block(BlockSetup& setup) {
 
 // Drawn again, so that a resumed run compares with the same lengths.
 template <class S>
-void Trainer<S>::find_initial_norms(const BlockSetup& setup) {
+void Trainer<S>::find_initial_norms(const BlockSetup<S>& setup) {
   Vector<S> initial(setup.block.parameter_count());
   Index at = 0;
   for (Index i = setup.first; i < setup.last; ++i) {
@@ -260,7 +215,7 @@ void Trainer<S>::find_initial_norms(const BlockSetup& setup) {
 
 template <class S>
 typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
-  BlockSetup& setup = blocks_[b];
+  BlockSetup<S>& setup = blocks_[b];
   start_block(setup);
   if (network_.front(setup.first) != nullptr) {
     // A restored run holds the fitted front end already.
@@ -279,12 +234,20 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
       throw DataError("checkpoint", fmt::format("the optimiser must have {} moments", moments.size()),
                       std::to_string(restored_moments_.size()), "this checkpoint is of another configuration");
     std::copy(restored_moments_.begin(), restored_moments_.end(), moments.begin());
+    const std::span<S> memory = setup.gradient->memory();
+    if (isize(memory.size()) != restored_memory_.size())
+      throw DataError("checkpoint", fmt::format("the estimator must remember {} numbers", memory.size()),
+                      std::to_string(restored_memory_.size()), "this checkpoint is of another configuration");
+    std::copy(restored_memory_.begin(), restored_memory_.end(), memory.begin());
+    if (measured_[b].eps > 0.0) setup.gradient->set_eps(measured_[b].eps);
+    if (measured_[b].lr > 0.0) setup.lr = measured_[b].lr;
     schedule_.set_state(restored_schedule_);
   } else {
     epoch_ = step_ = 0;
     loss_sum_ = 0.0;
   }
   block_ = b;
+  if (setup.epochs > 0 && epoch_ == 0 && step_ == 0 && !measure_block(setup)) return Outcome::budget;
   for (; epoch_ < setup.epochs; ++epoch_, step_ = 0, loss_sum_ = 0.0) {
     // The part of an epoch that a budget left room for is recorded once, also if the run was killed right after that.
     const bool recorded = step_ > 0 && has_recorded(setup) && records_.back().epoch == epoch_ + 1;
@@ -297,7 +260,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
 }
 
 template <class S>
-typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup& setup) {
+typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup<S>& setup) {
   const Index batch = setup.batch, steps = setup.steps, size = splits_.train.size();
   const auto seed = config_.values().seed();
   const std::int64_t budget = config_.values().integer("budget.forward_evals");
@@ -331,17 +294,12 @@ typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup& setup) {
 }
 
 template <class S>
-double Trainer<S>::train_step(BlockSetup& setup, std::span<const std::uint32_t> rows) {
+double Trainer<S>::train_step(BlockSetup<S>& setup, std::span<const std::uint32_t> rows) {
   const auto seed = config_.values().seed();
   const auto part = static_cast<std::uint32_t>(setup.first);
   const Index step = epoch_ * setup.steps + step_;
   const auto position = static_cast<std::uint64_t>(step);
-  train_->gather(rows, static_cast<std::uint64_t>(epoch_), batch_x_);
-  if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, isize(rows.size()));
-  drop_inputs(setup, batch_x_);
-  const Batch<S> batch{.x = batch_x_,
-                       .targets = train_->targets(rows, batch_labels_, batch_values_),
-                       .dropout = RandomStream(seed, Stream::dropout, part, position)};
+  const Batch<S> batch = gather_batch(setup, rows);
   const std::span<S> theta = network_.theta(setup.first, setup.last);
   const double loss = setup.gradient->estimate(batch, theta, RandomStream(seed, Stream::direction, part, position), as_span(gradient_));
   if (!std::isfinite(loss)) diverged(setup, "the loss must stay finite", fmt::format("a loss of {}", loss));
@@ -356,7 +314,39 @@ double Trainer<S>::train_step(BlockSetup& setup, std::span<const std::uint32_t> 
 }
 
 template <class S>
-void Trainer<S>::drop_inputs(const BlockSetup& setup, Matrix<S>& x) const {
+Batch<S> Trainer<S>::gather_batch(const BlockSetup<S>& setup, std::span<const std::uint32_t> rows) {
+  const auto step = static_cast<std::uint64_t>(epoch_ * setup.steps + step_);
+  train_->gather(rows, static_cast<std::uint64_t>(epoch_), batch_x_);
+  if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, isize(rows.size()));
+  drop_inputs(setup, batch_x_);
+  return {.x = batch_x_,
+          .targets = train_->targets(rows, batch_labels_, batch_values_),
+          .dropout = RandomStream(config_.values().seed(), Stream::dropout, static_cast<std::uint32_t>(setup.first), step)};
+}
+
+template <class S>
+bool Trainer<S>::measure_block(BlockSetup<S>& setup) {
+  if (!wants_control(setup.values)) return true;
+  const std::int64_t budget = config_.values().integer("budget.forward_evals"), before = ledger_.total().training;
+  if (budget > 0 && before + control_cost(*setup.gradient, setup.values, setup.last - setup.first, setup.batch) > budget) return false;
+  const auto seed = config_.values().seed();
+  const auto part = static_cast<std::uint32_t>(setup.first);
+  std::vector<std::uint32_t> order(usize(splits_.train.size()));
+  RandomStream(seed, Stream::order, part, 0).permutation(order);
+  const Index whole = std::max<Index>(1, isize(order.size()) / setup.batch);
+  const auto batch = [&](Index i) {
+    return gather_batch(setup, std::span<const std::uint32_t>(order).subspan(usize(i % whole * setup.batch), usize(setup.batch)));
+  };
+  const RandomStream random(seed, Stream::direction, part);
+  MeasuredControl& control = measured_[block_];
+  control = measure_control<S>(*setup.gradient, setup.values, network_.theta(setup.first, setup.last), batch, random, *executor_);
+  control.forward_evals = ledger_.total().training - before;
+  if (control.lr > 0.0) setup.lr = control.lr;
+  return true;
+}
+
+template <class S>
+void Trainer<S>::drop_inputs(const BlockSetup<S>& setup, Matrix<S>& x) const {
   if (setup.input_dropout <= 0.0) return;
   const std::uint32_t part = setup.first == 0 ? kNetworkInput : static_cast<std::uint32_t>(setup.first - 1);
   const auto step = static_cast<std::uint64_t>(epoch_ * setup.steps + step_);
@@ -367,7 +357,7 @@ void Trainer<S>::drop_inputs(const BlockSetup& setup, Matrix<S>& x) const {
 }
 
 template <class S>
-void Trainer<S>::hold_norms(const BlockSetup& setup, std::span<S> theta) const {
+void Trainer<S>::hold_norms(const BlockSetup<S>& setup, std::span<S> theta) const {
   const auto& units = setup.gradient->layout().units;
   for (std::size_t u = 0; u < units.size(); ++u) {
     const double norm = unit_norm<S>(units[u], theta);
@@ -377,13 +367,13 @@ void Trainer<S>::hold_norms(const BlockSetup& setup, std::span<S> theta) const {
 }
 
 template <class S>
-void Trainer<S>::diverged(const BlockSetup& setup, const std::string& requirement, const std::string& value) const {
+void Trainer<S>::diverged(const BlockSetup<S>& setup, const std::string& requirement, const std::string& value) const {
   throw DivergedError(fmt::format("{}, epoch {}, step {}", setup.name, epoch_ + 1, step_ + 1), requirement, value,
                       fmt::format("lower update.lr (now {:g}); the last good state is in the checkpoint", setup.lr));
 }
 
 template <class S>
-void Trainer<S>::require_sound_parameters(const BlockSetup& setup) const {
+void Trainer<S>::require_sound_parameters(const BlockSetup<S>& setup) const {
   const std::span<const S> theta = network_.theta(setup.first, setup.last);
   const auto& units = setup.gradient->layout().units;
   for (std::size_t u = 0; u < units.size(); ++u) {
@@ -398,12 +388,12 @@ void Trainer<S>::require_sound_parameters(const BlockSetup& setup) const {
 }
 
 template <class S>
-bool Trainer<S>::has_recorded(const BlockSetup& setup) const {
+bool Trainer<S>::has_recorded(const BlockSetup<S>& setup) const {
   return !records_.empty() && records_.back().layer_index == setup.last - 1;
 }
 
 template <class S>
-void Trainer<S>::finish_epoch(BlockSetup& setup) {
+void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
   const double mean_loss = loss_sum_ / static_cast<double>(step_);
   schedule_.observe(mean_loss);
   require_sound_parameters(setup);
@@ -460,14 +450,14 @@ void Trainer<S>::infer_layers(Index first, Index last, const SampleSource<S>& so
 }
 
 template <class S>
-void Trainer<S>::infer_block(const BlockSetup& setup, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const {
+void Trainer<S>::infer_block(const BlockSetup<S>& setup, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const {
   const Index last = setup.last - 1;
   infer_layers(setup.first, last, source, x, out);
   network_.infer(last, x, true, out, last == setup.first && source.front_done());
 }
 
 template <class S>
-void Trainer<S>::calibrate(BlockSetup& setup) {
+void Trainer<S>::calibrate(BlockSetup<S>& setup) {
   for (Index i = setup.first; i < setup.last; ++i) {
     auto* stateful = dynamic_cast<StatefulMap<S>*>(network_.layer(i).map.get());
     if (stateful == nullptr || !stateful->needs_statistics()) continue;
@@ -485,7 +475,7 @@ void Trainer<S>::calibrate(BlockSetup& setup) {
 }
 
 template <class S>
-typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup& setup, const SampleSource<S>& source, Index samples,
+typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup<S>& setup, const SampleSource<S>& source, Index samples,
                                                       Matrix<S>* passed_on) {
   const Index classes = network_.classes();
   SplitScores result;
@@ -519,7 +509,7 @@ Measure Trainer<S>::measure(const SplitScores& scores, const Dataset& data) cons
 }
 
 template <class S>
-void Trainer<S>::fit_block_readout(BlockSetup& setup) {
+void Trainer<S>::fit_block_readout(BlockSetup<S>& setup) {
   // One more reading of every training sample: billed, because training itself reads perturbed devices only.
   Matrix<S> features(train_->size(), setup.block.head->input_size()), x;
   LayerOutput<S> out;
@@ -535,7 +525,7 @@ void Trainer<S>::fit_block_readout(BlockSetup& setup) {
 }
 
 template <class S>
-void Trainer<S>::finish_block(BlockSetup& setup, bool replay) {
+void Trainer<S>::finish_block(BlockSetup<S>& setup, bool replay) {
   const Stopwatch watch(evaluation_s_);
   const bool more = setup.last < network_.layers();
   if (replay && network_.front(setup.first) != nullptr) apply_fronts();
@@ -558,7 +548,8 @@ void Trainer<S>::finish_block(BlockSetup& setup, bool replay) {
                      .information = setup.epochs == 0 ? "none" : setup.gradient->information(),
                      .train = pass(*train_, splits_.train, train_scores_, true),
                      .test = {},
-                     .validation = {}};
+                     .validation = {},
+                     .measured = measured_[usize(&setup - blocks_.data())]};
   record.test = pass(*test_, splits_.test, test_scores_, false);
   if (validation_) record.validation = pass(*validation_, splits_.validation, validation_scores_, false);
   layer_records_.push_back(record);
@@ -586,7 +577,10 @@ void Trainer<S>::finish_run(RunRecord& record) {
   for (const auto& layer : layer_records_)
     if (rank(layer.information) > rank(record.information)) record.information = layer.information;
   for (Index i = 0; i < network_.layers(); ++i)
-    if (network_.front(i) != nullptr && record.front_ends.empty()) record.front_ends.emplace_back("pca");
+    if (network_.front(i) != nullptr) {
+      const std::string kind = network_.front(i)->kind();
+      if (std::find(record.front_ends.begin(), record.front_ends.end(), kind) == record.front_ends.end()) record.front_ends.push_back(kind);
+    }
   for (Index i = 0; i < network_.layers(); ++i)
     if (network_.has_readout(i)) {
       record.front_ends.emplace_back("trained readout");

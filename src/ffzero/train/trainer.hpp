@@ -12,11 +12,12 @@
 #include "ffzero/dataset/load.hpp"
 #include "ffzero/encode/encoder.hpp"
 #include "ffzero/tensor/npz.hpp"
+#include "ffzero/train/block_setup.hpp"
 #include "ffzero/train/config.hpp"
 #include "ffzero/train/network.hpp"
 #include "ffzero/train/record.hpp"
 #include "ffzero/train/source.hpp"
-#include "ffzero/train/step_gradient.hpp"
+#include "ffzero/train/step_control.hpp"
 #include "ffzero/update/rule.hpp"
 #include "ffzero/update/schedule.hpp"
 
@@ -74,46 +75,35 @@ class Trainer {
   [[nodiscard]] NpzArchive checkpoint() const;
 
  private:
-  struct BlockSetup {
-    Index first = 0, last = 0;  ///< layers [first, last)
-    Block<S> block;
-    std::unique_ptr<Loss<S>> loss;
-    std::unique_ptr<Loss<double>> exact_loss;
-    std::unique_ptr<StepGradient<S>> gradient;
-    Values values;
-    std::string name;
-    // Looked up once, because a step may take less time than finding a key by its name.
-    Index epochs = 0, batch = 1, steps = 0;  ///< steps of an epoch
-    double lr = 0.0, input_dropout = 0.0;
-    bool hold_norm = false;
-  };
   struct SplitScores {
     Matrix<float> scores;  ///< (N, K), summed over groups (classification) or averaged (regression)
     double loss = 0.0;     ///< mean of a sample
   };
   enum class Outcome { done, budget, interrupted };
 
-  void make_blocks();
   Outcome train_block(std::size_t b);
-  Outcome train_epoch(BlockSetup& setup);
-  double train_step(BlockSetup& setup, std::span<const std::uint32_t> rows);
-  void start_block(BlockSetup& setup);
-  void finish_epoch(BlockSetup& setup);
-  void finish_block(BlockSetup& setup, bool replay);
+  Outcome train_epoch(BlockSetup<S>& setup);
+  double train_step(BlockSetup<S>& setup, std::span<const std::uint32_t> rows);
+  void start_block(BlockSetup<S>& setup);
+  /// False if the budget does not reach for what is to be measured.
+  bool measure_block(BlockSetup<S>& setup);
+  Batch<S> gather_batch(const BlockSetup<S>& setup, std::span<const std::uint32_t> rows);
+  void finish_epoch(BlockSetup<S>& setup);
+  void finish_block(BlockSetup<S>& setup, bool replay);
   void apply_fronts();
   /// x, gathered from `source`, through layers [first, last): what they pass on.
   void infer_layers(Index first, Index last, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const;
   /// x through the whole block: out is that of its last layer, head included. x is used up.
-  void infer_block(const BlockSetup& setup, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const;
-  void calibrate(BlockSetup& setup);
-  void fit_block_readout(BlockSetup& setup);
-  void drop_inputs(const BlockSetup& setup, Matrix<S>& x) const;
-  void find_initial_norms(const BlockSetup& setup);
-  void hold_norms(const BlockSetup& setup, std::span<S> theta) const;
-  [[noreturn]] void diverged(const BlockSetup& setup, const std::string& requirement, const std::string& value) const;
-  void require_sound_parameters(const BlockSetup& setup) const;
-  [[nodiscard]] bool has_recorded(const BlockSetup& setup) const;
-  SplitScores evaluate(const BlockSetup& setup, const SampleSource<S>& source, Index samples, Matrix<S>* passed_on);
+  void infer_block(const BlockSetup<S>& setup, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const;
+  void calibrate(BlockSetup<S>& setup);
+  void fit_block_readout(BlockSetup<S>& setup);
+  void drop_inputs(const BlockSetup<S>& setup, Matrix<S>& x) const;
+  void find_initial_norms(const BlockSetup<S>& setup);
+  void hold_norms(const BlockSetup<S>& setup, std::span<S> theta) const;
+  [[noreturn]] void diverged(const BlockSetup<S>& setup, const std::string& requirement, const std::string& value) const;
+  void require_sound_parameters(const BlockSetup<S>& setup) const;
+  [[nodiscard]] bool has_recorded(const BlockSetup<S>& setup) const;
+  SplitScores evaluate(const BlockSetup<S>& setup, const SampleSource<S>& source, Index samples, Matrix<S>* passed_on);
   Measure measure(const SplitScores& scores, const Dataset& data) const;
   void bill(Index first, Index last, std::int64_t Evaluations::*account, Index samples);
   void finish_run(RunRecord& record);
@@ -128,7 +118,7 @@ class Trainer {
   Encoder encoder_;
   Network<S> network_;
   Ledger ledger_;
-  std::vector<BlockSetup> blocks_;
+  std::vector<BlockSetup<S>> blocks_;
   std::optional<SampleSource<S>> train_, validation_, test_;
 
   // Position and everything that the current block's next step depends on.
@@ -136,9 +126,10 @@ class Trainer {
   Index epoch_ = 0, step_ = 0;
   double loss_sum_ = 0.0;
   std::unique_ptr<UpdateRule<S>> rule_;
+  std::vector<MeasuredControl> measured_;  // one a block
   Schedule schedule_;
   bool restored_ = false;
-  Vector<S> restored_moments_;
+  Vector<S> restored_moments_, restored_memory_;
   Schedule::State restored_schedule_{};
   std::int64_t planned_ = 0;
 

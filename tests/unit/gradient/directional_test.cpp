@@ -139,12 +139,92 @@ TEST(Directional, LogsTheMeanOfBothSidesSummedOverGroups) {
   EXPECT_NEAR(logged, expected, 1e-12 * std::abs(expected));
 }
 
+TEST(Directional, AlignedSlopesAreThoseThatWereMeasured) {
+  const Quadratics f(two_groups(), 8, 12);
+  const Vector<double> theta = test::normal_matrix(8, 1, 13), exact = f.gradient(theta);
+  Matrix<double> directions(3, 8);
+  fill_directions<double>(f.layout(), Distribution::gaussian, RandomStream(1, Stream::direction), Executor(1), directions);
+  Directional<double> estimator({.directions = 3, .eps = 1e-2, .aggregation = Aggregation::aligned});
+  Vector<double> g(8);
+  estimator.estimate_along(f, as_span(theta), directions, Executor(1), as_span(g));
+  for (const Unit& unit : f.layout().units)
+    for (Index j = 0; j < 3; ++j) {
+      double estimated = 0.0, slope = 0.0;
+      for (const Segment& s : unit.segments) {
+        estimated += directions.row(j).segment(s.begin, s.size).dot(g.segment(s.begin, s.size));
+        slope += directions.row(j).segment(s.begin, s.size).dot(exact.segment(s.begin, s.size));
+      }
+      EXPECT_NEAR(estimated, slope * 4.0 / 3.0, 1e-9) << "size / m times the slope";
+    }
+}
+
+TEST(Directional, AlignedIsExactOnceTheDirectionsSpanEverything) {
+  const Quadratics f(two_groups(), 8, 14);
+  const Vector<double> theta = test::normal_matrix(8, 1, 15);
+  for (const Index m : {4, 11}) {
+    Directional<double> estimator({.directions = m, .eps = 1e-2, .aggregation = Aggregation::aligned});
+    Vector<double> g(8);
+    estimator.estimate(f, as_span(theta), RandomStream(2, Stream::direction), Executor(1), as_span(g));
+    EXPECT_LT((g - f.gradient(theta)).cwiseAbs().maxCoeff(), 1e-7) << m;
+  }
+}
+
+TEST(Directional, AlignedEqualsTheAverageForOrthogonalDirections) {
+  const ParameterLayout layout = ParameterLayout::whole(8);
+  const Quadratics f(layout, 8, 16);
+  const Vector<double> theta = test::normal_matrix(8, 1, 17);
+  Vector<double> aligned(8), average(8);
+  const RandomStream random(3, Stream::direction);
+  Directional<double>({.directions = 4, .eps = 1e-2, .distribution = Distribution::hadamard, .aggregation = Aggregation::aligned})
+      .estimate(f, as_span(theta), random, Executor(1), as_span(aligned));
+  Directional<double>({.directions = 4, .eps = 1e-2, .distribution = Distribution::hadamard})
+      .estimate(f, as_span(theta), random, Executor(1), as_span(average));
+  EXPECT_LT((aligned - average).cwiseAbs().maxCoeff(), 1e-9);
+}
+
+TEST(Directional, AlignedAndRecycledEstimatesAreUnbiasedWhateverTheMemoryHolds) {
+  const Quadratics f(two_groups(), 8, 18);
+  const Vector<double> theta = test::normal_matrix(8, 1, 19), exact = f.gradient(theta), past = test::normal_matrix(8, 1, 20);
+  for (const Aggregation aggregation : {Aggregation::average, Aggregation::aligned})
+    for (const double recycle : {0.0, 0.5}) {
+      Directional<double> estimator({.directions = 2, .eps = 1e-2, .aggregation = aggregation, .recycle = recycle});
+      const Index draws = 8000;
+      Vector<double> sum = Vector<double>::Zero(8), squares = Vector<double>::Zero(8), g(8);
+      for (Index t = 0; t < draws; ++t) {
+        estimator.start_memory(8);
+        if (recycle > 0.0) as_vector(estimator.memory()) = past;
+        estimator.estimate(f, as_span(theta), RandomStream(8, Stream::direction, 0, static_cast<std::uint64_t>(t)), Executor(1),
+                           as_span(g));
+        sum += g;
+        squares += g.cwiseProduct(g);
+      }
+      const auto n = static_cast<double>(draws);
+      const Vector<double> mean = sum / n, error = ((squares / n - mean.cwiseProduct(mean)).cwiseMax(0.0) / n).cwiseSqrt();
+      for (Index i = 0; i < 8; ++i)
+        EXPECT_NEAR(mean[i], exact[i], 5.0 * error[i]) << to_string(aggregation) << " recycle " << recycle << " entry " << i;
+    }
+}
+
+TEST(Directional, TheMemoryLearnsAGradientThatStays) {
+  const Quadratics f(two_groups(), 8, 21);
+  const Vector<double> theta = test::normal_matrix(8, 1, 22), exact = f.gradient(theta);
+  for (const Aggregation aggregation : {Aggregation::average, Aggregation::aligned}) {
+    Directional<double> estimator({.directions = 2, .eps = 1e-2, .aggregation = aggregation, .recycle = 1.0});
+    Vector<double> g(8);
+    for (std::uint64_t t = 0; t < 200; ++t)
+      estimator.estimate(f, as_span(theta), RandomStream(9, Stream::direction, 0, t), Executor(1), as_span(g));
+    EXPECT_LT((as_vector(std::span<const double>(estimator.memory())) - exact).norm(), 1e-3 * exact.norm()) << to_string(aggregation);
+    EXPECT_LT((g - exact).norm(), 1e-2 * exact.norm()) << to_string(aggregation);
+  }
+}
+
 TEST(Directional, RefusesOptionsOutOfRange) {
   EXPECT_EQ(test::message_of<ConfigError>([] { Directional<double>({.directions = 0}); }),
             "gradient.directions: must be at least 1; got 0; give 1 or more");
   EXPECT_NE(test::message_of<ConfigError>([] { Directional<double>({.eps = 0.0}); }).find("gradient.eps: must be positive"),
             std::string::npos);
   EXPECT_THROW(Directional<double>({.eps = std::nan("")}), ConfigError);
+  EXPECT_THROW(Directional<double>({.recycle = 1.5}), ConfigError);
 }
 
 }  // namespace

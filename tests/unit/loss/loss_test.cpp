@@ -108,6 +108,17 @@ TEST(CrossEntropyLoss, StaysFiniteForHugeScores) {
   EXPECT_TRUE(gradient_of<float>(*loss, s, 2, targets).allFinite());
 }
 
+TEST(NPairLoss, ComparesTheTrueClassWithEachOther) {
+  const auto loss = make_n_pair_loss<double>(0.5, 0.2);
+  Matrix<double> s(1, 3);
+  s << 0.2, -0.3, 0.6;
+  const std::vector<std::int32_t> labels{0};
+  const double expected = std::log(1.0 + std::exp((0.2 - 0.3 - 0.2) / 0.5) + std::exp((0.2 + 0.6 - 0.2) / 0.5));
+  EXPECT_NEAR(values_of<double>(*loss, s, 3, {.labels = labels, .values = {}})(0, 0), expected, kTight);
+  const Matrix<double> cross_entropy = values_of<double>(*make_cross_entropy_loss<double>(0.5), s, 3, {.labels = labels, .values = {}});
+  EXPECT_EQ(values_of<double>(*make_n_pair_loss<double>(0.5, 0.0), s, 3, {.labels = labels, .values = {}}), cross_entropy);
+}
+
 TEST(SquaredLoss, LooksAtTheMeanOverGroups) {
   const auto loss = make_squared_loss<double>();
   Matrix<double> s(2, 2);
@@ -128,6 +139,7 @@ TEST(Losses, HaveExactGradients) {
     expect_exact_gradient(*make_cosine_loss<double>(), groups, 4, classes, 5);
     expect_exact_gradient(*make_cross_entropy_loss<double>(), groups, 4, classes, 5);
     expect_exact_gradient(*make_cross_entropy_loss<double>(0.3, 0.2), groups, 4, classes, 5);
+    expect_exact_gradient(*make_n_pair_loss<double>(0.3, 0.25), groups, 4, classes, 5);
     const std::vector<double> y{0.1, -0.7, 0.3, 1.0, -1.0};
     expect_exact_gradient(*make_squared_loss<double>(), groups, 1, {.labels = {}, .values = y}, 5);
   }
@@ -181,6 +193,7 @@ TEST(Losses, RefuseSettingsOutOfRange) {
   EXPECT_THROW(static_cast<void>(make_margin_loss<float>(-0.1)), ConfigError);
   EXPECT_THROW(static_cast<void>(make_cross_entropy_loss<float>(0.0)), ConfigError);
   EXPECT_THROW(static_cast<void>(make_cross_entropy_loss<float>(1.0, 1.0)), ConfigError);
+  EXPECT_THROW(static_cast<void>(make_n_pair_loss<float>(0.1, -1.0)), ConfigError);
 }
 
 TEST(Targets, CutRows) {

@@ -191,6 +191,36 @@ TEST(Differences, OfCoordinatesAreTheExactGradient) {
   }
 }
 
+TEST(Differences, OfOneLossAreTheSumOverTheGroups) {
+  const Executor executor(2);
+  int seen = 0;
+  for (const Case<double>& c : test::all_cases<double>()) {
+    const auto grouped_view = c.block.view();
+    auto view = grouped_view;
+    view.one_loss = true;
+    Ledger ledger(isize(c.block.layers.size()));
+    BlockLoss<double> grouped(grouped_view, executor, ledger), one(view, executor, ledger);
+    EXPECT_EQ(one.layout().groups, 1) << c.name;
+    if (grouped.layout().groups == 1 || c.block.loss->joint()) continue;
+    ++seen;
+    grouped.set_batch(c.batch());
+    one.set_batch(c.batch());
+    const Matrix<double> directions = test::directions_for<double>(one.layout(), 3, one.dimension(), 11);
+    Differences apart, together, plain;
+    grouped.differences(as_span(c.block.theta), directions, 1e-3, apart);
+    const std::int64_t before = ledger.total().training;
+    one.differences(as_span(c.block.theta), directions, 1e-3, together);
+    EXPECT_EQ(ledger.total().training - before, before) << c.name << ": one number costs what many cost";
+    one.ScalarFunction<double>::differences(as_span(c.block.theta), directions, 1e-3, plain);
+    ASSERT_EQ(together.delta.cols(), 1) << c.name;
+    for (Index j = 0; j < 3; ++j) {
+      EXPECT_NEAR(together.delta(j, 0), apart.delta.row(j).sum(), 1e-12) << c.name;
+      EXPECT_NEAR(together.delta(j, 0), plain.delta(j, 0), 1e-11 * (1.0 + std::abs(plain.mean_loss))) << c.name;
+    }
+  }
+  EXPECT_GE(seen, 2);
+}
+
 TEST(Differences, AreBilledAsTheDeviceWouldBe) {
   const Executor executor(2);
   for (const Case<double>& c : test::all_cases<double>()) {

@@ -253,6 +253,56 @@ TEST(Config, EveryPresetOfEveryKindReadsBack) {
       }
 }
 
+TEST(Config, PresetsFollowTheEstimator) {
+  const Values known = resolved("").values();
+  EXPECT_EQ(known.word("gradient.estimator"), "activity");
+  EXPECT_EQ(known.integer("model.groups"), 1);
+  const Values grouped = resolved("gradient.estimator = \"directional\"").values();
+  EXPECT_EQ(grouped.word("gradient.distribution"), "rademacher");
+  EXPECT_GT(grouped.integer("model.groups"), 1);
+  EXPECT_EQ(grouped.at("model.pca").size(), grouped.at("model.layers").size());
+  const Values opaque = resolved("preset = \"opaque\"").values();
+  EXPECT_EQ(opaque.word("gradient.estimator"), "directional");
+  EXPECT_EQ(opaque.integer("model.groups"), 1);
+  EXPECT_TRUE(resolved("preset = \"opaque\"\nmodel.kind = \"cnn\"").values().flag("gradient.one_loss"));
+  for (const char* kind : {"mlp", "cnn", "photonic"}) {
+    const Values whole = resolved(std::string("model.kind = \"") + kind + "\"\nobjective.scope = \"end_to_end\"").values();
+    EXPECT_EQ(whole.word("gradient.estimator"), "directional") << kind << ": activity perturbation needs local losses";
+  }
+  EXPECT_EQ(resolved("objective.scope = \"grouped\"").values().word("gradient.estimator"), "directional");
+}
+
+TEST(Config, PresetsMakeRoomForWhatTheUserAndTheDataSay) {
+  const std::string directional = "gradient.estimator = \"directional\"\n";
+  const Values narrow = resolved(directional + "model.layers = [120, 20, 60]").values();
+  EXPECT_EQ(narrow.integer("model.groups"), 1) << "a group needs 30 outputs";
+  EXPECT_EQ(resolved(directional + "model.layers = [128, 64]").values().integer("model.groups"), 2);
+  EXPECT_EQ(narrow.integers("model.pca").size(), 3U);
+  EXPECT_EQ(narrow.integers("model.pca")[2], 20) << "no more than inputs";
+  EXPECT_EQ(resolved(directional + "model.layers = [40]\nmodel.groups = 4").values().integer("model.groups"), 4) << "the user's stay";
+  DataFacts small = kImages;
+  small.sample = Shape{.channels = 1, .height = 5, .width = 5};
+  EXPECT_EQ(resolved(directional, small).values().integers("model.pca")[0], 25);
+  small.images = false;
+  small.sample = Shape{.channels = 1, .height = 1, .width = 6};
+  EXPECT_EQ(resolved(directional, small).values().integers("model.pca")[0], 6);
+  small.images = true;
+  small.sample = Shape{.channels = 1, .height = 12, .width = 12};
+  const Values maps = resolved(directional +
+                                   "[model]\nkind = \"cnn\"\nconv.channels = [4, 4]\nconv.kernel = [3]\nconv.padding = [1]\n"
+                                   "conv.projection_pool = 0\n",
+                               small)
+                          .values();
+  EXPECT_EQ(maps.integers("model.pca")[0], 4 * 3 * 3);
+  EXPECT_EQ(resolved(directional, kFunction).values().integer("model.groups"), 1) << "groups would share the loss of a regression";
+}
+
+TEST(Config, MeasuredLengthsBelongToDirections) {
+  EXPECT_EQ(resolved("gradient.estimator = \"directional\"\ngradient.eps = \"measured\"").values().word("gradient.eps"), "measured");
+  EXPECT_EQ(resolved("update.lr = \"measured\"").values().word("update.lr"), "measured");
+  expect_parts(refusal("gradient.estimator = \"activity\"\ngradient.eps = \"measured\""), {"gradient.eps", "directional"});
+}
+
 TEST(Config, LayerTablesReadBackToo) {
   const Config config = resolved("[[layer]]\nindex = 1\nupdate.lr = 0.5\nmodel.activation = \"tanh\"\n");
   Config again = Config::parse(config.to_toml(), "config.toml");

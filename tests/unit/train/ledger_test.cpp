@@ -110,7 +110,9 @@ TEST(Ledger, BillsTheStatisticsOfBatchNormAsLoggingOnceAnEpoch) {
 TEST(Ledger, BillsFrozenLayersAgainWhereTheyAreEvaluatedAgain) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   const auto result = run<float>(
-      resolved(common({{"gradient.estimator", "directional"}, {"dataset.shift", "1"}, {"model.layers", "[12, 10]"}}), splits), splits);
+      resolved(common({{"gradient.estimator", "directional"}, {"dataset.shift", "1"}, {"model.layers", "[12, 10]"}, {"model.pca", "[]"}}),
+               splits),
+      splits);
   // Shifted images are new in every epoch, so nothing can be kept of the train set; the test set is.
   Expected first = formula(2, false, false);
   first.propagation += kEpochs * kTrain;        // inputs of the second layer's steps

@@ -34,6 +34,12 @@ std::vector<Settings> many_settings() {
       quick({{"gradient.estimator", "directional"}, {"model.groups", "2"}, {"model.pca", "[5, 4]"}, {"update.hold_norm", "true"}}),
       quick({{"objective.scope", "end_to_end"}, {"gradient.estimator", "adjoint"}, {"model.dropout", "0.2"}}),
       quick({{"objective.scope", "grouped"}, {"gradient.estimator", "directional"}, {"model.layers", "[16, 12, 8]"}}),
+      quick({{"gradient.estimator", "directional"},
+             {"gradient.directions", "3"},
+             {"gradient.aggregation", "aligned"},
+             {"gradient.recycle", "0.5"},
+             {"gradient.eps", "measured"},
+             {"update.lr", "measured"}}),
       quick({{"preset", "paper"}})};
 }
 
@@ -56,6 +62,7 @@ void expect_same_run(const RunResult<float>& a, const RunResult<float>& b, const
   for (std::size_t i = 0; i < a.record.layers.size(); ++i) {
     EXPECT_EQ(a.record.layers[i].train, b.record.layers[i].train) << what;
     EXPECT_EQ(a.record.layers[i].test, b.record.layers[i].test) << what;
+    EXPECT_EQ(a.record.layers[i].measured, b.record.layers[i].measured) << what;
   }
   EXPECT_EQ(a.outputs.vote, b.outputs.vote) << what;
   for (Index l = 0; l < a.record.ledger.layers(); ++l) {
@@ -131,8 +138,9 @@ TEST(Trainer, LayersNeverHearFromTheLayersAfterThem) {
   for (const char* estimator : {"directional", "adjoint", "activity"}) {
     const auto theta_of_first = [&](const char* widths) {
       Trainer<float> trainer(
-          resolved(quick({{"gradient.estimator", estimator}, {"model.layers", widths}, {"model.dropout", "0.2"}}), splits), splits,
-          std::make_shared<const Executor>(1));
+          resolved(quick({{"gradient.estimator", estimator}, {"model.layers", widths}, {"model.dropout", "0.2"}, {"model.groups", "1"}}),
+                   splits),
+          splits, std::make_shared<const Executor>(1));
       trainer.run();
       return Vector<float>(as_vector(trainer.network().theta(0, 1)));
     };
@@ -149,14 +157,46 @@ TEST(Trainer, LearnsInEveryCell) {
       const auto result = run<float>(resolved({{"objective.scope", scope},
                                                {"gradient.estimator", estimator},
                                                {"model.layers", scope == std::string("local") ? "[16, 12]" : "[16, 4]"},
-                                               {"training.epochs", "20"},
+                                               {"training.epochs", "40"},
                                                {"training.batch_size", "16"},
-                                               {"update.lr", "0.01"}},
+                                               {"update.lr", "0.02"}},
                                               splits),
                                      splits);
       EXPECT_GT(result.record.final_test.value, 0.9) << scope << " " << estimator;
       EXPECT_LT(result.epochs.back().training_loss, result.epochs.front().training_loss * 1.5) << scope << " " << estimator;
     }
+}
+
+TEST(Trainer, MeasuresStepSizesBillsThemAndSaysSo) {
+  const Splits splits = small_splits(400, 100, 6, 4);
+  const Settings asked = quick({{"gradient.estimator", "directional"}, {"gradient.eps", "measured"}, {"update.lr", "measured"}});
+  const auto measured = run<float>(resolved(asked, splits), splits);
+  Settings fixed = asked;
+  for (auto& [key, value] : fixed)
+    if (value == "measured") value = "0.01";
+  const auto plain = run<float>(resolved(fixed, splits), splits);
+  std::int64_t spent = 0;
+  for (const LayerRecord& layer : measured.record.layers) {
+    EXPECT_GT(layer.measured.eps, 1e-6) << layer.name;
+    EXPECT_LT(layer.measured.eps, 1.0) << layer.name;
+    EXPECT_GT(layer.measured.lr, 1e-4) << layer.name;
+    EXPECT_LT(layer.measured.lr, 1.0) << layer.name;
+    spent += layer.measured.forward_evals;
+  }
+  EXPECT_EQ(measured.record.ledger.total().training - plain.record.ledger.total().training, spent);
+  EXPECT_GT(spent, 0);
+  EXPECT_EQ(plain.record.layers[0].measured, MeasuredControl{});
+  EXPECT_FALSE(to_json(plain.record).at("layers").at(0).contains("measured"));
+  EXPECT_EQ(to_json(measured.record).at("layers").at(0).at("measured").at("lr"), measured.record.layers[0].measured.lr);
+  const auto exact =
+      run<float>(resolved({{"gradient.estimator", "adjoint"}, {"update.lr", "measured"}, {"model.layers", "[16, 12]"}}, splits), splits);
+  EXPECT_GT(exact.record.final_test.value, 0.9);
+
+  Settings poor = asked;
+  poor.emplace_back("budget.forward_evals", "100");
+  const auto stopped = run<float>(resolved(poor, splits), splits);
+  EXPECT_EQ(stopped.record.stopped_by, "budget");
+  EXPECT_LE(stopped.record.ledger.total().training, 100);
 }
 
 TEST(Trainer, FixedParametersStayWhereTheyAreUnderWeightDecay) {

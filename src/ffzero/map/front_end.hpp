@@ -1,0 +1,41 @@
+// What stands before a layer: fixed axes fitted to its inputs without labels. Dependency level 2 (map).
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "ffzero/map/forward_map.hpp"
+
+namespace ffzero {
+
+/// y_c = <x - mean, v_c> / variance_c^(power/2) along `components` orthonormal directions v_c. State: mean (D), then the directions (C, D),
+/// already scaled. Fitted by begin/absorb/finish on forward activations; no parameters.
+template <class S>
+class FrontEnd : public ForwardMap<S>, public StatefulMap<S> {
+ public:
+  [[nodiscard]] Shape input_shape() const override { return input_; }
+  [[nodiscard]] Shape output_shape() const override { return {1, 1, components_}; }
+  [[nodiscard]] Index parameter_count() const override { return 0; }
+  [[nodiscard]] bool independent_rows() const override { return true; }
+  void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
+
+  [[nodiscard]] std::span<const S> state() const override { return {state_.data(), usize(state_.size())}; }
+  [[nodiscard]] std::span<S> state() override { return {state_.data(), usize(state_.size())}; }
+  void infer(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override { forward(theta, x, y); }
+
+ protected:
+  /// power in [0, 1]: 0 leaves the variances, 1 makes them equal. @throws ConfigError if components > D or < 1.
+  FrontEnd(Shape input, Index components, double power);
+  void set_mean(const Vector<double>& mean) { state_.head(input_.size()) = mean.cast<S>(); }
+  /// axis (D): a unit vector; variance of the inputs along it, not below `floor`.
+  void set_axis(Index component, Vector<double> axis, double variance, double floor);
+
+ private:
+  Shape input_;
+  Index components_;
+  double power_;
+  Vector<S> state_;
+};
+
+extern template class FrontEnd<float>;
+extern template class FrontEnd<double>;
+
+}  // namespace ffzero
