@@ -13,13 +13,14 @@
 #include <vector>
 
 #include "ffzero/tensor/types.hpp"
+#include "support/project_folder.hpp"
 
 namespace ffzero::test {
 
 /// FFZERO_GOLDEN_DIR, or the copy in the project.
 inline std::filesystem::path golden_dir() {
   const char* dir = std::getenv("FFZERO_GOLDEN_DIR");
-  return dir != nullptr && *dir != '\0' ? std::filesystem::path(dir) : std::filesystem::path(FFZERO_SOURCE_DIR) / "tests/golden/data";
+  return dir != nullptr && *dir != '\0' ? std::filesystem::path(dir) : project_folder() / "tests/golden/data";
 }
 
 /// Every file <folder>/<prefix>*.json, sorted; `folder` is "mlp-cnn" or "photonic". Sets of any size exist, so tests take all.

@@ -13,6 +13,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "support/expect_error.hpp"
+#include "support/project_folder.hpp"
 #include "support/property.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -22,7 +23,7 @@ namespace {
 using Type = NpyArray::Type;
 
 std::filesystem::path fixture(const std::string& name) {
-  return std::filesystem::path(FFZERO_SOURCE_DIR) / "tests/unit/tensor/fixtures" / name;
+  return test::project_folder() / "tests/unit/tensor/fixtures" / name;
 }
 
 std::string content_of(const std::filesystem::path& path) {

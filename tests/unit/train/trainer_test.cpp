@@ -11,6 +11,7 @@
 #include "ffzero/head/prototypes.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
+#include "support/project_folder.hpp"
 
 namespace ffzero::test {
 namespace {
@@ -371,7 +372,7 @@ TEST(Network, OfTheUsersOwnLayersRefusesWhatDoesNotFit) {
 }
 
 std::vector<std::string> lines_of(const std::string& name) {
-  std::ifstream in(std::string(FFZERO_SOURCE_DIR) + "/examples/" + name + ".cpp");
+  std::ifstream in(project_folder() / "examples" / (name + ".cpp"));
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);) lines.push_back(line);
   return lines;
