@@ -20,6 +20,10 @@ if(FFZERO_COVERAGE)
   target_link_options(ffzero_options INTERFACE --coverage)
 endif()
 
+if(FFZERO_FEW_KERNELS)
+  target_compile_definitions(ffzero_options INTERFACE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3|HWY_AVX3_DL)")
+endif()
+
 # Code that runs once (texts, settings, pages, tests) is not worth -O3: half the time to compile, and nobody waits for it.
 add_library(ffzero_cold INTERFACE)
 target_compile_options(ffzero_cold INTERFACE $<$<CONFIG:Release>:-O1>)
