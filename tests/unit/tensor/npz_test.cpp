@@ -22,9 +22,7 @@ namespace {
 
 using Type = NpyArray::Type;
 
-std::filesystem::path fixture(const std::string& name) {
-  return test::project_folder() / "tests/unit/tensor/fixtures" / name;
-}
+std::filesystem::path fixture(const std::string& name) { return test::project_folder() / "tests/unit/tensor/fixtures" / name; }
 
 std::string content_of(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
