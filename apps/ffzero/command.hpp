@@ -26,6 +26,7 @@ void add_probe(CLI::App& app, Commands& commands);
 void add_datasets(CLI::App& app, Commands& commands);
 void add_report(CLI::App& app, Commands& commands);
 void add_light(CLI::App& app, Commands& commands);
+void add_export(CLI::App& app, Commands& commands);
 void add_sweep(CLI::App& app, Commands& commands);
 void add_reproduce(CLI::App& app, Commands& commands);
 /// keys, help, manual and version; after all others, for they describe them.

@@ -102,6 +102,7 @@ int main(int argc, char** argv) {
   app::add_datasets(cli, commands);
   app::add_report(cli, commands);
   app::add_light(cli, commands);
+  app::add_export(cli, commands);
   app::add_sweep(cli, commands);
   app::add_reproduce(cli, commands);
   app::add_help(cli, commands);

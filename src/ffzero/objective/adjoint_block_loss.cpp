@@ -73,6 +73,7 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
     Shard& shard = shards[usize(i)];
     const Targets targets = this->batch_->targets.rows(shard.first, shard.rows);
     const Matrix<S>& z = chain.forward(theta, this->batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
+    this->keep_reads(z, shard);
     shard.work.scores.resize(z.rows(), this->block_.head->groups() * this->block_.head->classes());
     this->block_.head->scores(z, shard.work.scores);
     shard.plus_losses.resize(z.rows(), this->loss_groups());
@@ -91,6 +92,7 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
     std::fill(own.begin(), own.end(), S{0});
     backward(theta, shard, own);
   });
+  this->count_reads(1);
   double loss = 0.0;
   for (const Shard& shard : shards) loss += shard.sums[0] * this->reduction_scale();
   add_shard_gradients(gradient);

@@ -32,6 +32,10 @@ void BlockLoss<S>::set_batch(const Batch<S>& batch) {
   batch_.emplace(batch);
   chain_.draw_masks(batch);
   const Index rows = batch.x.rows();
+  if (batch.reads != nullptr) {
+    batch.reads->sum.setZero(rows, block_.head->input_size());
+    batch.reads->evaluations = 0;
+  }
   const Index count = chain_.independent_rows() ? std::max<Index>(1, (rows + kShardRows - 1) / kShardRows) : 1;
   shards_.resize(usize(count));
   for (Index i = 0; i < count; ++i) {
@@ -58,14 +62,26 @@ void BlockLoss<S>::evaluate(std::span<const S> theta, std::span<double> losses) 
   executor_.run(isize(shards_.size()), [&](Index i) {
     Shard& shard = shards_[usize(i)];
     const Matrix<S>& z = chain_.forward(theta, batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
+    keep_reads(z, shard);
     score_side(z, shard, shard.plus_losses);
     shard.sums.assign(usize(groups), 0.0);
     for (Index g = 0; g < groups; ++g) shard.sums[usize(g)] = shard.plus_losses.col(g).sum();
   });
+  count_reads(1);
   // One group in the parameters (end to end) sums all groups of the loss; otherwise they correspond one to one.
   std::fill(losses.begin(), losses.end(), 0.0);
   for (const Shard& shard : shards_)
     for (Index g = 0; g < groups; ++g) losses[usize(isize(losses.size()) == groups ? g : 0)] += shard.sums[usize(g)] * reduction_scale();
+}
+
+template <class S>
+void BlockLoss<S>::keep_reads(const ConstMatrixRef<S>& z, const Shard& shard) const {
+  if (batch_->reads != nullptr) batch_->reads->sum.middleRows(shard.first, shard.rows) += z;
+}
+
+template <class S>
+void BlockLoss<S>::count_reads(Index evaluations) const {
+  if (batch_->reads != nullptr) batch_->reads->evaluations += evaluations;
 }
 
 template <class S>
@@ -79,7 +95,8 @@ void BlockLoss<S>::score_side(const ConstMatrixRef<S>& z, Shard& shard, Matrix<d
 template <class S>
 void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
   if (layout_.groups > 1 && block_.loss->joint()) return joint_differences(theta, directions, eps, out);
-  if (linear_ != nullptr)
+  // The stacked product never forms what the head reads of one side.
+  if (linear_ != nullptr && batch_->reads == nullptr)
     linear_differences(theta, directions, eps, out);
   else if (paired_ != nullptr)
     paired_differences(theta, directions, eps, out);
@@ -144,9 +161,13 @@ void BlockLoss<S>::paired_differences(std::span<const S> theta, const ConstMatri
   out.delta.setZero(m, groups);
   out.mean_loss = 0.0;
   const auto score = [&](const ConstMatrixRef<S>& side, Matrix<double>& losses) {
-    if (fused) return score_side(side, all, losses);
+    if (fused) {
+      keep_reads(side, all);
+      return score_side(side, all, losses);
+    }
     const Matrix<S>* head_input = nullptr;
     chain_.run_tail(side, all.tail_buffers, head_input);
+    keep_reads(*head_input, all);
     score_side(*head_input, all, losses);
   };
   paired_->forward_pairs(theta, directions, eps, batch_->x, fused ? layer.readout.get() : nullptr,
@@ -158,6 +179,7 @@ void BlockLoss<S>::paired_differences(std::span<const S> theta, const ConstMatri
                            out.mean_loss +=
                                (all.plus_losses.sum() + all.minus_losses.sum()) * reduction_scale() / (2.0 * static_cast<double>(m));
                          });
+  count_reads(2 * m);
   all.first = restore_first;
   all.rows = restore_rows;
 }

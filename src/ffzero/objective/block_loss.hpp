@@ -48,6 +48,10 @@ class BlockLoss : public ScalarFunction<S> {
     std::vector<double> sums;
   };
 
+  /// Adds a reading of the shard's samples to the batch's reads, if they are wanted.
+  void keep_reads(const ConstMatrixRef<S>& z, const Shard& shard) const;
+  void count_reads(Index evaluations) const;
+
   Block<S> block_;
   const Executor& executor_;
   Ledger& ledger_;

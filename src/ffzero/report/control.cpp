@@ -38,6 +38,7 @@ json untrained_control(const Config& config, const Splits& splits, std::shared_p
   std::string toml = config.to_toml();
   for (Index i = 0; i < untrained; ++i) toml += fmt::format("\n[[layer]]\nindex = {}\ntraining.epochs = 0\n", i);
   std::vector<std::pair<std::string, std::string>> overrides{{"control.untrained", "false"}};
+  if (config.values().is("model.mesh.readout", "joint")) overrides.emplace_back("model.mesh.readout", "trained");
   if (splits.train.task() == Task::classification) overrides.emplace_back("vote.rule", "last");
   Config control = Config::parse(toml, "control", {.file = {}, .overrides = overrides});
   control.resolve(data_facts(splits));
@@ -50,7 +51,7 @@ json untrained_control(const Config& config, const Splits& splits, std::shared_p
           {"metric", record.metric},
           {"train", record.final_train.value},
           {"test", record.final_test.value},
-          {"forward_evals", record.ledger.total().training}};
+          {"forward_evals", record.ledger.total().training + (untrained == config.layer_count() ? record.ledger.total().propagation : 0)}};
 }
 
 }  // namespace
@@ -60,7 +61,7 @@ nlohmann::ordered_json run_control(const Config& config, const Splits& splits, s
   const Values& v = config.values();
   if (v.is("model.kind", "photonic")) {
     json linear = linear_control(config, splits);
-    if (v.is("objective.scope", "end_to_end") || !v.is("model.mesh.readout", "trained")) return linear;
+    if (v.is("objective.scope", "end_to_end") || v.is("model.mesh.readout", "prototypes")) return linear;
     json control = untrained_control(config, splits, std::move(executor), events, config.layer_count());
     control["linear"] = std::move(linear);
     return control;

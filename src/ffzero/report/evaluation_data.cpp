@@ -11,6 +11,7 @@
 
 #include "ffzero/head/prototypes.hpp"
 #include "ffzero/report/mesh_light.hpp"
+#include "ffzero/train/mesh_start.hpp"
 
 namespace ffzero {
 
@@ -127,7 +128,7 @@ Matrix<float> mesh_columns(const Matrix<float>& fields, Index ports, Index mesh)
 void add_light(const EvaluationInputs& in, const std::vector<MeshView>& meshes, NpzArchive& archive) {
   const Matrix<float> x = encoded(in, std::min(in.light_sample, in.splits.test.size() - 1), 1);
   const std::span<const float> row(x.data(), usize(x.size()));
-  const auto initial = Network<float>::build(in.config, in.network.input_shape(), in.network.classes(), in.executor);
+  const auto initial = initial_network<float>(in.config, in.network.input_shape(), in.network.classes(), in.executor);
   const auto before = light_through(initial, row), after = light_through(in.network, row);
   const auto untrained = meshes_of(initial);
   for (std::size_t i = 0; i < meshes.size(); ++i) {

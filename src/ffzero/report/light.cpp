@@ -16,6 +16,7 @@
 #include "ffzero/report/page.hpp"
 #include "ffzero/report/run.hpp"
 #include "ffzero/report/table.hpp"
+#include "ffzero/train/mesh_start.hpp"
 
 namespace ffzero {
 
@@ -147,7 +148,7 @@ LightData light_of(const LightRequest& request) {
   const auto executor = std::make_shared<const Executor>(0);
   const Encoder encoder(encoder_options(run.config.values()), splits.test.shape());
   const Index classes = run.meta.at("classes").get<Index>();
-  const auto initial = Network<float>::build(run.config, encoder.output_shape(), classes, executor);
+  const auto initial = initial_network<float>(run.config, encoder.output_shape(), classes, executor);
   auto trained = Network<float>::build(run.config, encoder.output_shape(), classes, executor);
   trained.load(run.checkpoint, run.place);
 

@@ -16,6 +16,7 @@
 #include "ffzero/map/pca.hpp"
 #include "ffzero/objective/adjoint_block_loss.hpp"
 #include "ffzero/train/network.hpp"
+#include "ffzero/train/readout_head.hpp"
 
 namespace ffzero {
 
@@ -130,7 +131,8 @@ class NetworkBuilder {
     if (parallel > 1 && layers > 1)
       throw ConfigError("model.mesh.parallel", "meshes side by side form one layer", fmt::format("{} layers", layers),
                         "use model.mesh.layers = 1");
-    const MeshLayout layout(ports, mesh_geometry(v.word("model.mesh.layout")), v.flag("model.mesh.dead_parameters"));
+    const MeshLayout layout(ports, mesh_geometry(v.word("model.mesh.layout")), v.flag("model.mesh.dead_parameters"),
+                            mesh_direction(v.word("model.mesh.direction")));
     for (Index i = 0; i < layers; ++i) add_mesh(layout, parallel, i + 1 == layers);
   }
 
@@ -155,6 +157,13 @@ class NetworkBuilder {
     // |z| is sqrt(max(sum I^2, 1e-12))  [spec.md section 7].
     layer.head =
         prototype_head(layer.name, ports, parallel, 1e-6, {.key = "dataset.crop", .remedy = "let more light in, or use fewer classes"});
+    if (!network_.end_to_end_ && config_.values().is("model.mesh.readout", "joint")) {
+      if (parallel > 1)
+        throw ConfigError("model.mesh.readout", "a readout that learns along with the mesh looks at one mesh",
+                          fmt::format("model.mesh.parallel = {}", parallel), "use \"trained\"");
+      const auto& prototypes = dynamic_cast<const PrototypeHead<S>&>(*layer.head).prototypes(0);
+      layer.head = std::make_shared<ReadoutHead<S>>(prototypes.template cast<double>(), v.number("objective.temperature"));
+    }
     network_.layers_.push_back(std::move(layer));
     network_.fronts_.push_back(nullptr);
   }

@@ -1,6 +1,7 @@
 // The state of a run as an npz archive that NumPy reads: arrays as they are, everything else as JSON in the array "meta".
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -116,6 +117,12 @@ NpzArchive Trainer<S>::checkpoint() const {
     if (const std::span<const S> memory = blocks_[block_].gradient->memory(); !memory.empty())
       archive["gradient.memory"] = NpyArray::of<S>(memory, {isize(memory.size())});
   }
+  if (readout_rule_) {
+    const std::span<const S> moments = std::as_const(*readout_rule_).state();
+    archive["readout.moments"] = NpyArray::of<S>(moments, {isize(moments.size())});
+  }
+  if (reads_.size() > 0 && !reads_will_be_replaced())
+    archive["readout.reads"] = NpyArray::of<S>({reads_.data(), usize(reads_.size())}, {reads_.rows(), reads_.cols()});
   // An array, because JSON has no infinity: the best loss before the first epoch is over.
   const Schedule::State schedule = schedule_.state();
   archive["optimizer.schedule"] = NpyArray::of<double>(schedule, {isize(schedule.size())});
@@ -197,6 +204,19 @@ void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place)
   if (const auto memory = checkpoint.find("gradient.memory"); memory != checkpoint.end()) {
     const auto values = memory->second.to<S>();
     restored_memory_ = as_vector(std::span<const S>(values));
+  }
+  if (const auto moments = checkpoint.find("readout.moments"); moments != checkpoint.end()) {
+    const auto values = moments->second.to<S>();
+    restored_readout_moments_ = as_vector(std::span<const S>(values));
+  }
+  if (const auto reads = checkpoint.find("readout.reads"); reads != checkpoint.end()) {
+    const auto& shape = reads->second.shape;
+    const Index inputs = block_ < blocks_.size() ? blocks_[block_].block.head->input_size() : 0;
+    if (shape != std::vector<Index>{splits_.train.size(), inputs})
+      throw DataError(place, fmt::format("readout.reads must be {} x {}", splits_.train.size(), inputs),
+                      fmt::format("{}", fmt::join(shape, " x ")), "the file is damaged");
+    const auto values = reads->second.to<S>();
+    reads_ = Eigen::Map<const Matrix<S>>(values.data(), shape[0], shape[1]);
   }
   restored_ = true;
 }

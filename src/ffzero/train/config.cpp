@@ -305,6 +305,10 @@ void Config::check_combinations(const DataFacts& facts) const {
     if (estimator == "coordinate" && (!v.is("model.kind", "photonic") || end_to_end))
       fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss",
            "use model.kind = \"photonic\" and scope \"local\"");
+    if (!end_to_end && v.is("model.kind", "photonic") && v.is("model.mesh.readout", "joint") &&
+        (estimator == "activity" || !v.is("objective.loss", "cross_entropy")))
+      fail("model.mesh.readout", "a readout that learns along with the mesh needs cross-entropy and no activity perturbation",
+           "use objective.loss = \"cross_entropy\", or \"trained\"");
     if (v.integer("training.batch_size") > facts.train_size)
       fail("training.batch_size", fmt::format("must not exceed the {} training samples", facts.train_size), "choose a smaller batch");
   }

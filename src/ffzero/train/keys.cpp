@@ -147,9 +147,13 @@ std::vector<KeyInfo> make_table() {
                mesh_key});
   choice("model.mesh.nonlinearity", "electro_optic", {"electro_optic", "detect", "none"}, "Between the meshes.", mesh_key);
   add("model.mesh.parallel", integer, 1, 1, 1024, "Meshes side by side on the same input; each has prototypes of its own.", mesh_key);
-  choice("model.mesh.readout", "prototypes", {"prototypes", "trained"},
-         "trained: a digital linear readout on the measured intensities as well.",
+  choice("model.mesh.readout", "prototypes", {"prototypes", "trained", "joint"},
+         "trained: then a digital linear readout on the intensities that training measured; joint: one that learns along with the mesh.",
          [](const Values& v) { return mesh_key(v).empty() ? local_only(v) : mesh_key(v); });
+  choice("model.mesh.direction", "joint", {"joint", "separate"},
+         "One unit direction over all phases, or one each for theta, phi and gamma (paper).", mesh_key);
+  add("model.mesh.file", text, "", 0, 0,
+      "Meshes to start from, and their prototypes: an .npz of the reference or of ffzero export. Empty: random.", mesh_key);
   add("model.mesh.dead_parameters", boolean, false, 0, 0, "Count the reference's unused phases in directions and sizes.", mesh_key);
 
   choice("objective.scope", "local", {"local", "end_to_end", "grouped"},

@@ -94,8 +94,13 @@ PresetValues photonic(const Values& v) {
 PresetValues paper(const Values& v) {
   if (v.is("model.kind", "cnn")) return {{"model.layers", json::array({10})}, {"model.conv.batchnorm", "batch"}};
   if (!v.is("model.kind", "photonic")) return {};
-  PresetValues values = {{"training.batch_size", 128}, {"vote.rule", "majority_early"},  {"model.mesh.dead_parameters", true},
-                         {"update.epsilon", 1e-7},     {"update.epsilon_form", "keras"}, {"dataset.crop", 5},
+  PresetValues values = {{"training.batch_size", 128},
+                         {"vote.rule", "majority_early"},
+                         {"model.mesh.dead_parameters", true},
+                         {"model.mesh.direction", "separate"},
+                         {"update.epsilon", 1e-7},
+                         {"update.epsilon_form", "keras"},
+                         {"dataset.crop", 5},
                          {"training.epochs", 100}};
   if (v.is("objective.scope", "end_to_end")) add(values, {{"objective.temperature", 1.0}});
   return values;

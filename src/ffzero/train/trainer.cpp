@@ -10,6 +10,7 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/metric/metric.hpp"
 #include "ffzero/train/layer_vote.hpp"
+#include "ffzero/train/mesh_start.hpp"
 #include "ffzero/train/readout.hpp"
 
 namespace ffzero {
@@ -18,6 +19,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr double kReadoutLr = 1e-2;              // of Adam on a readout that learns along with its mesh; follows the mesh's schedule
 constexpr std::uint32_t kNetworkInput = 0xFFFF;  // part of the dropout stream
 constexpr std::size_t kCacheBytes = std::size_t{6} << 30;
 
@@ -108,8 +110,8 @@ DataFacts data_facts(const Splits& splits) {
 template <class S>
 Trainer<S>::Trainer(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events)
     : Trainer(config,
-              Network<S>::build(config, Encoder(encoder_options(config.values()), splits.train.shape()).output_shape(),
-                                data_facts(splits).classes, executor),
+              initial_network<S>(config, Encoder(encoder_options(config.values()), splits.train.shape()).output_shape(),
+                                 data_facts(splits).classes, executor),
               splits, executor, std::move(events)) {}
 
 template <class S>
@@ -178,6 +180,7 @@ RunRecord Trainer<S>::run() {
       epoch_ = step_ = 0;
       loss_sum_ = 0.0;
       rule_.reset();
+      readout_rule_.reset();
       restored_ = false;
     }
   }
@@ -192,6 +195,8 @@ template <class S>
 void Trainer<S>::start_block(BlockSetup<S>& setup) {
   const Index parameters = setup.block.parameter_count();
   rule_ = make_rule<S>(setup.values, parameters);
+  auto* const readout = learning_readout(setup);
+  readout_rule_ = readout != nullptr ? make_adam<S>(isize(readout->state().size())) : nullptr;
   schedule_ = Schedule(schedule_options(setup.values));
   gradient_.resize(parameters);
   fixed_ = uncovered_segments(setup.gradient->layout(), parameters);
@@ -241,6 +246,14 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
     std::copy(restored_memory_.begin(), restored_memory_.end(), memory.begin());
     if (measured_[b].eps > 0.0) setup.gradient->set_eps(measured_[b].eps);
     if (measured_[b].lr > 0.0) setup.lr = measured_[b].lr;
+    if (readout_rule_) {
+      const auto own = readout_rule_->state();
+      if (isize(own.size()) != restored_readout_moments_.size())
+        throw DataError("checkpoint", fmt::format("the readout must have {} moments", own.size()),
+                        std::to_string(restored_readout_moments_.size()), "this checkpoint is of another configuration");
+      std::copy(restored_readout_moments_.begin(), restored_readout_moments_.end(), own.begin());
+      readout_rule_->set_steps(rule_->steps());
+    }
     schedule_.set_state(restored_schedule_);
   } else {
     epoch_ = step_ = 0;
@@ -299,11 +312,15 @@ double Trainer<S>::train_step(BlockSetup<S>& setup, std::span<const std::uint32_
   const auto part = static_cast<std::uint32_t>(setup.first);
   const Index step = epoch_ * setup.steps + step_;
   const auto position = static_cast<std::uint64_t>(step);
+  auto* const readout = learning_readout(setup);
   const Batch<S> batch = gather_batch(setup, rows);
   const std::span<S> theta = network_.theta(setup.first, setup.last);
   const double loss = setup.gradient->estimate(batch, theta, RandomStream(seed, Stream::direction, part, position), as_span(gradient_));
   if (!std::isfinite(loss)) diverged(setup, "the loss must stay finite", fmt::format("a loss of {}", loss));
-  const double lr = setup.lr * schedule_.factor(step, setup.steps * setup.epochs);
+  if (network_.wants_readout(setup.last - 1)) keep_step_reads(rows);
+  const double factor = schedule_.factor(step, setup.steps * setup.epochs);
+  if (readout != nullptr) step_readout(setup, *readout, batch.targets, kReadoutLr * factor);
+  const double lr = setup.lr * factor;
   // Weight decay reaches every parameter of the rule; those of no unit stay as they are.
   const Vector<S> before = fixed_.empty() ? Vector<S>() : Vector<S>(as_vector(theta));
   rule_->step(theta, as_span(std::as_const(gradient_)), lr);
@@ -321,7 +338,8 @@ Batch<S> Trainer<S>::gather_batch(const BlockSetup<S>& setup, std::span<const st
   drop_inputs(setup, batch_x_);
   return {.x = batch_x_,
           .targets = train_->targets(rows, batch_labels_, batch_values_),
-          .dropout = RandomStream(config_.values().seed(), Stream::dropout, static_cast<std::uint32_t>(setup.first), step)};
+          .dropout = RandomStream(config_.values().seed(), Stream::dropout, static_cast<std::uint32_t>(setup.first), step),
+          .reads = network_.wants_readout(setup.last - 1) || learning_readout(setup) != nullptr ? &step_reads_ : nullptr};
 }
 
 template <class S>
@@ -343,6 +361,29 @@ bool Trainer<S>::measure_block(BlockSetup<S>& setup) {
   control.forward_evals = ledger_.total().training - before;
   if (control.lr > 0.0) setup.lr = control.lr;
   return true;
+}
+
+template <class S>
+void Trainer<S>::keep_step_reads(std::span<const std::uint32_t> rows) {
+  if (reads_.size() == 0) reads_.setZero(train_->size(), step_reads_.sum.cols());
+  const S share = S{1} / static_cast<S>(step_reads_.evaluations);
+  for (std::size_t i = 0; i < rows.size(); ++i) reads_.row(isize(std::size_t{rows[i]})) = share * step_reads_.sum.row(isize(i));
+}
+
+template <class S>
+ReadoutHead<S>* Trainer<S>::learning_readout(const BlockSetup<S>& setup) const {
+  return setup.block.end_to_end ? nullptr : dynamic_cast<ReadoutHead<S>*>(network_.layer(setup.last - 1).head.get());
+}
+
+template <class S>
+void Trainer<S>::step_readout(const BlockSetup<S>& setup, ReadoutHead<S>& readout, const Targets& targets, double lr) {
+  const Matrix<S> read = step_reads_.sum / static_cast<S>(step_reads_.evaluations);
+  Matrix<S> scores(read.rows(), readout.classes()), gs(read.rows(), readout.classes()), gradient(readout.classes(), read.cols() + 1);
+  readout.scores(read, scores);
+  setup.loss->gradient(scores, readout.classes(), targets, gs);
+  gs /= static_cast<S>(read.rows());
+  readout.weight_gradient(read, gs, gradient);
+  readout_rule_->step(readout.state(), {gradient.data(), usize(gradient.size())}, lr);
 }
 
 template <class S>
@@ -509,19 +550,40 @@ Measure Trainer<S>::measure(const SplitScores& scores, const Dataset& data) cons
 }
 
 template <class S>
-void Trainer<S>::fit_block_readout(BlockSetup<S>& setup) {
-  // One more reading of every training sample: billed, because training itself reads perturbed devices only.
-  Matrix<S> features(train_->size(), setup.block.head->input_size()), x;
+bool Trainer<S>::reads_will_be_replaced() const {
+  return step_ == 0 && block_ < blocks_.size() && epoch_ < blocks_[block_].epochs && config_.values().integer("budget.forward_evals") == 0;
+}
+
+template <class S>
+void Trainer<S>::read_train_set(const BlockSetup<S>& setup) {
+  reads_.resize(train_->size(), setup.block.head->input_size());
+  Matrix<S> x;
   LayerOutput<S> out;
   for (Index first = 0; first < train_->size(); first += kEvaluationRows) {
     train_->gather_range(first, std::min(kEvaluationRows, train_->size() - first), 0, x);
     infer_block(setup, *train_, x, out);
-    features.middleRows(first, out.head_input.rows()) = readout_features<S>(out.head_input);
+    reads_.middleRows(first, out.head_input.rows()) = out.head_input;
   }
   bill(setup.first, setup.last, &Evaluations::propagation, train_->size());
   if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, train_->size());
-  network_.set_readout(setup.last - 1,
-                       fit_readout<S>(features, splits_.train.labels(), network_.classes(), {.seed = config_.values().seed()}));
+}
+
+template <class S>
+void Trainer<S>::fit_block_readout(BlockSetup<S>& setup) {
+  // A layer that was not trained has not been read yet.
+  if (reads_.size() == 0) read_train_set(setup);
+  // A budget may have ended before every sample was read; such rows, and dark ones, are 0.
+  std::vector<Index> lit;
+  std::vector<std::int32_t> labels;
+  for (Index i = 0; i < reads_.rows(); ++i)
+    if (!reads_.row(i).isZero(S{0})) {
+      lit.push_back(i);
+      labels.push_back(splits_.train.labels()[usize(i)]);
+    }
+  if (!lit.empty())
+    network_.set_readout(setup.last - 1, fit_readout<S>(readout_features<S>(reads_(lit, Eigen::all)), labels, network_.classes(),
+                                                        {.seed = config_.values().seed()}));
+  reads_.resize(0, 0);
 }
 
 template <class S>
@@ -582,7 +644,7 @@ void Trainer<S>::finish_run(RunRecord& record) {
       if (std::find(record.front_ends.begin(), record.front_ends.end(), kind) == record.front_ends.end()) record.front_ends.push_back(kind);
     }
   for (Index i = 0; i < network_.layers(); ++i)
-    if (network_.has_readout(i)) {
+    if (network_.has_readout(i) || network_.layer(i).head->kind() == "readout") {
       record.front_ends.emplace_back("trained readout");
       break;
     }

@@ -15,6 +15,7 @@
 #include "ffzero/train/block_setup.hpp"
 #include "ffzero/train/config.hpp"
 #include "ffzero/train/network.hpp"
+#include "ffzero/train/readout_head.hpp"
 #include "ffzero/train/record.hpp"
 #include "ffzero/train/source.hpp"
 #include "ffzero/train/step_control.hpp"
@@ -96,6 +97,17 @@ class Trainer {
   /// x through the whole block: out is that of its last layer, head included. x is used up.
   void infer_block(const BlockSetup<S>& setup, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const;
   void calibrate(BlockSetup<S>& setup);
+  /// Keeps the mean reading of each of these samples in the step.
+  void keep_step_reads(std::span<const std::uint32_t> rows);
+  /// The readout that learns along with this block; null if there is none.
+  [[nodiscard]] ReadoutHead<S>* learning_readout(const BlockSetup<S>& setup) const;
+  /// One step of it on the mean readings of this training step.
+  void step_readout(const BlockSetup<S>& setup, ReadoutHead<S>& readout, const Targets& targets, double lr);
+  /// True between two epochs of a block if the second is sure to read every sample anew: a checkpoint may leave the readings out.
+  [[nodiscard]] bool reads_will_be_replaced() const;
+  /// One reading of every train sample, billed as propagation.
+  void read_train_set(const BlockSetup<S>& setup);
+  /// From the readings that training took; after no training at all, from one more.
   void fit_block_readout(BlockSetup<S>& setup);
   void drop_inputs(const BlockSetup<S>& setup, Matrix<S>& x) const;
   void find_initial_norms(const BlockSetup<S>& setup);
@@ -125,13 +137,14 @@ class Trainer {
   std::size_t block_ = 0;
   Index epoch_ = 0, step_ = 0;
   double loss_sum_ = 0.0;
-  std::unique_ptr<UpdateRule<S>> rule_;
+  std::unique_ptr<UpdateRule<S>> rule_, readout_rule_;
   std::vector<MeasuredControl> measured_;  // one a block
   Schedule schedule_;
   bool restored_ = false;
-  Vector<S> restored_moments_, restored_memory_;
+  Vector<S> restored_moments_, restored_memory_, restored_readout_moments_;
   Schedule::State restored_schedule_{};
   std::int64_t planned_ = 0;
+  Matrix<S> reads_;  ///< (N, d) what the head last read of each train sample, for the readout; 0: nothing yet; empty: none wanted
 
   std::vector<EpochRecord> records_;
   std::vector<LayerRecord> layer_records_;
@@ -144,6 +157,7 @@ class Trainer {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Vector<S> gradient_;
   Matrix<S> batch_x_;
+  Reads<S> step_reads_;
   std::vector<std::int32_t> batch_labels_;
   std::vector<double> batch_values_;
   std::vector<double> initial_norms_;  ///< of the units of the current block

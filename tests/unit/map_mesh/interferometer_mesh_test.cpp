@@ -108,6 +108,17 @@ TEST(MeshLayout, HasThreeUnitsInOneGroup) {
   EXPECT_EQ(layout.units[1].group, 2);
 }
 
+TEST(MeshLayout, HasOneUnitIfTheDirectionIsJoint) {
+  const MeshLayout mesh(8, MeshGeometry::rectangular, true, MeshDirection::joint);
+  const ParameterLayout layout = mesh.parameter_layout(100, 2);
+  ASSERT_EQ(layout.units.size(), 1U);
+  EXPECT_EQ(layout.units[0].segments[0].begin, 100);
+  EXPECT_EQ(layout.units[0].size(), mesh.parameter_count());
+  EXPECT_EQ(layout.units[0].group, 2);
+  EXPECT_EQ(message_of<ConfigError>([] { static_cast<void>(mesh_direction("alone")); }),
+            "model.mesh.direction: must be joint or separate; got alone");
+}
+
 TEST(MeshLayout, RefusesAMeshOfOnePort) {
   EXPECT_EQ(message_of<ConfigError>([] { MeshLayout(1); }), "model.mesh: a mesh needs at least 2 ports; got 1");
 }

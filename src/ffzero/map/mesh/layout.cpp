@@ -19,8 +19,14 @@ MeshGeometry mesh_geometry(std::string_view word) {
 
 std::string_view to_string(MeshGeometry geometry) noexcept { return geometry == MeshGeometry::rectangular ? "rectangular" : "triangular"; }
 
-MeshLayout::MeshLayout(Index ports, MeshGeometry geometry, bool dead_parameters)
-    : ports_(ports), geometry_(geometry), dead_parameters_(dead_parameters) {
+MeshDirection mesh_direction(std::string_view word) {
+  if (word == "joint") return MeshDirection::joint;
+  if (word == "separate") return MeshDirection::separate;
+  throw ConfigError("model.mesh.direction", "must be joint or separate", word);
+}
+
+MeshLayout::MeshLayout(Index ports, MeshGeometry geometry, bool dead_parameters, MeshDirection direction)
+    : ports_(ports), geometry_(geometry), dead_parameters_(dead_parameters), direction_(direction) {
   if (ports < 2) throw ConfigError("model.mesh", "a mesh needs at least 2 ports", std::to_string(ports));
 }
 
@@ -39,6 +45,7 @@ Index MeshLayout::offset(Index column) const noexcept {
 
 ParameterLayout MeshLayout::parameter_layout(Index first, Index group) const {
   const auto unit = [&](Index begin, Index size) { return Unit{.group = group, .segments = {{.begin = first + begin, .size = size}}}; };
+  if (direction_ == MeshDirection::joint) return {.groups = 1, .units = {unit(0, parameter_count())}};
   return {.groups = 1, .units = {unit(0, block_size()), unit(phi_begin(), block_size()), unit(gamma_begin(), ports_)}};
 }
 

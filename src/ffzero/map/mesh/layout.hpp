@@ -16,6 +16,14 @@ enum class MeshGeometry { rectangular, triangular };
 [[nodiscard]] MeshGeometry mesh_geometry(std::string_view word);
 [[nodiscard]] std::string_view to_string(MeshGeometry geometry) noexcept;
 
+/// How a random direction over the phases is normalised: `joint`, one unit vector over all of them, so that every phase moves by the
+/// same angle; `separate`, one each for theta, phi and gamma, as the reference does: gamma, with few entries, then moves the most and adds
+/// its noise to the estimates of all others.
+enum class MeshDirection { joint, separate };
+
+/// "joint" or "separate". @throws ConfigError (place "model.mesh.direction") for any other word.
+[[nodiscard]] MeshDirection mesh_direction(std::string_view word);
+
 /// A mesh of Mach-Zehnder interferometers on n waveguides  [spec.md section 7].
 ///
 /// Column l = 0, 1, ..: even l couples the waveguides (0,1), (2,3), ..; odd l couples (1,2), (3,4), ... Pair k of column l has the upper
@@ -29,7 +37,8 @@ enum class MeshGeometry { rectangular, triangular };
 class MeshLayout {
  public:
   /// ports = n >= 2. @throws ConfigError otherwise
-  explicit MeshLayout(Index ports, MeshGeometry geometry = MeshGeometry::rectangular, bool dead_parameters = false);
+  explicit MeshLayout(Index ports, MeshGeometry geometry = MeshGeometry::rectangular, bool dead_parameters = false,
+                      MeshDirection direction = MeshDirection::separate);
 
   [[nodiscard]] Index ports() const noexcept { return ports_; }
   [[nodiscard]] MeshGeometry geometry() const noexcept { return geometry_; }
@@ -58,7 +67,7 @@ class MeshLayout {
   [[nodiscard]] Index phi_begin() const noexcept { return block_size(); }
   [[nodiscard]] Index gamma_begin() const noexcept { return 2 * block_size(); }
   [[nodiscard]] Index parameter_count() const noexcept { return 2 * block_size() + ports_; }
-  /// One group of three units: theta, phi, gamma. `first` is added to every position.
+  /// One group, of three units: theta, phi, gamma; or of one, if the direction is joint. `first` is added to every position.
   [[nodiscard]] ParameterLayout parameter_layout(Index first = 0, Index group = 0) const;
 
   /// Exponent of the Haar initialisation: cos(theta/2) = u^(1/(2 alpha)), u uniform  [spec.md section 7]. Rectangular: the reference's
@@ -73,6 +82,7 @@ class MeshLayout {
   Index ports_;
   MeshGeometry geometry_;
   bool dead_parameters_;
+  MeshDirection direction_;
 };
 
 }  // namespace ffzero
