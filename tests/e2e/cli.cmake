@@ -1,9 +1,4 @@
 # The program as people use it: every test runs the binary as a process of its own.
-# Off by default until the whole suite has been seen to pass: -DFFZERO_BUILD_CLI_TESTS=ON.
-option(FFZERO_BUILD_CLI_TESTS "Build the end-to-end tests of the program" OFF)
-if(NOT FFZERO_BUILD_CLI_TESTS)
-  return()
-endif()
 foreach(part errors runs)
   set(sources_errors cli_errors_test.cpp cli_folder_test.cpp cli_usage_test.cpp)
   set(sources_runs cli_cells_test.cpp cli_commands_test.cpp cli_resume_test.cpp cli_study_test.cpp cli_threads_test.cpp)
