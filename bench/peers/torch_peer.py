@@ -60,10 +60,10 @@ class Stopwatch:
     """Prints one line for the time since it was started."""
 
     def __init__(self):
-        self.start = time.perf_counter()
+        self.start, self.cpu = time.perf_counter(), time.process_time()
 
     def line(self, **facts):
-        print(json.dumps({**facts, "wall_s": round(time.perf_counter() - self.start, 6)}), flush=True)
+        print(json.dumps({**facts, "wall_s": round(time.perf_counter() - self.start, 6), "cpu_s": round(time.process_time() - self.cpu, 6)}), flush=True)
 
 
 def read_idx(path, header):

@@ -1,4 +1,4 @@
-// Cuts, scales and pools one sample; bytes go through a table of 256 floats.
+// Cuts, scales and pools one sample.
 // SPDX-License-Identifier: MIT
 #include "ffzero/encode/encoder.hpp"
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/encode/byte_kernel-inl.hpp"
 #include "ffzero/encode/pooling.hpp"
 #include "ffzero/encode/spectrum.hpp"
 
@@ -17,22 +18,10 @@ namespace ffzero {
 
 namespace {
 
-using Table = std::array<float, 256>;
-
 constexpr float kFloor = 1e-8F;
 
 bool is_image(const Shape& s) { return s.height > 1; }
 bool is_complex_vector(const Shape& s) { return s.channels == 2 && s.height == 1; }
-bool is_bright(std::uint8_t low, std::uint8_t high) { return low == 0 && high == 255; }
-
-// value / 255 of every byte, then scaled by the darkest and the brightest pixel of the image.
-Table normalised(const Table& fractions, std::uint8_t low, std::uint8_t high) {
-  Table table;
-  const float range = fractions[high] - fractions[low] + kFloor;
-  for (std::size_t v = 0; v < table.size(); ++v) table[v] = (fractions[v] - fractions[low]) / range;
-  return table;
-}
-
 void require_image(const char* key, Index value, const Shape& raw) {
   if (value == 0) return;
   if (value < 0) throw ConfigError(key, "must not be negative", std::to_string(value), "use 0 to switch it off");
@@ -58,8 +47,6 @@ OpticalField optical_field_from(std::string_view text) {
 }
 
 struct Encoder::Tables {
-  Table fractions{};  ///< v / 255
-  Table bright{};     ///< normalised for an image that has both 0 and 255, as most have
   std::optional<SpectrumWindow> spectrum;
 };
 
@@ -84,8 +71,6 @@ Encoder::Encoder(const EncoderOptions& options, const Shape& raw) : options_(opt
   if (options.optical_field != OpticalField::none && !is_complex_vector(raw)) output_ = {2, 1, output_.size()};
 
   auto tables = std::make_shared<Tables>();
-  for (std::size_t v = 0; v < tables->fractions.size(); ++v) tables->fractions[v] = static_cast<float>(v) / 255.0F;
-  tables->bright = normalised(tables->fractions, 0, 255);
   if (fourier) tables->spectrum.emplace(raw.height, raw.width, window_height(), window_width());
   tables_ = std::move(tables);
 }
@@ -163,24 +148,23 @@ void Encoder::encode(std::span<const std::uint8_t> sample, std::span<float> out,
     cut<std::uint8_t>(sample, window, dy, dx);
     sample = window;
   }
-  const auto look_up = [&](const Table& table, std::span<float> to) {
-    for (std::size_t i = 0; i < sample.size(); ++i) to[i] = table[sample[i]];
+  const auto scale = [&](float low, float range, std::span<float> to) {
+    byte_kernel::scale(sample.data(), isize(sample.size()), low, range, to.data());
   };
   if (options_.optical_field == OpticalField::none) {
-    std::uint8_t low = 255, high = 0;
+    std::uint8_t darkest = 255, brightest = 0;
     for (const std::uint8_t v : sample) {
-      low = std::min(low, v);
-      high = std::max(high, v);
+      darkest = std::min(darkest, v);
+      brightest = std::max(brightest, v);
     }
-    const Table own = is_bright(low, high) ? Table{} : normalised(tables_->fractions, low, high);
-    const Table& table = is_bright(low, high) ? tables_->bright : own;
-    if (options_.downsample == 0) return look_up(table, out);
+    const float low = static_cast<float>(darkest) / 255.0F, range = static_cast<float>(brightest) / 255.0F - low + kFloor;
+    if (options_.downsample == 0) return scale(low, range, out);
     std::vector<float> image(sample.size());
-    look_up(table, image);
+    scale(low, range, image);
     return finish(image, out);
   }
   std::vector<float> image(sample.size());
-  look_up(tables_->fractions, image);
+  scale(0.0F, 1.0F, image);
   finish(image, out);
 }
 

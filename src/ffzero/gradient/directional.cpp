@@ -5,7 +5,10 @@
 #include <Eigen/QR>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -63,6 +66,15 @@ void Directional<S>::start_memory(Index dimension) {
 template <class S>
 double Directional<S>::estimate(const ScalarFunction<S>& f, std::span<const S> theta, const RandomStream& random, const Executor& executor,
                                 std::span<S> gradient) {
+  const bool plain = options_.aggregation == Aggregation::average && options_.recycle <= 0.0;
+  if (plain && options_.distribution == Distribution::hadamard && f.serves_hadamard(options_.directions)) {
+    directions_.resize(1, f.dimension());  // the first row of the matrix is all ones: what is left are the signs
+    fill_directions<S>(f.layout(), options_.distribution, random, executor, directions_.view());
+    const std::span<const S> signs(directions_.view().data(), usize(f.dimension()));
+    f.hadamard_differences(theta, signs, options_.directions, options_.eps, differences_);
+    combine_hadamard(f.layout(), signs, executor, gradient);
+    return differences_.mean_loss;
+  }
   directions_.resize(options_.directions, f.dimension());
   fill_directions<S>(f.layout(), options_.distribution, random, executor, directions_.view());
   return estimate_along(f, theta, directions_.view(), executor, gradient);
@@ -165,6 +177,46 @@ void Directional<S>::add_piece(const Segment& piece, std::size_t unit, Index gro
     target += static_cast<S>(weights_(j, isize(unit))) * direction;
     if (remembers) memory_.segment(piece.begin, piece.size) += static_cast<S>(surprise_(j, group)) * direction;
   }
+}
+
+template <class S>
+void Directional<S>::combine_hadamard(const ParameterLayout& layout, std::span<const S> signs, const Executor& executor,
+                                      std::span<S> gradient) const {
+  constexpr Index kWidth = 16;  // what the lowest four bits of a position choose from; the others flip blocks of 16 directions together
+  const Index dimension = isize(gradient.size()), m = options_.directions, blocks = (m + kWidth - 1) / kWidth;
+  const auto negative = [](Index i, Index j) { return (std::popcount(static_cast<std::uint64_t>(i & j)) & 1) != 0; };
+  // weights (groups, blocks, 16): the sum over the directions of a block for each of the 16 places.
+  Matrix<S> weights(layout.groups * blocks, kWidth);
+  for (Index g = 0; g < layout.groups; ++g)
+    for (Index q = 0; q < blocks; ++q)
+      for (Index i = 0; i < kWidth; ++i) {
+        double sum = 0.0;
+        for (Index j = q * kWidth; j < std::min(m, (q + 1) * kWidth); ++j)
+          sum += negative(i, j % kWidth) ? -differences_.delta(j, g) : differences_.delta(j, g);
+        weights(g * blocks + q, i) = static_cast<S>(sum);
+      }
+  executor.run((dimension + kPiece - 1) / kPiece, [&](Index number) {
+    const Segment piece{.begin = number * kPiece, .size = std::min(kPiece, dimension - number * kPiece)};
+    std::fill_n(gradient.begin() + piece.begin, piece.size, S{0});
+    for (const Unit& unit : layout.units)
+      for (const Segment& s : unit.segments) {
+        const S scale = static_cast<S>(static_cast<double>(unit.size()) / (2.0 * options_.eps * static_cast<double>(m)));
+        const Segment part = common(piece, s);
+        std::array<S, kWidth> weight;
+        for (Index at = part.begin; at < part.begin + part.size;) {
+          const Index block = at / kWidth * kWidth, end = std::min(part.begin + part.size, block + kWidth);
+          if (blocks > 1 || at == part.begin) {
+            weight.fill(S{0});
+            for (Index q = 0; q < blocks; ++q)
+              for (Index i = 0; i < kWidth; ++i) {
+                const S own = scale * weights(unit.group * blocks + q, i);
+                weight[usize(i)] += negative(block, q * kWidth) ? -own : own;
+              }
+          }
+          for (; at < end; ++at) gradient[usize(at)] = weight[usize(at - block)] * signs[usize(at)];
+        }
+      }
+  });
 }
 
 template class Directional<float>;

@@ -58,6 +58,8 @@ class Directional {
   void subtract_expected(const ParameterLayout& layout, const ConstMatrixRef<S>& directions, const Executor& executor);
   void weigh(const ParameterLayout& layout, const ConstMatrixRef<S>& directions);
   void align(const ParameterLayout& layout, const ConstMatrixRef<S>& directions);
+  /// The estimate from differences_ along the rows of a signed Hadamard matrix.
+  void combine_hadamard(const ParameterLayout& layout, std::span<const S> signs, const Executor& executor, std::span<S> gradient) const;
   /// Adds every direction's share to a piece of one unit.
   void add_piece(const Segment& piece, std::size_t unit, Index group, const ConstMatrixRef<S>& directions, std::span<S> gradient);
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/gradient/function.hpp"
 
+#include <bit>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -27,6 +29,18 @@ void ScalarFunction<S>::differences(std::span<const S> theta, const ConstMatrixR
       out.mean_loss += (plus[usize(g)] + minus[usize(g)]) / (2.0 * static_cast<double>(m));
     }
   }
+}
+
+template <class S>
+void ScalarFunction<S>::hadamard_differences(std::span<const S> theta, std::span<const S> signs, Index m, double eps,
+                                             Differences& out) const {
+  Matrix<S> directions(m, isize(signs.size()));
+  for (Index j = 0; j < m; ++j)
+    for (Index i = 0; i < directions.cols(); ++i) {
+      const bool negative = (std::popcount(static_cast<std::uint64_t>(i & j)) & 1) != 0;
+      directions(j, i) = negative ? -signs[usize(i)] : signs[usize(i)];
+    }
+  differences(theta, directions, eps, out);
 }
 
 template class ScalarFunction<float>;

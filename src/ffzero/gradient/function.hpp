@@ -30,6 +30,15 @@ class ScalarFunction {
   /// directions (m, dimension), eps > 0. theta is never changed. Default: 2 m calls of values at fresh copies theta +- eps d_j.
   /// Cost: 2 m forward evaluations of the batch, whatever shortcut computes them; joint losses over G groups: 2 m G.
   virtual void differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
+
+  /// True if hadamard_differences is faster than differences for m directions.
+  [[nodiscard]] virtual bool serves_hadamard(Index m) const {
+    static_cast<void>(m);
+    return false;
+  }
+  /// differences for directions d_j[i] = signs[i] (-1)^(number of bits of i & j), j < m, which are then never written down. Default:
+  /// writes them down.   signs (dimension)
+  virtual void hadamard_differences(std::span<const S> theta, std::span<const S> signs, Index m, double eps, Differences& out) const;
 };
 
 /// A loss that also knows its exact gradient.

@@ -6,10 +6,16 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm.hpp"
+#include "ffzero/tensor/sparse.hpp"
 
 namespace ffzero {
 
 namespace {
+
+/// Outputs for which a sparse product is worth packing for.
+constexpr Index kLeastOutputs = 16;
+/// Directions for which a transform of the sums of one product is faster than a product for each of them.
+constexpr Index kLeastDirections = 3;
 
 template <class S>
 Eigen::Map<const Matrix<S>> weight(std::span<const S> theta, Index outputs, Index inputs) {
@@ -43,23 +49,71 @@ ParameterLayout Dense<S>::parameter_layout() const {
   return layout;
 }
 
+/// The entries of x that are not 0, of this thread, kept until its next call: no allocation in a step.
+template <class S>
+SparseLines<S>& lines_of_thread() {
+  static thread_local SparseLines<S> lines;
+  return lines;
+}
+
+template <class S>
+bool Dense<S>::skips_zeros_of(const ConstMatrixRef<S>& x) const {
+  return outputs_ >= kLeastOutputs && mostly_zero<S>(x);
+}
+
 template <class S>
 void Dense<S>::forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
-  affine_nt<S>(x, weight(theta, outputs_, inputs_), bias(theta, outputs_, inputs_), y);
+  if (!skips_zeros_of(x)) return affine_nt<S>(x, weight(theta, outputs_, inputs_), bias(theta, outputs_, inputs_), y);
+  SparseLines<S>& rows = lines_of_thread<S>();
+  rows.assign_rows(x);
+  rows.affine_nt(weight(theta, outputs_, inputs_), bias(theta, outputs_, inputs_), y);
 }
 
 template <class S>
 void Dense<S>::forward_stacked(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x, MatrixRef<S> z,
                                MatrixRef<S> p) const {
+  const auto direction = [&](Index j) { return std::span<const S>(directions.row(j).data(), usize(parameter_count())); };
+  const auto part = [&](Index j) { return p.middleCols(j * outputs_, outputs_); };
+  const bool skip = skips_zeros_of(x);
+  SparseLines<S>& rows = lines_of_thread<S>();
+  if (skip) rows.assign_rows(x);
+  const auto apply = [&](std::span<const S> parameters, MatrixRef<S> y) {
+    const auto w = weight(parameters, outputs_, inputs_);
+    const auto b = bias(parameters, outputs_, inputs_);
+    if (skip)
+      rows.affine_nt(w, b, y);
+    else
+      affine_nt<S>(x, w, b, y);
+  };
+  apply(theta, z);
+  for (Index j = 0; j < directions.rows(); ++j) apply(direction(j), part(j));
+}
+
+template <class S>
+bool Dense<S>::serves_hadamard(Index m) const {
+  return m >= kLeastDirections;
+}
+
+template <class S>
+void Dense<S>::forward_hadamard(std::span<const S> theta, std::span<const S> signs, Index m, const ConstMatrixRef<S>& x, MatrixRef<S> z,
+                                MatrixRef<S> p) const {
   forward(theta, x, z);
-  for (Index j = 0; j < directions.rows(); ++j)
-    forward({directions.row(j).data(), usize(parameter_count())}, x, p.middleCols(j * outputs_, outputs_));
+  SparseLines<S>& lines = lines_of_thread<S>();
+  lines.assign_classes(x);
+  lines.hadamard_nt(signs, outputs_, m, p);
 }
 
 template <class S>
 void Dense<S>::pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& /*y*/, const ConstMatrixRef<S>& gy,
                         std::span<S> gtheta, MatrixRef<S>* gx) const {
-  gemm_tn<S>(gy, x, Eigen::Map<Matrix<S>>(gtheta.data(), outputs_, inputs_), S{1});
+  Eigen::Map<Matrix<S>> gw(gtheta.data(), outputs_, inputs_);
+  if (skips_zeros_of(x)) {
+    SparseLines<S>& columns = lines_of_thread<S>();
+    columns.assign_columns(x);
+    columns.add_gemm_tn(gy, gw);
+  } else {
+    gemm_tn<S>(gy, x, gw, S{1});
+  }
   Eigen::Map<Eigen::Matrix<S, 1, Eigen::Dynamic>>(gtheta.data() + outputs_ * inputs_, outputs_) += gy.colwise().sum();
   if (gx != nullptr) gemm_nn<S>(gy, weight(theta, outputs_, inputs_), *gx);
 }

@@ -9,7 +9,7 @@ namespace ffzero {
 
 /// z = W x + b  [spec.md section 4].  theta: W row-major (H, D), then b (H).  x (B, D)   z (B, H)
 /// groups = G splits the H outputs into G equal ranges; each range, with its rows of W and b, is a parameter group of its own.
-/// Initial values: uniform in +-1/sqrt(D).
+/// Initial values: uniform in +-1/sqrt(D). Inputs that are mostly zero are multiplied without their zeros.
 template <class S>
 class Dense final : public AdjointMap<S>, public LinearMap<S> {
  public:
@@ -26,10 +26,15 @@ class Dense final : public AdjointMap<S>, public LinearMap<S> {
   void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
   void forward_stacked(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x, MatrixRef<S> z,
                        MatrixRef<S> p) const override;
+  [[nodiscard]] bool serves_hadamard(Index m) const override;
+  void forward_hadamard(std::span<const S> theta, std::span<const S> signs, Index m, const ConstMatrixRef<S>& x, MatrixRef<S> z,
+                        MatrixRef<S> p) const override;
   void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y, const ConstMatrixRef<S>& gy,
                 std::span<S> gtheta, MatrixRef<S>* gx) const override;
 
  private:
+  [[nodiscard]] bool skips_zeros_of(const ConstMatrixRef<S>& x) const;
+
   Shape input_;
   Index inputs_, outputs_, groups_;
 };

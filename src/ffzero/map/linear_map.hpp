@@ -17,6 +17,20 @@ class LinearMap {
   /// z (B, output size) = forward(theta, x)   p (B, m * output size): columns [j * output size, (j + 1) * output size) hold z'(d_j).
   virtual void forward_stacked(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x, MatrixRef<S> z,
                                MatrixRef<S> p) const = 0;
+
+  /// True if forward_hadamard is faster than forward_stacked for m directions.
+  [[nodiscard]] virtual bool serves_hadamard(Index m) const {
+    static_cast<void>(m);
+    return false;
+  }
+  /// forward_stacked for directions d_j[i] = signs[i] (-1)^(number of bits of i & j), j < m: rows of a signed Hadamard matrix. Only if
+  /// serves_hadamard(m).
+  virtual void forward_hadamard(std::span<const S> theta, std::span<const S> signs, Index m, const ConstMatrixRef<S>& x, MatrixRef<S> z,
+                                MatrixRef<S> p) const {
+    static_cast<void>(signs);
+    static_cast<void>(m);
+    forward_stacked(theta, Matrix<S>(), x, z, p);
+  }
 };
 
 }  // namespace ffzero

@@ -10,6 +10,11 @@ namespace {
 // Rows of a shard: small enough for two threads to share a batch of 128, large enough for a product to be efficient. Part of the result's
 // bits, so it never depends on the number of threads.
 constexpr Index kShardRows = 64;
+
+// Where the parameters form one group, they see the sum of the losses of all groups of outputs.
+void pool_groups(Index groups, Differences& out) {
+  if (groups == 1 && out.delta.cols() > 1) out.delta = Matrix<double>(out.delta.rowwise().sum());
+}
 }  // namespace
 
 template <class S>
@@ -97,18 +102,36 @@ void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>
   if (layout_.groups > 1 && block_.loss->joint()) return joint_differences(theta, directions, eps, out);
   // The stacked product never forms what the head reads of one side.
   if (linear_ != nullptr && batch_->reads == nullptr)
-    linear_differences(theta, directions, eps, out);
+    linear_differences(
+        directions.rows(), eps,
+        [&](const ConstMatrixRef<S>& x, MatrixRef<S> z, MatrixRef<S> p) { linear_->forward_stacked(theta, directions, x, z, p); }, out);
   else if (paired_ != nullptr)
     paired_differences(theta, directions, eps, out);
   else
     return ScalarFunction<S>::differences(theta, directions, eps, out);
-  if (layout_.groups == 1 && out.delta.cols() > 1) out.delta = Matrix<double>(out.delta.rowwise().sum());
+  pool_groups(layout_.groups, out);
   bill_training(2 * directions.rows());
 }
 
 template <class S>
-void BlockLoss<S>::linear_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
-  const Index m = directions.rows(), width = block_.layers[0]->map->output_shape().size(), groups = loss_groups();
+bool BlockLoss<S>::serves_hadamard(Index m) const {
+  return linear_ != nullptr && !(layout_.groups > 1 && block_.loss->joint()) && linear_->serves_hadamard(m);
+}
+
+template <class S>
+void BlockLoss<S>::hadamard_differences(std::span<const S> theta, std::span<const S> signs, Index m, double eps, Differences& out) const {
+  if (!serves_hadamard(m)) return ScalarFunction<S>::hadamard_differences(theta, signs, m, eps, out);
+  linear_differences(
+      m, eps, [&](const ConstMatrixRef<S>& x, MatrixRef<S> z, MatrixRef<S> p) { linear_->forward_hadamard(theta, signs, m, x, z, p); },
+      out);
+  pool_groups(layout_.groups, out);
+  bill_training(2 * m);
+}
+
+template <class S>
+template <class Stack>
+void BlockLoss<S>::linear_differences(Index m, double eps, Stack stack, Differences& out) const {
+  const Index width = block_.layers[0]->map->output_shape().size(), groups = loss_groups();
   executor_.run(isize(shards_.size()), [&](Index i) {
     Shard& shard = shards_[usize(i)];
     const Targets targets = batch_->targets.rows(shard.first, shard.rows);
@@ -118,7 +141,7 @@ void BlockLoss<S>::linear_differences(std::span<const S> theta, const ConstMatri
     shard.sums.assign(1, 0.0);
     shard.plus_losses.resize(shard.rows, groups);
     shard.minus_losses.resize(shard.rows, groups);
-    linear_->forward_stacked(theta, directions, batch_->x.middleRows(shard.first, shard.rows), shard.z, shard.p);
+    stack(batch_->x.middleRows(shard.first, shard.rows), shard.z, shard.p);
     if (pair_scorer_.serves()) pair_scorer_.prepare(shard.z, shard.pair);
     for (Index j = 0; j < m; ++j) {
       const auto p = shard.p.middleCols(j * width, width);

@@ -28,6 +28,8 @@ class BlockLoss : public ScalarFunction<S> {
   [[nodiscard]] Index dimension() const override { return dimension_; }
   void values(std::span<const S> theta, std::span<double> losses) const override;
   void differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const override;
+  [[nodiscard]] bool serves_hadamard(Index m) const override;
+  void hadamard_differences(std::span<const S> theta, std::span<const S> signs, Index m, double eps, Differences& out) const override;
 
  protected:
   [[nodiscard]] Index batch_size() const { return batch_->x.rows(); }
@@ -62,7 +64,9 @@ class BlockLoss : public ScalarFunction<S> {
   mutable std::vector<Shard> shards_;  // buffers: kept between steps, no allocation in a step
 
  private:
-  void linear_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
+  /// stack(x, z, p): z and z'(d_j) of some rows of the batch, as LinearMap::forward_stacked gives them.
+  template <class Stack>
+  void linear_differences(Index m, double eps, Stack stack, Differences& out) const;
   void paired_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void joint_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void evaluate(std::span<const S> theta, std::span<double> losses) const;

@@ -9,7 +9,13 @@ namespace ffzero {
 
 namespace {
 constexpr Index kGatherRows = 64;
+// Samples lie in memory in another order than they are drawn in: those a few places ahead are on their way while one is copied.
+constexpr Index kAhead = 4;
+
+void fetch_ahead(const void* data, std::size_t bytes) {
+  for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const char*>(data) + at);
 }
+}  // namespace
 
 void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::span<float> out, const Displacement& move) {
   if (data.is_bytes())
@@ -62,6 +68,10 @@ void SampleSource<S>::encode(std::span<const std::uint32_t> rows, std::uint64_t 
     const Index end = std::min(isize(rows.size()), (shard + 1) * kGatherRows);
     for (Index i = shard * kGatherRows; i < end; ++i) {
       const Index row = rows[usize(i)];
+      if (data_.is_bytes() && i + kAhead < end) {
+        const auto later = data_.bytes(rows[usize(i + kAhead)]);
+        fetch_ahead(later.data(), later.size());
+      }
       const Displacement move = options_.augment ? encoder_.displacement(shifts, row) : Displacement{};
       std::span<float> out(buffer);
       if constexpr (std::is_same_v<S, float>) out = {x.row(i).data(), usize(columns)};
@@ -77,7 +87,11 @@ void SampleSource<S>::gather(std::span<const std::uint32_t> rows, std::uint64_t 
     x.resize(isize(rows.size()), cache_->cols());
     executor_.run((isize(rows.size()) + kGatherRows - 1) / kGatherRows, [&](Index shard) {
       const Index end = std::min(isize(rows.size()), (shard + 1) * kGatherRows);
-      for (Index i = shard * kGatherRows; i < end; ++i) x.row(i) = cache_->row(rows[usize(i)]);
+      const std::size_t bytes = usize(x.cols()) * sizeof(S);
+      for (Index i = shard * kGatherRows; i < end; ++i) {
+        if (i + kAhead < end) fetch_ahead(cache_->row(rows[usize(i + kAhead)]).data(), std::min<std::size_t>(bytes, 1024));
+        std::copy_n(cache_->row(rows[usize(i)]).data(), x.cols(), x.row(i).data());
+      }
     });
     return;
   }

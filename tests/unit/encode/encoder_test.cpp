@@ -74,6 +74,13 @@ TEST(Encoder, ScalesAnImageByItsOwnRange) {
   EXPECT_EQ(encode(encoder, std::vector<std::uint8_t>(784, 7)), std::vector<float>(784, 0.0F)) << "a constant image must not give NaN";
 }
 
+TEST(Encoder, RoundsEveryByteAsADivisionDoes) {
+  std::vector<std::uint8_t> all(784);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::uint8_t>(i);
+  const std::vector<float> out = encode(Encoder({}, kDigit), all);
+  for (std::size_t i = 0; i < all.size(); ++i) EXPECT_EQ(out[i], static_cast<float>(all[i]) / 255.0F) << static_cast<int>(all[i]);
+}
+
 TEST(Encoder, CropsTheCentreAndScalesWhatIsLeft) {
   const auto image = noise_image(784, 2);
   const std::map<Index, std::pair<Index, Index>> ranges{{5, {12, 17}}, {8, {10, 18}}, {27, {1, 28}}, {1, {14, 15}}, {28, {0, 28}}};

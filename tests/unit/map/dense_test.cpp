@@ -59,6 +59,33 @@ TEST(Dense, PullbackIsTheGradientAndAddsUp) {
   test::expect_matrix_gradient([&](const Matrix<double>& at) { return loss(theta, at); }, x, gx, "x");
 }
 
+TEST(Dense, SkipsTheZerosOfSparseInputsAndChangesNothing) {
+  const Index rows = 20, inputs = 90, outputs = 18;
+  const Dense<double> map({.width = inputs}, outputs);
+  const Vector<double> theta = test::normal_matrix(map.parameter_count(), 1, 1);
+  const Matrix<double> directions = test::normal_matrix(2, map.parameter_count(), 3), gy = test::normal_matrix(rows, outputs, 4);
+  // Only every fourth input is other than 0: what the sparse path sees; the plain products see the columns that are left.
+  Matrix<double> x = Matrix<double>::Zero(rows, inputs);
+  for (Index k = 0; k < inputs; k += 4) x.col(k) = test::normal_matrix(rows, 1, static_cast<std::uint32_t>(10 + k));
+  const auto plain = [&](const Vector<double>& t) {
+    const Eigen::Map<const Matrix<double>> w(t.data(), outputs, inputs);
+    Matrix<double> z = (x * w.transpose()).eval();
+    z.rowwise() += t.tail(outputs).transpose();
+    return z;
+  };
+  Matrix<double> y(rows, outputs), z(rows, outputs), p(rows, 2 * outputs);
+  map.forward(as_span(theta), x, y);
+  EXPECT_LT((y - plain(theta)).cwiseAbs().maxCoeff(), 1e-12);
+  map.forward_stacked(as_span(theta), directions, x, z, p);
+  EXPECT_EQ(z, y);
+  for (Index j = 0; j < 2; ++j)
+    EXPECT_LT((p.middleCols(j * outputs, outputs) - plain(directions.row(j).transpose())).cwiseAbs().maxCoeff(), 1e-12);
+  Vector<double> g = Vector<double>::Ones(map.parameter_count());
+  map.pullback(as_span(theta), x, y, gy, as_span(g), nullptr);
+  const Matrix<double> gw = Eigen::Map<const Matrix<double>>(g.data(), outputs, inputs);
+  EXPECT_LT((gw - Matrix<double>::Ones(outputs, inputs) - gy.transpose() * x).cwiseAbs().maxCoeff(), 1e-12);
+}
+
 TEST(Dense, GroupsShareOutTheParameters) {
   const Dense<double> map({.width = 5}, 6, 3);
   const ParameterLayout layout = map.parameter_layout();

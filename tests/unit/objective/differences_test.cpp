@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/gradient/directional.hpp"
 #include "ffzero/objective/block_loss.hpp"
 #include "support/many_blocks.hpp"
 
@@ -246,6 +247,40 @@ TEST(BlockLoss, RefusesAHeadOfAnotherSize) {
   const Executor executor(1);
   Ledger ledger(1);
   EXPECT_THROW(BlockLoss<double>(c.block.view(), executor, ledger), Error);
+}
+
+TEST(Differences, AlongHadamardDirectionsEqualPlainEvaluations) {
+  const Executor executor(2);
+  Index served = 0;
+  for (const Case<double>& c : test::all_cases<double>()) {
+    Ledger ledger(isize(c.block.layers.size()));
+    BlockLoss<double> loss(c.block.view(), executor, ledger);
+    loss.set_batch(c.batch());
+    const bool joint = c.block.loss->joint() && loss.layout().groups > 1;
+    for (const Index m : {3, 10, 21}) {
+      served += loss.serves_hadamard(m) ? 1 : 0;
+      const RandomStream random(3, Stream::direction);
+      Matrix<double> directions(m, loss.dimension());
+      fill_directions<double>(loss.layout(), Distribution::hadamard, random, executor, directions);
+      const Vector<double> signs = directions.row(0).transpose();
+      Differences out;
+      const std::int64_t before = ledger.total().training;
+      loss.hadamard_differences(as_span(c.block.theta), as_span(signs), m, 0.1, out);
+      const std::int64_t billed = ledger.total().training - before;
+      const Differences expected = plain_differences(loss, joint, c.block.theta, directions, 0.1);
+      ASSERT_EQ(out.delta.rows(), m) << c.name;
+      EXPECT_LT((out.delta - expected.delta).cwiseAbs().maxCoeff(), 1e-11 * (1.0 + std::abs(expected.mean_loss))) << c.name << " m " << m;
+      EXPECT_NEAR(out.mean_loss, expected.mean_loss, 1e-11 * (1.0 + std::abs(expected.mean_loss))) << c.name << " m " << m;
+      EXPECT_EQ(ledger.total().training - before - billed, billed) << c.name << ": a shortcut is billed as what it stands for";
+
+      Directional<double> estimator({.directions = m, .eps = 0.1, .distribution = Distribution::hadamard});
+      Vector<double> fast(loss.dimension()), plain(loss.dimension());
+      estimator.estimate(loss, as_span(c.block.theta), random, executor, as_span(fast));
+      estimator.estimate_along(loss, as_span(c.block.theta), directions, executor, as_span(plain));
+      EXPECT_LT((fast - plain).cwiseAbs().maxCoeff(), 1e-9 * (1.0 + plain.cwiseAbs().maxCoeff())) << c.name << " m " << m;
+    }
+  }
+  EXPECT_GT(served, 10) << "no case takes the shortcut";
 }
 
 }  // namespace

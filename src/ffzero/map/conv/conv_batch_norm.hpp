@@ -61,6 +61,7 @@ class ConvBatchNorm final : public AdjointMap<S>, public StatefulMap<S>, public 
   [[nodiscard]] std::span<S> state() override { return as_span(state_); }
   /// Mode running: with state(); mode batch: forward.
   void infer(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
+  [[nodiscard]] bool needs_statistics() const override { return options_.batchnorm == BatchnormMode::running; }
   void begin_statistics() override;
   void absorb(std::span<const S> theta, const ConstMatrixRef<S>& x) override;
   void finish_statistics() override;
