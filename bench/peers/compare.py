@@ -1,179 +1,282 @@
 #!/usr/bin/env python3
 """ffzero against PyTorch on the same work, side by side on one machine.
 
-  compare.py --binary build/release/apps/ffzero/ffzero --data DIR --out bench/baselines/<machine>.json     run everything, keep the numbers
-  compare.py --table bench/baselines/<machine>.json                                                        the table of docs/benchmarks.md
+  compare.py --binary build/release/ffzero --data DIR --out bench/baselines/<machine>.json     run everything, keep the numbers
+  compare.py --table bench/baselines/<machine>.json                                            the table of docs/benchmarks.md
 
-DIR holds the gzipped IDX files of MNIST. Both programs take turns, one repetition of every row after another, so that a slow minute of the machine
-meets both. Every row gives medians and the ratio peer / ours with its quartiles over the repetitions. Run it on a quiet machine.
+DIR holds the gzipped IDX files of MNIST. All programs take turns, one repetition of every row after another, so that a slow minute of the machine
+meets all of them. Every row gives medians and the ratio peer / ours with its quartiles over the repetitions. Run it on a quiet machine.
+--other-peer SCRIPT times a second script with the interface of torch_peer.py as well.
 """
 import argparse
 import json
 import pathlib
 import shlex
 import statistics
+import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import ffzero_runs  # noqa: E402
 
-PEER = HERE / "torch_peer.py"
 PAPER = ["--dataset", "mnist", "--preset", "paper", "--set", "training.log_samples=0"]
-MESH_STEPS = {784: 40, 64: 800}
+MESH_STEPS = {784: 30, 64: 800}
+TRAIN, TEST, BATCH = 60000, 10000, 256
+DENSE = ((784, 100), (100, 100), (100, 100), (100, 10))
 
 
-class Side:
-    """How to start one program for a row, and how to read one number of seconds off it."""
+class Row:
+    """One line of the table: what each side runs, how its seconds are read off, and the least that the arithmetic takes (see floor_*)."""
 
-    def __init__(self, arguments, read):
-        self.arguments, self.read = arguments, read
+    def __init__(self, ours, read_ours, peer, read_peer, floor=None):
+        self.ours, self.read_ours, self.peer, self.read_peer, self.floor = ours, read_ours, peer, read_peer, floor
 
 
-def peer_epoch(lines):
+# ---- What is read off ---------------------------------------------------------------------------------------------------------------------
+
+
+def peer_epoch(run):
+    """Seconds of one epoch of all layers: of each layer its fastest."""
     layers = {}
-    for line in lines:
-        if line.get("epoch", 0) > 1:
+    for line in run["lines"]:
+        if "epoch" in line:
             layers.setdefault(line["layer"], []).append(line["wall_s"])
     return sum(min(times) for times in layers.values())
 
 
-def peer_step(lines):
-    return min(line["wall_s"] for line in lines if line.get("step", 0) > 1)
+def peer_step(run):
+    return min(line["wall_s"] for line in run["lines"] if line.get("step", 0) > 1)
+
+
+def peer_reach(level, whole=False):
+    def read(run):
+        seconds = 0.0
+        for line in run["lines"]:
+            seconds += line.get("wall_s", 0.0)
+            if line.get("test", 0.0) >= level:
+                # Start-up: what the process took besides its epochs.
+                return seconds + (run["seconds"] - sum(l.get("wall_s", 0.0) for l in run["lines"]) if whole else 0.0)
+        return None
+
+    return read
+
+
+def ours_epoch(run):
+    return ffzero_runs.epoch_seconds(run)
+
+
+def ours_reach(level, whole=False):
+    def read(run):
+        for line in run["epochs"]:
+            if line["test"] is not None and line["test"] >= level:
+                return line["wall_s"] + (run["summary"]["wall_s"]["load"] if whole else 0.0)
+        return None
+
+    return read
 
 
 def ours_step(ports):
     return lambda run: run["summary"]["wall_s"]["training"] / MESH_STEPS[ports]
 
 
-def reach(lines, level):
-    """Seconds of training until the test accuracy reaches the level, None if it never does."""
-    seconds = 0.0
-    for line in lines:
-        seconds += line.get("wall_s", 0.0)
-        if line.get("test", 0.0) >= level:
-            return seconds
-    return None
+def whole(run):
+    return run["seconds"]
 
 
-def ours_reach(run, level):
-    for line in run["epochs"]:
-        if line["test"] is not None and line["test"]["value"] >= level:
-            return line["wall_s"]
-    return None
+# ---- Floors: multiply-adds, numbers and bytes of a row over what this machine does of each in a second -------------------------------------
 
 
-def ours(arguments, read=ffzero_runs.epoch_seconds):
-    return Side(arguments, read)
+def floor_dense(layers, products, numbers=0.0, share=1.0):
+    """products: dense products of the batch with the weights, a step; share: of the first layer's inputs that are not 0."""
+    adds = sum(i * o * (share if k == 0 else 1.0) for k, (i, o) in enumerate(layers))
+    parameters = sum(o * (i + 1) for i, o in layers)
+    steps = -(-TRAIN // BATCH)
+    return lambda m: ((TRAIN * products + TEST) * adds / m["multiply_adds_per_s"] + steps * numbers * parameters / m["normals_per_s"])
 
 
-def peer(arguments, read=peer_epoch):
-    return Side(arguments, read)
+def floor_backprop(share):
+    adds = sum(i * o * (share if k == 0 else 1.0) for k, (i, o) in enumerate(DENSE))
+    inner = sum(i * o for i, o in DENSE[1:])
+    return lambda m: ((TRAIN * 2 + TEST) * adds + TRAIN * inner) / m["multiply_adds_per_s"]
 
 
-def rows(epochs, whole_epochs):
-    ff = ["--solver", "ff_dd", "--epochs", str(epochs)]
-    dense = peer(["dense", "--epochs", str(epochs)])
-    dense10 = peer(["dense", "--epochs", str(epochs), "--directions", "10"])
+def floor_cnn():
+    # Taps, output positions of the two convolutions, 4 channels each; both need z and one direction, and the projections of all of them.
+    convolutions = 4 * (27 * 27 * 36 + 12 * 12 * 4 * 36)
+    projections = 4 * 10 * (27 * 27 + 12 * 12)
+    dense = 4 * 6 * 6 * 10
+    return lambda m: (2 * TRAIN + TEST) * (convolutions + projections + dense) / m["multiply_adds_per_s"]
+
+
+def floor_mesh(ports):
+    # Two evaluations of the batch, 6 fused operations on a real number each (3 shears of 2 numbers) an interferometer.
+    return lambda m: 2 * 128 * ports * (ports - 1) / 2 * 6 / m["multiply_adds_per_s"]
+
+
+def rows(options):
+    def ff(*more, epochs=options.epochs):
+        return [*PAPER, "--solver", "ff_dd", "--epochs", str(epochs), *more]
+
+    def signs(name):
+        return ["--set", f"gradient.distribution={name}"]
 
     def mesh(crop):
         return ["--dataset", "mnist", "--preset", "paper", "--model", "photonic", "--layers", "1", "--solver", "ff_dd", "--epochs", "2", "--set",
                 f"dataset.crop={crop}", "--set", "training.log_test=false", "--set", "training.log_samples=0", "--budget",
                 str(2 * 128 * MESH_STEPS[crop * crop])]
 
-    def signs(name):
-        return ["--set", f"gradient.distribution={name}"]
-
+    mlp = ["mlp", "--epochs", str(options.whole_epochs)]
+    mlp10 = ["mlp", "--epochs", "1", "--directions", "10"]
+    bp = ["bp", "--epochs", str(options.bp_epochs)]
+    exact = ["--dataset", "mnist", "--preset", "adjoint", "--layers", "200", "--epochs", "2", "--set", "training.log_samples=0"]
     return {
-        "dense ff_dd, m = 1, Gaussian": (ours([*PAPER, *ff]), dense),
-        "dense ff_dd, m = 1, signs (peer: Gaussian)": (ours([*PAPER, *ff, *signs("rademacher")]), dense),
-        "dense ff_dd, m = 10, Gaussian": (ours([*PAPER, *ff, "--directions", "10"]), dense10),
-        "dense ff_dd, m = 10, Hadamard (peer: Gaussian)": (ours([*PAPER, *ff, "--directions", "10", *signs("hadamard")]), dense10),
-        "CNN 4, 4 ff_dd": (ours([*PAPER, *ff, "--model", "cnn"]), peer(["conv", "--epochs", str(epochs)])),
-        "dense bp_ad, ReLU": (ours([*PAPER, "--solver", "bp_ad", "--epochs", str(epochs), "--set", "model.activation=relu"]),
-                              peer(["backprop", "--epochs", str(epochs)])),
-        "mesh, 784 ports, one step": (ours(mesh(28), ours_step(784)), peer(["mesh", "--ports", "784", "--steps", "4"], peer_step)),
-        "mesh, 64 ports, one step": (ours(mesh(8), ours_step(64)), peer(["mesh", "--ports", "64", "--steps", "20"], peer_step)),
-        "whole command, dense ff_dd": (ours([*PAPER, "--solver", "ff_dd", "--epochs", str(whole_epochs)], None),
-                                       peer(["dense", "--epochs", str(whole_epochs)], None)),
-        "to 97 % without backprop (peer: backprop)": (
-            ours(["--dataset", "mnist", "--preset", "activity", "--layers", "400,400", "--epochs", "4", "--set", "training.log_samples=0"],
-                 lambda run: ours_reach(run, 0.97)),
-            peer(["backprop", "--epochs", "20"], lambda lines: reach(lines, 0.97))),
+        "dense `ff_dd`, m = 1, dense arithmetic": Row(ff("--set", "model.skip_zeros=false"), ours_epoch, mlp, peer_epoch, floor_dense(DENSE, 2, 1)),
+        "dense `ff_dd`, m = 1, Gaussian": Row(ff(epochs=options.whole_epochs), ours_epoch, mlp, peer_epoch, floor_dense(DENSE, 2, 1, 0.19)),
+        "dense `ff_dd`, m = 1, signs (peer: Gaussian)": Row(ff(*signs("rademacher")), ours_epoch, mlp, peer_epoch, floor_dense(DENSE, 2, 0, 0.19)),
+        "dense `ff_dd`, m = 10, Gaussian": Row(ff("--directions", "10"), ours_epoch, mlp10, peer_epoch, floor_dense(DENSE, 11, 10, 0.19)),
+        "dense `ff_dd`, m = 10, Hadamard (peer: Gaussian)": Row(ff("--directions", "10", *signs("hadamard")), ours_epoch, mlp10, peer_epoch,
+                                                                floor_dense(DENSE, 2, 0, 0.19)),
+        "CNN 4, 4 `ff_dd`": Row(ff("--model", "cnn"), ours_epoch, ["cnn", "--epochs", "1"], peer_epoch, floor_cnn()),
+        "dense `bp_ad`, ReLU": Row([*PAPER, "--solver", "bp_ad", "--epochs", str(options.epochs), "--set", "model.activation=relu"], ours_epoch, bp,
+                                   peer_epoch, floor_backprop(0.19)),
+        "mesh, 784 ports, one step": Row(mesh(28), ours_step(784), ["mesh", "--ports", "784", "--steps", "4"], peer_step, floor_mesh(784)),
+        "mesh, 64 ports, one step": Row(mesh(8), ours_step(64), ["mesh", "--ports", "64", "--steps", "20"], peer_step, floor_mesh(64)),
+        f"whole command, dense `ff_dd`, {options.whole_epochs} epochs a layer": Row(ff(epochs=options.whole_epochs), whole, mlp, whole),
+        "to 97 % test, exact local gradient (peer: backprop), training": Row(exact, ours_reach(0.97), bp, peer_reach(0.97)),
+        "the same with start-up": Row(exact, ours_reach(0.97, True), bp, peer_reach(0.97, True)),
     }
 
 
-def measure_ours(side, options):
-    data = ["--data-dir", options.data]
-    run = ffzero_runs.train(options.binary, [*side.arguments, *data], options.threads)
-    return {"value": run["seconds"] if side.read is None else side.read(run), "seconds": run["seconds"], "memory": run["memory"]}
+# ---- Running ------------------------------------------------------------------------------------------------------------------------------
 
 
-def measure_peer(side, options):
-    data = [] if side.arguments[0] == "mesh" else ["--data", options.data]
-    command = [options.python, str(PEER), *side.arguments, *data, "--threads", str(options.threads)]
+def run_ours(arguments, options):
+    return ffzero_runs.train(options.binary, [*arguments, "--data-dir", str(pathlib.Path(options.data).parent)], options.threads)
+
+
+def run_peer(script, arguments, options):
+    data = [] if arguments[0] == "mesh" else ["--data", options.data]
+    command = [options.python, script, *arguments, *data, "--threads", str(options.threads)]
     output, seconds, memory = ffzero_runs.timed(command, options.threads)
-    lines = [json.loads(line) for line in output.splitlines()]
-    return {"value": seconds if side.read is None else side.read(lines), "seconds": seconds, "memory": memory}
+    return {"lines": [json.loads(line) for line in output.splitlines()], "seconds": seconds, "memory": memory}
+
+
+def limits(options):
+    """This machine's own limits, from the kernel benchmarks beside the program: multiply-adds and normal numbers a second, one thread."""
+    folder = pathlib.Path(options.binary).resolve().parent / "bench"
+    if not (folder / "bench_random").exists():
+        return {}
+
+    def first_row(program, wanted):
+        output = subprocess.run([folder / program, f"--benchmark_filter={wanted}", "--benchmark_format=json"], capture_output=True, text=True,
+                                check=True).stdout
+        return json.loads(output)["benchmarks"][0]
+
+    product = first_row("bench_dense", "product_nt/64/100/784")
+    return {"multiply_adds_per_s": 0.5e9 * product["GFLOP/s"] / product["of_gemm_peak"],
+            "normals_per_s": first_row("bench_random", "^normals")["numbers/s"]}
 
 
 def run(options):
-    table = {name: sides for name, sides in rows(options.epochs, options.whole_epochs).items() if options.only in name}
+    table = {name: row for name, row in rows(options).items() if options.only in name}
+    peers = {"peer": str(HERE / "torch_peer.py"), **({"other": options.other_peer} if options.other_peer else {})}
     result = {"command": shlex.join(["bench/peers/compare.py", *sys.argv[1:]]), "machine": ffzero_runs.machine(), "threads": options.threads,
-              "rows": {name: {"ours": [], "peer": []} for name in table}}
+              "limits": limits(options), "rows": {name: {who: [] for who in ("ours", *peers)} for name in table}}
+    for row_name, row in table.items():
+        result["rows"][row_name]["floor_s"] = row.floor(result["limits"]) / options.threads if row.floor and result["limits"] else None
     for repetition in range(options.repetitions):
-        known = {}  # rows that share a peer share its run
-        for name, (our_side, peer_side) in table.items():
-            key = (tuple(peer_side.arguments), peer_side.read)
-            result["rows"][name]["ours"].append(measure_ours(our_side, options))
-            if key not in known:
-                known[key] = measure_peer(peer_side, options)
-            result["rows"][name]["peer"].append(known[key])
-            pair = [result["rows"][name][who][-1]["value"] for who in ("peer", "ours")]
-            print(f"{repetition + 1}/{options.repetitions}  {name}: peer {pair[0]}, ours {pair[1]}", file=sys.stderr, flush=True)
+        known = {}  # rows that share a run share its numbers
+        for name, row in table.items():
+            sides = {"ours": (lambda: run_ours(row.ours, options), row.ours, row.read_ours)}
+            for who, script in ({} if options.ours_only else peers).items():
+                sides[who] = (lambda script=script: run_peer(script, row.peer, options), row.peer, row.read_peer)
+            for who, (start, arguments, read) in sides.items():
+                key = (who, tuple(arguments))
+                if key not in known:
+                    known[key] = start()
+                measured = known[key]
+                result["rows"][name][who].append({"value": read(measured), "seconds": measured["seconds"], "memory": measured["memory"]})
+            values = ", ".join(f"{who} {result['rows'][name][who][-1]['value']}" for who in sides)
+            print(f"{repetition + 1}/{options.repetitions}  {name}: {values}", file=sys.stderr, flush=True)
         pathlib.Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
     return result
 
 
+# ---- The table ----------------------------------------------------------------------------------------------------------------------------
+
+
 def quartiles(values):
-    return statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
 
 
 def seconds_text(value):
     return f"{value:.3g} s" if value >= 0.1 else f"{1e3 * value:.3g} ms"
 
 
+def median_of(row, who):
+    values = [entry["value"] for entry in row.get(who, []) if entry["value"]]
+    return statistics.median(values) if values else None
+
+
+def ratio_text(row, who):
+    pairs = [p["value"] / o["value"] for p, o in zip(row.get(who, []), row["ours"]) if p["value"] and o["value"]]
+    if not pairs:
+        return ""
+    low, middle, high = quartiles(pairs)
+    return f"**{middle:.2f}** ({low:.2f} .. {high:.2f})"
+
+
 def print_table(result):
     facts = result["machine"]
-    print(f"{facts['processor']} ({facts['vectors']}), {result['threads']} thread(s), median of "
-          f"{max(len(r['ours']) for r in result['rows'].values())} interleaved repetitions; ratio: peer / ours, with quartiles.\n")
-    print("| work | PyTorch | ffzero | ratio | memory |\n|---|---|---|---|---|")
+    others = any(row.get("other") for row in result["rows"].values())
+    print(f"{facts['processor']} ({facts['vectors']}), {result['threads']} thread(s), medians of "
+          f"{max(len(r['ours']) for r in result['rows'].values())} interleaved repetitions; ratio: peer / ours, with quartiles. Memory: peak, peer / ours. "
+          f"Floor: see below; in brackets how many times longer ours takes.\n")
+    print("| work | ffzero | PyTorch | ratio | " + ("other peer | ratio | " if others else "") + "memory | floor |")
+    print("|---|---|---|---|" + ("---|---|" if others else "") + "---|---|")
     for name, row in result["rows"].items():
-        pairs = [(p["value"], o["value"]) for p, o in zip(row["peer"], row["ours"]) if p["value"] and o["value"]]
-        memory = statistics.median(p["memory"] / o["memory"] for p, o in zip(row["peer"], row["ours"]))
-        if not pairs:
-            print(f"| {name} | not reached | not reached | | {memory:.1f} |")
-            continue
-        low, middle, high = quartiles([p / o for p, o in pairs])
-        print(f"| {name} | {seconds_text(statistics.median(p for p, _ in pairs))} | {seconds_text(statistics.median(o for _, o in pairs))} | "
-              f"**{middle:.2f}** ({low:.2f} .. {high:.2f}) | {memory:.1f} |")
+        ours = median_of(row, "ours")
+        cells = [name, seconds_text(ours) if ours else "not reached"]
+        for who in ("peer", "other") if others else ("peer",):
+            value = median_of(row, who)
+            cells += [seconds_text(value) if value else "", ratio_text(row, who)]
+        memory = [p["memory"] / o["memory"] for p, o in zip(row.get("peer", []), row["ours"])]
+        floor = row.get("floor_s")
+        cells += [f"{statistics.median(memory):.1f}" if memory else "", f"{seconds_text(floor)} ({ours / floor:.2f})" if floor and ours else ""]
+        print("| " + " | ".join(cells) + " |")
+
+
+def print_scaling(one, two):
+    """Seconds on one thread over seconds on two."""
+    print("| work | one thread | two threads | ratio |\n|---|---|---|---|")
+    for name, row in one["rows"].items():
+        a, b = median_of(row, "ours"), median_of(two["rows"].get(name, {"ours": []}), "ours")
+        if a and b:
+            print(f"| {name} | {seconds_text(a)} | {seconds_text(b)} | **{a / b:.2f}** |")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", help="print the table of an earlier run and do nothing else")
-    parser.add_argument("--binary", default="build/release/apps/ffzero/ffzero")
+    parser.add_argument("--scaling", nargs=2, metavar=("ONE", "TWO"), help="print what two threads gain, from an earlier run of each")
+    parser.add_argument("--binary", default="build/release/ffzero")
     parser.add_argument("--data", default="")
     parser.add_argument("--out", default="bench/baselines/last.json")
     parser.add_argument("--python", default="python3", help="an interpreter that has PyTorch")
+    parser.add_argument("--other-peer", default="", help="a second script with the interface of torch_peer.py")
+    parser.add_argument("--ours-only", action="store_true", help="do not run the peers")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--epochs", type=int, default=3, help="of each layer; the first does not count")
     parser.add_argument("--whole-epochs", type=int, default=5, help="of each layer in the row that times whole commands")
+    parser.add_argument("--bp-epochs", type=int, default=8, help="of the peer's backpropagation")
     parser.add_argument("--only", default="", help="rows whose name contains this text")
     options = parser.parse_args()
     if options.table:
         print_table(json.loads(pathlib.Path(options.table).read_text()))
+    elif options.scaling:
+        print_scaling(*(json.loads(pathlib.Path(name).read_text()) for name in options.scaling))
     elif not options.data:
         parser.error("--data is needed")
     else:

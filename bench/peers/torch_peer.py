@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The work of `ffzero train`, written in PyTorch as a careful user of that library would: the other side of bench/peers/compare.py.
 
-  torch_peer.py dense    --data DIR [--directions M]     784-100-100-100-10, margin loss, layer by layer, two evaluations a direction
-  torch_peer.py conv     --data DIR [--channels 4,4]     6x6 convolutions with batch norm, then one dense layer, all channels perturbed at once
-  torch_peer.py backprop --data DIR                      the dense network with ReLU, cross-entropy, backpropagation and Adam
-  torch_peer.py mesh     [--ports 784]                   single steps of an interferometer mesh, batch 128
+  torch_peer.py mlp  --data DIR [--directions M]     784-100-100-100-10, margin loss, layer by layer, two evaluations a direction
+  torch_peer.py cnn  --data DIR [--channels 4,4]     6x6 convolutions with batch norm, then one dense layer, all channels perturbed at once
+  torch_peer.py bp   --data DIR                      the dense network with ReLU, cross-entropy, backpropagation and Adam
+  torch_peer.py mesh [--ports 784]                   single steps of an interferometer mesh, batch 128
 
 All images lie in one float tensor before the clock starts, an epoch ends with one pass over the test set, and no forward pass is made that is
 not needed. One JSON object a line: {"layer", "epoch" or "step", "wall_s", "test"}; the last line holds the peak memory of the process.
@@ -25,7 +25,7 @@ BATCH = 256
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", choices=["dense", "conv", "backprop", "mesh"])
+    parser.add_argument("work", choices=["mlp", "cnn", "bp", "mesh"])
     parser.add_argument("--data", help="folder with the four gzipped IDX files of MNIST")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="of mesh")
@@ -120,20 +120,21 @@ class DenseLayer:
     def scores(self, x):
         return F.normalize(self.outputs_of(x), dim=1) @ self.targets
 
-    def losses(self, thetas, x, labels):
-        """Losses at several parameter vectors (V, P), in one product if there are more than two."""
-        weights, biases = self.split(thetas)
-        if len(thetas) == 2:
-            z = torch.stack([F.linear(x, w, b) for w, b in zip(weights, biases)])
-        else:
-            z = F.linear(x, weights.flatten(0, 1), biases.flatten()).unflatten(1, (len(thetas), -1)).transpose(0, 1)
-        return margin_sum(F.normalize(z, dim=2) @ self.targets, labels).sum(1)
+    def losses(self, weights, biases, x, labels):
+        """Losses at several weights (V, H, D) and biases (V, H), in one product if there are more than two."""
+        if len(weights) == 2:
+            return torch.stack([margin_sum(F.normalize(F.linear(x, w, b), dim=1) @ self.targets, labels).sum() for w, b in zip(weights, biases)])
+        z = F.linear(x, weights.flatten(0, 1), biases.flatten()).unflatten(1, biases.shape)
+        return margin_sum(F.normalize(z, dim=2) @ self.targets, labels.unsqueeze(1)).sum(0)
 
     def step(self, x, labels):
         m, size = OPTIONS.directions, self.theta.numel()
         directions = F.normalize(torch.randn(m, size), dim=1)
         moves = EPS * directions
-        values = self.losses(torch.cat([self.theta + moves, self.theta - moves]), x, labels)
+        weights, biases = self.split(self.theta)
+        weight_moves, bias_moves = self.split(moves)
+        values = self.losses(torch.cat([weights + weight_moves, weights - weight_moves]), torch.cat([biases + bias_moves, biases - bias_moves]),
+                             x, labels)
         slopes = (values[:m] - values[m:]) / (2 * EPS)
         self.theta -= OPTIONS.lr * size / m * (slopes @ directions)
 
@@ -259,7 +260,7 @@ def main():
     else:
         folder = pathlib.Path(OPTIONS.data)
         splits = [read_split(folder, prefix, OPTIONS.limit) for prefix in ("train", "t10k")]
-        {"dense": dense, "conv": conv, "backprop": backprop}[OPTIONS.work](*splits)
+        {"mlp": dense, "cnn": conv, "bp": backprop}[OPTIONS.work](*splits)
     print(json.dumps({"peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Seconds per epoch, start-up and memory of the ffzero program itself, over cells, models, threads, batch sizes, widths and directions.
 
-  pipeline.py --binary build/release/apps/ffzero/ffzero [--data DIR] [--out bench/baselines/pipeline.json] [--quick]
+  pipeline.py --binary build/release/ffzero [--data DIR] [--out bench/baselines/pipeline.json] [--quick]
 
 Without --data everything runs on the built-in glyphs. Prints a table; the JSON keeps every number. One run after another, nothing side by side.
 """
@@ -46,7 +46,7 @@ def cases(quick):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--binary", default="build/release/apps/ffzero/ffzero")
+    parser.add_argument("--binary", default="build/release/ffzero")
     parser.add_argument("--data", default="", help="folder with MNIST; empty: the built-in glyphs")
     parser.add_argument("--out", default="")
     parser.add_argument("--epochs", type=int, default=3, help="of each layer; the first does not count")

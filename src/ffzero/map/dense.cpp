@@ -30,7 +30,8 @@ std::span<const S> bias(std::span<const S> theta, Index outputs, Index inputs) {
 }  // namespace
 
 template <class S>
-Dense<S>::Dense(Shape input, Index outputs, Index groups) : input_(input), inputs_(input.size()), outputs_(outputs), groups_(groups) {
+Dense<S>::Dense(Shape input, Index outputs, Index groups, bool skip_zeros)
+    : input_(input), inputs_(input.size()), outputs_(outputs), groups_(groups), skip_zeros_(skip_zeros) {
   if (inputs_ < 1) throw ConfigError("model.layers", "a dense layer needs at least one input", std::to_string(inputs_));
   if (outputs < 1) throw ConfigError("model.layers", "a width must be at least 1", std::to_string(outputs), "give a positive width");
   if (groups < 1 || outputs % groups != 0)
@@ -58,7 +59,7 @@ SparseLines<S>& lines_of_thread() {
 
 template <class S>
 bool Dense<S>::skips_zeros_of(const ConstMatrixRef<S>& x) const {
-  return outputs_ >= kLeastOutputs && mostly_zero<S>(x);
+  return skip_zeros_ && outputs_ >= kLeastOutputs && mostly_zero<S>(x);
 }
 
 template <class S>

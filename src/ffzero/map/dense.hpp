@@ -9,12 +9,13 @@ namespace ffzero {
 
 /// z = W x + b  [spec.md section 4].  theta: W row-major (H, D), then b (H).  x (B, D)   z (B, H)
 /// groups = G splits the H outputs into G equal ranges; each range, with its rows of W and b, is a parameter group of its own.
-/// Initial values: uniform in +-1/sqrt(D). Inputs that are mostly zero are multiplied without their zeros.
+/// Initial values: uniform in +-1/sqrt(D). With skip_zeros, inputs that are mostly zero are multiplied
+/// without their zeros: the same sums in another order.
 template <class S>
 class Dense final : public AdjointMap<S>, public LinearMap<S> {
  public:
   /// @throws ConfigError if a size is below 1 or G does not divide H.
-  Dense(Shape input, Index outputs, Index groups = 1);
+  Dense(Shape input, Index outputs, Index groups = 1, bool skip_zeros = true);
 
   [[nodiscard]] Shape input_shape() const override { return input_; }
   [[nodiscard]] Shape output_shape() const override { return {1, 1, outputs_}; }
@@ -37,6 +38,7 @@ class Dense final : public AdjointMap<S>, public LinearMap<S> {
 
   Shape input_;
   Index inputs_, outputs_, groups_;
+  bool skip_zeros_;
 };
 
 extern template class Dense<float>;

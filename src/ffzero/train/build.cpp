@@ -197,7 +197,7 @@ class NetworkBuilder {
     const Index groups = network_.end_to_end_ ? 1 : v.integer("model.groups");
     Layer<S> layer;
     layer.name = name;
-    layer.map = std::make_shared<Dense<S>>(input, width, groups);
+    layer.map = std::make_shared<Dense<S>>(input, width, groups, v.flag("model.skip_zeros"));
     const Shape shape = layer.map->output_shape();
     if (!(network_.end_to_end_ && last)) {
       if (const auto kind = activation_kind(v.word("model.activation")); kind != ActivationKind::none)

@@ -121,6 +121,9 @@ std::vector<KeyInfo> make_table() {
   add("model.pca_power", number, 0.5, 0, 1, "Components are divided by eigenvalue^(power/2): 0 none, 0.5 half-whitened, 1 whitened.",
       [](const Values& v) { return v.at("model.pca").empty() ? std::string("model.pca is empty") : std::string(); });
 
+  add("model.skip_zeros", boolean, true, 0, 0,
+      "Dense layers skip the zeros of inputs that are mostly zero; false: dense arithmetic, for comparisons of speed.", mlp_or_cnn);
+
   add("model.conv.channels", integers, json::array({4, 4}), 1, 65536, "Output channels of each convolution.", conv_key);
   add("model.conv.kernel", integers, json::array({6}), 1, 1024, "Kernel size of each convolution, or one for all.", conv_key);
   add("model.conv.padding", integers, json::array({2}), 0, 1024, "Zero padding.", conv_key);

@@ -12,11 +12,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#if defined(__clang__)
-#define FFZERO_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define FFZERO_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "ffzero/tensor/lanes-inl.hpp"
 
 #ifndef FFZERO_CONV_KERNEL_ONCE
 #define FFZERO_CONV_KERNEL_ONCE
@@ -80,93 +76,15 @@ constexpr int kTileColumns = 6;
 
 template <class S>
 constexpr Index lanes() {
-  return static_cast<Index>(hn::MaxLanes(hn::ScalableTag<S>()));
+  return ffzero::lanes::HWY_NAMESPACE::count<S>();
 }
 
 #if HWY_TARGET != HWY_SCALAR
-
-/// Numbers in 128 bits, the unit in which samples are exchanged between memory and lanes.
-template <class S>
-constexpr Index block_size() {
-  return 16 / static_cast<Index>(sizeof(S));
-}
-
-/// A register whose block i comes from memory + i * step.
-template <class D, class S>
-HWY_INLINE hn::Vec<D> load_blocks(D d, const S* HWY_RESTRICT memory, Index step) {
-  if constexpr (static_cast<Index>(hn::MaxLanes(d)) <= block_size<S>()) {
-    return hn::LoadU(d, memory);
-  } else {
-    const hn::Half<D> half;
-    const Index upper = static_cast<Index>(hn::MaxLanes(half)) / block_size<S>();
-    return hn::Combine(d, load_blocks(half, memory + upper * step, step), load_blocks(half, memory, step));
-  }
-}
-
-/// The reverse.
-template <class D, class S>
-HWY_INLINE void store_blocks(D d, hn::Vec<D> v, S* HWY_RESTRICT memory, Index step) {
-  if constexpr (static_cast<Index>(hn::MaxLanes(d)) <= block_size<S>()) {
-    hn::StoreU(v, d, memory);
-  } else {
-    const hn::Half<D> half;
-    const Index upper = static_cast<Index>(hn::MaxLanes(half)) / block_size<S>();
-    store_blocks(half, hn::LowerHalf(half, v), memory, step);
-    store_blocks(half, hn::UpperHalf(half, v), memory + upper * step, step);
-  }
-}
-
-/// Number k of block i of register j <-> number j of block i of register k.
-template <class D>
-HWY_INLINE void transpose_blocks(D d, hn::Vec<D>* v) {
-  constexpr Index n = block_size<hn::TFromD<D>>();
-  if constexpr (n == 2) {
-    const auto low = hn::InterleaveLower(d, v[0], v[1]), high = hn::InterleaveUpper(d, v[0], v[1]);
-    v[0] = low;
-    v[1] = high;
-  } else if constexpr (n == 4) {
-    const hn::RepartitionToWide<D> wide;
-    const auto pairs = [&](auto x) HWY_ATTR { return hn::BitCast(wide, x); };
-    const auto a = pairs(hn::InterleaveLower(d, v[0], v[1])), b = pairs(hn::InterleaveUpper(d, v[0], v[1]));
-    const auto e = pairs(hn::InterleaveLower(d, v[2], v[3])), f = pairs(hn::InterleaveUpper(d, v[2], v[3]));
-    v[0] = hn::BitCast(d, hn::InterleaveLower(wide, a, e));
-    v[1] = hn::BitCast(d, hn::InterleaveUpper(wide, a, e));
-    v[2] = hn::BitCast(d, hn::InterleaveLower(wide, b, f));
-    v[3] = hn::BitCast(d, hn::InterleaveUpper(wide, b, f));
-  }
-}
-
-/// Calls work(k) for columns k, k + size, ...; the last call goes back so that it ends with the last column.
-template <class Work>
-HWY_INLINE void for_column_blocks(Index columns, Index size, Work&& work) {
-  for (Index k = 0; k + size <= columns; k += size) work(k);
-  if (columns % size != 0) work(columns - size);
-}
-
-#endif  // HWY_TARGET != HWY_SCALAR
-
-/// source (rows, columns) with row stride -> target (columns, lanes) with column stride; lanes beyond rows are zero.
-template <class S>
-void to_lanes(const S* HWY_RESTRICT source, Index row_stride, Index rows, Index columns, S* HWY_RESTRICT target, Index column_stride) {
-  constexpr Index n = lanes<S>();
-#if HWY_TARGET != HWY_SCALAR
-  const hn::ScalableTag<S> d;
-  constexpr Index size = block_size<S>();
-  if (rows == n && columns >= size) {
-    for_column_blocks(columns, size, [&](Index k) HWY_ATTR {
-      hn::Vec<decltype(d)> v[size];
-      FFZERO_UNROLL
-      for (Index j = 0; j < size; ++j) v[j] = load_blocks(d, source + j * row_stride + k, size * row_stride);
-      transpose_blocks(d, v);
-      FFZERO_UNROLL
-      for (Index j = 0; j < size; ++j) hn::Store(v[j], d, target + (k + j) * column_stride);
-    });
-    return;
-  }
+using ffzero::lanes::HWY_NAMESPACE::block_size;
+using ffzero::lanes::HWY_NAMESPACE::for_column_blocks;
+using ffzero::lanes::HWY_NAMESPACE::store_blocks;
+using ffzero::lanes::HWY_NAMESPACE::transpose_blocks;
 #endif
-  for (Index k = 0; k < columns; ++k)
-    for (Index l = 0; l < n; ++l) target[k * column_stride + l] = l < rows ? source[l * row_stride + k] : S{0};
-}
 
 /// target (rows, columns) with row stride = scale * source (columns, lanes) + shift.
 template <class S>
@@ -241,7 +159,8 @@ void pack(const WindowPass& p, const Frame& f, const S* HWY_RESTRICT x, Index x_
       const Index u = i * p.dilation + p.padding;
       if (u < 0 || u >= f.height) continue;
       S* line = plane + (u * f.width + first * p.dilation + p.padding) * n;
-      to_lanes(x + (c * p.input.height + i) * p.input.width + first, x_stride, rows, last - first, line, p.dilation * n);
+      ffzero::lanes::HWY_NAMESPACE::to_lanes(x + (c * p.input.height + i) * p.input.width + first, x_stride, rows, last - first, line,
+                                             [&](Index k) HWY_ATTR { return k * p.dilation * n; });
     }
     boxes[c] = occupied(f, plane);
   }

@@ -1,0 +1,1 @@
+ffzero_add_bench(sparse SOURCES sparse_bench.cpp DEPENDS head)
