@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <string>
+
 #include "ffzero/base/error.hpp"
 #include "ffzero/metric/metric.hpp"
 #include "ffzero/train/readout.hpp"
@@ -37,10 +40,10 @@ json untrained_control(const Config& config, const Splits& splits, std::shared_p
                        Index untrained) {
   std::string toml = config.to_toml();
   for (Index i = 0; i < untrained; ++i) toml += fmt::format("\n[[layer]]\nindex = {}\ntraining.epochs = 0\n", i);
-  std::vector<std::pair<std::string, std::string>> overrides{{"control.untrained", "false"}};
-  if (config.values().is("model.mesh.readout", "joint")) overrides.emplace_back("model.mesh.readout", "trained");
-  if (splits.train.task() == Task::classification) overrides.emplace_back("vote.rule", "last");
-  Config control = Config::parse(toml, "control", {.file = {}, .overrides = overrides});
+  std::map<std::string, std::string> changed{{"control.untrained", "false"}};
+  if (config.values().is("model.mesh.readout", "joint")) changed["model.mesh.readout"] = "trained";
+  if (splits.train.task() == Task::classification) changed["vote.rule"] = "last";
+  Config control = Config::parse(toml, "control", {.file = {}, .overrides = {changed.begin(), changed.end()}});
   control.resolve(data_facts(splits));
   TrainEvents train_events;
   train_events.stop_requested = events.stop_requested;

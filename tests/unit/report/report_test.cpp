@@ -222,7 +222,9 @@ TEST(Figure, AxisStaysWithinWhatTheQuantityCanBe) {
 TEST(Figure, WritesNoNegativeZeroIntoTheCellsOfAMatrix) {
   const test::TemporaryFolder folder;
   for (const Figure& figure : prediction_figures(read_run(dense_run(folder))).figures)
-    if (figure.name == "similarity") EXPECT_THAT(figure.plot, HasSubstr("abs($3)<0.05?0:$3"));
+    if (figure.name == "similarity") {
+      EXPECT_THAT(figure.plot, HasSubstr("abs($3)<0.05?0:$3"));
+    }
 }
 
 TEST(Report, OfSeveralRunsSetsThemSideBySide) {
