@@ -1,5 +1,5 @@
-// Fork-join pool: workers sleep on a condition variable and take shards from one atomic counter.
-// SPDX-License-Identifier: MIT
+// Fork-join pool: workers take shards from one atomic counter; between rounds they watch for the next one for some microseconds, the
+// distance of two rounds of a training step, and then sleep on a condition variable. SPDX-License-Identifier: MIT
 #include "ffzero/base/executor.hpp"
 
 #include <algorithm>
@@ -15,6 +15,18 @@ namespace ffzero {
 namespace {
 // True while this thread works on a shard: a nested run() must not wait for workers that wait for it.
 thread_local bool inside_shard = false;
+
+// Waking a thread takes longer than most rounds.
+constexpr int kSpins = 2000;
+
+template <class Condition>
+void spin_until(Condition condition) {
+  for (int i = 0; i < kSpins && !condition(); ++i) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+}
 }  // namespace
 
 struct Executor::Pool {
@@ -25,9 +37,10 @@ struct Executor::Pool {
   void* work = nullptr;
   Index shards = 0;
   std::atomic<Index> next{0};
-  std::size_t round = 0;
-  std::size_t busy = 0;
-  bool stop = false;
+  // Changed under the mutex, watched without it.
+  std::atomic<std::size_t> round{0};
+  std::atomic<std::size_t> busy{0};
+  std::atomic<bool> stop{false};
   Index failed_shard = -1;
   std::exception_ptr failure;
 
@@ -50,6 +63,7 @@ struct Executor::Pool {
   void loop() {
     std::size_t seen = 0;
     for (;;) {
+      spin_until([&] { return stop || round != seen; });
       {
         std::unique_lock lock(mutex);
         wake.wait(lock, [&] { return stop || round != seen; });
@@ -99,6 +113,7 @@ void Executor::run_erased(Index shards, void (*call)(void*, Index), void* work) 
   }
   pool.wake.notify_all();
   pool.work_off();
+  spin_until([&] { return pool.busy == 0; });
   std::exception_ptr failure;
   {
     std::unique_lock lock(pool.mutex);
