@@ -1,5 +1,5 @@
-# The headers of others that most files include, compiled once for the libraries and once for the tests. Files still include what they use:
-# the presets without FFZERO_PRECOMPILE and all_verify_interface_header_sets see to that.
+# The headers of others that most files include, compiled once for the libraries and once for the tests. Off by
+# default (docs/design.md). Files still include what they use: builds without it and all_verify_interface_header_sets see to that.
 # SPDX-License-Identifier: MIT
 set(source ${PROJECT_BINARY_DIR}/precompiled.cpp)
 file(CONFIGURE OUTPUT ${source} CONTENT "// Nothing but the precompiled headers.\n")
