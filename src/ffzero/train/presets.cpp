@@ -26,18 +26,6 @@ PresetValues few_parameters() { return {{"gradient.distribution", "rademacher"},
 PresetValues dense(std::string_view preset, const Values& v) {
   const bool directional = v.is("gradient.estimator", "directional");
   PresetValues values = local_layers();
-  if (v.is("objective.scope", "end_to_end")) {
-    if (!directional) {
-      add(values, {{"model.layers", json::array({400, 400})},
-                   {"model.normalise", "centre_length"},
-                   {"training.batch_size", 64},
-                   {"training.epochs", 15}});
-      return values;
-    }
-    add(values, few_parameters());
-    add(values, {{"model.layers", json::array({30})}, {"model.pca", json::array({40})}});
-    return values;
-  }
   if (!directional) {
     add(values, {{"model.layers", json::array({400, 400})},
                  {"model.normalise", "centre_length"},
@@ -47,7 +35,9 @@ PresetValues dense(std::string_view preset, const Values& v) {
   }
   add(values, few_parameters());
   // Layers that are trained as one block share one loss.
-  if (v.is("objective.scope", "grouped"))
+  if (v.is("objective.scope", "end_to_end"))
+    add(values, {{"model.layers", json::array({30})}, {"model.pca", json::array({40})}});
+  else if (v.is("objective.scope", "grouped"))
     add(values, {{"model.layers", json::array({50, 30})}, {"model.pca", json::array({40})}});
   else if (preset == "opaque")
     add(values, {{"model.layers", json::array({100})}, {"model.pca", json::array({40})}, {"update.lr", 3e-2}});
