@@ -43,7 +43,18 @@ void ScalarFunction<S>::hadamard_differences(std::span<const S> theta, std::span
   differences(theta, directions, eps, out);
 }
 
+template <class S>
+double total_loss(const ScalarFunction<S>& f, std::span<const S> theta) {
+  std::vector<double> losses(usize(f.layout().groups));
+  f.values(theta, losses);
+  double sum = 0.0;
+  for (const double loss : losses) sum += loss;
+  return sum;
+}
+
 template class ScalarFunction<float>;
 template class ScalarFunction<double>;
+template double total_loss(const ScalarFunction<float>&, std::span<const float>);
+template double total_loss(const ScalarFunction<double>&, std::span<const double>);
 
 }  // namespace ffzero

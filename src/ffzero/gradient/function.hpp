@@ -41,6 +41,10 @@ class ScalarFunction {
   virtual void hadamard_differences(std::span<const S> theta, std::span<const S> signs, Index m, double eps, Differences& out) const;
 };
 
+/// The loss at theta (dimension), summed over the groups. Cost: one forward evaluation of the batch.
+template <class S>
+[[nodiscard]] double total_loss(const ScalarFunction<S>& f, std::span<const S> theta);
+
 /// A loss that also knows its exact gradient.
 template <class S>
 class DifferentiableFunction {

@@ -21,15 +21,6 @@ double cosine(const Vector<S>& a, const Vector<S>& b) {
   return lengths > 0.0 ? a.template cast<double>().dot(b.template cast<double>()) / lengths : 0.0;
 }
 
-template <class S>
-double sum_of_losses(const ScalarFunction<S>& f, std::span<const S> theta) {
-  std::vector<double> losses(usize(f.layout().groups));
-  f.values(theta, losses);
-  double sum = 0.0;
-  for (const double loss : losses) sum += loss;
-  return sum;
-}
-
 // Of a group: parameters, and the share of the squared gradient that lies in it.
 struct GroupShare {
   double parameters = 0.0, energy = 0.0;
@@ -115,15 +106,15 @@ void probe_along(BlockSetup<S>& setup, std::span<const S> theta, const std::func
   first_step<S>(setup.values, as_span(std::as_const(gradient)), as_span(step));
   const double norm = static_cast<double>(step.norm()), size = static_cast<double>(as_vector(theta).norm());
   const ScalarFunction<S>& f = setup.gradient->loss();
-  probe.loss = sum_of_losses<S>(f, theta);
+  probe.loss = total_loss<S>(f, theta);
   if (!(norm > 0.0)) return;
   for (const double share : {1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0}) {
     LossAlong at{.distance = share * std::max(size, 1e-3)};
     const S scale = static_cast<S>(at.distance / norm);
     moved = as_vector(theta) + scale * step;
-    at.backward = sum_of_losses<S>(f, as_span(std::as_const(moved))) - probe.loss;
+    at.backward = total_loss<S>(f, as_span(std::as_const(moved))) - probe.loss;
     moved = as_vector(theta) - scale * step;
-    at.forward = sum_of_losses<S>(f, as_span(std::as_const(moved))) - probe.loss;
+    at.forward = total_loss<S>(f, as_span(std::as_const(moved))) - probe.loss;
     const double bend = (at.backward + at.forward) / (at.distance * at.distance);
     if (probe.curvature == 0.0 && std::abs(at.backward + at.forward) > 1e-5 * std::abs(probe.loss)) probe.curvature = bend;
     probe.along.push_back(at);

@@ -27,15 +27,6 @@ double unit_length(const ParameterLayout& layout, std::span<const S> theta) {
 
 double rms(const Matrix<double>& m) { return std::sqrt(m.squaredNorm() / static_cast<double>(std::max<Index>(1, m.size()))); }
 
-template <class S>
-double loss_at(const ScalarFunction<S>& f, std::span<const S> theta) {
-  std::vector<double> losses(usize(f.layout().groups));
-  f.values(theta, losses);
-  double sum = 0.0;
-  for (const double loss : losses) sum += loss;
-  return sum;
-}
-
 // The slope is taken where the fall stands out of the noise of the shortest lengths.
 double straight_length(const StepScan& scan) {
   const double fall = scan.change[scan.best];
@@ -113,7 +104,7 @@ StepScan scan_steps(StepGradient<S>& gradient, const Values& values, std::span<c
   for (Index i = 0; i < batches; ++i) {
     static_cast<void>(gradient.estimate(batch(i), theta, random.at(static_cast<std::uint64_t>(i)), as_span(estimate)));
     first_step<S>(values, as_span(std::as_const(estimate)), {steps.row(i).data(), usize(parameters)});
-    start.push_back(loss_at<S>(loss, theta));
+    start.push_back(total_loss<S>(loss, theta));
     length += static_cast<double>(steps.row(i).norm()) / static_cast<double>(batches);
   }
   StepScan scan;
@@ -126,7 +117,7 @@ StepScan scan_steps(StepGradient<S>& gradient, const Values& values, std::span<c
     for (Index i = 0; i < batches; ++i) {
       loss.set_batch(batch(i));
       moved = as_vector(theta) - static_cast<S>(lr) * steps.row(i).transpose();
-      change += (loss_at<S>(loss, as_span(std::as_const(moved))) - start[usize(i)]) / static_cast<double>(batches);
+      change += (total_loss<S>(loss, as_span(std::as_const(moved))) - start[usize(i)]) / static_cast<double>(batches);
     }
     scan.lr.push_back(lr);
     scan.change.push_back(change);
