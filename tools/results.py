@@ -43,8 +43,8 @@ STUDIES = {
     "cnn4_ff_dd": (f"--preset paper_mnist --solver ff_dd {MNIST} --epochs 5 --control", 3),
     "cnn16_ff_ad": ("studies/cnn_adjoint.toml --control", 3),
     "cnn32_ff_ad": ("studies/cnn_adjoint.toml --control --set model.conv.channels=[32,32] --epochs 1", 3),
-    "fashion_ff_ad": (f"--preset paper_fashion --solver ff_ad {FASHION} --epochs 2 --control {QUIET}", 3),
-    "fashion_bp_ad": (f"--preset paper_fashion --solver bp_ad {FASHION} --epochs 2 {QUIET}", 3),
+    "fashion_ff_ad": (f"--preset paper_fashion --solver ff_ad {FASHION} --epochs 5 --control {QUIET}", 3),
+    "fashion_bp_ad": (f"--preset paper_fashion --solver bp_ad {FASHION} --epochs 5 {QUIET}", 3),
     # Learning per evaluation, issue 5
     "opaque_40": ("studies/opaque_pixels.toml", 3),
     "opaque_pca_40": ("studies/opaque_pca.toml", 3),

@@ -59,25 +59,27 @@ int list(const DatasetsOptions& o) {
   return kDone;
 }
 
-// One rewritten line on a terminal, one line a file elsewhere.
+// One rewritten line on a terminal, one line a file elsewhere; none that stays while nothing has come, so that the one line of an error
+// without a network stands alone.
 class FetchDisplay {
  public:
   explicit FetchDisplay(bool quiet) : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1) {}
-  ~FetchDisplay() {
-    if (line_open_) fmt::print(stderr, "\n");
-  }
+  ~FetchDisplay() { close_line(); }
   FetchDisplay(const FetchDisplay&) = delete;
   FetchDisplay& operator=(const FetchDisplay&) = delete;
 
   void show(const FetchProgress& p) {
     if (quiet_) return;
     const bool next = p.number != number_;
-    number_ = p.number;
     if (!terminal_) {
+      if (p.received == 0) return;
+      number_ = p.number;
       if (next) fmt::print(stderr, "{}/{} {} from {}\n", p.number, p.files, p.file, p.mirror);
       return;
     }
-    if (next && line_open_) fmt::print(stderr, "\n");
+    if (next) close_line();
+    number_ = p.number;
+    received_ = p.received > 0;
     const std::string share = p.total == 0 ? mebibytes(p.received)
                                            : fmt::format("{} of {}  {:.0f} %", mebibytes(p.received), mebibytes(p.total),
                                                          100.0 * static_cast<double>(p.received) / static_cast<double>(p.total));
@@ -87,7 +89,12 @@ class FetchDisplay {
   }
 
  private:
-  bool quiet_, terminal_, line_open_ = false;
+  void close_line() {
+    if (line_open_) fmt::print(stderr, "{}", received_ ? "\n" : "\r\x1b[K");
+    line_open_ = false;
+  }
+
+  bool quiet_, terminal_, line_open_ = false, received_ = false;
   int number_ = 0;
 };
 

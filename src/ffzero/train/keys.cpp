@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "ffzero/base/error.hpp"
@@ -268,10 +269,34 @@ std::vector<KeyInfo> make_table() {
   return t;
 }
 
-// Distance to a key, or to its last part if the user left the table's name out.
+// Distance to a key, or to its last part if the user left the table's name out, or the end of it ("batch").
 std::size_t key_distance(std::string_view asked, const std::string& key) {
   const std::string_view last = std::string_view(key).substr(key.rfind('.') == std::string::npos ? 0 : key.rfind('.') + 1);
-  return std::min(edit_distance(asked, key), edit_distance(asked, last) + (asked == last ? 0 : 1));
+  if (asked == last) return 0;
+  if (last.starts_with(asked) && last[asked.size()] == '_') return 1;
+  return std::min(edit_distance(asked, key), edit_distance(asked, last) + 1);
+}
+
+std::string spaced(std::string_view words) {
+  std::string out(words);
+  std::replace(out.begin(), out.end(), '_', ' ');
+  return out;
+}
+
+// The key spelt most alike; if none is near, rather the one whose description opens with the asked words ("learning_rate": update.lr).
+const KeyInfo& nearest_key(std::string_view asked) {
+  const auto& table = keys();
+  const auto nearest = std::min_element(table.begin(), table.end(), [&](const KeyInfo& a, const KeyInfo& b) {
+    return key_distance(asked, a.name) < key_distance(asked, b.name);
+  });
+  if (key_distance(asked, nearest->name) <= 1) return *nearest;
+  const std::string opening = spaced(asked.substr(asked.rfind('.') == std::string_view::npos ? 0 : asked.rfind('.') + 1));
+  const auto described = std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) {
+    return opening.size() > 3 && k.doc.size() >= opening.size() &&
+           std::equal(opening.begin(), opening.end(), k.doc.begin(),
+                      [](char a, char b) { return a == static_cast<char>(std::tolower(static_cast<unsigned char>(b))); });
+  });
+  return described != table.end() ? *described : *nearest;
 }
 
 [[noreturn]] void wrong_value(const KeyInfo& key, std::string_view place, const std::string& requirement, const json& value) {
@@ -305,10 +330,7 @@ const KeyInfo& key_info(std::string_view name, std::string_view place) {
   const auto& table = keys();
   const auto found = std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) { return k.name == name; });
   if (found != table.end()) return *found;
-  const auto nearest = std::min_element(table.begin(), table.end(), [&](const KeyInfo& a, const KeyInfo& b) {
-    return key_distance(name, a.name) < key_distance(name, b.name);
-  });
-  throw ConfigError(place, "unknown key", fmt::format("\"{}\"", name), fmt::format("did you mean \"{}\"?", nearest->name));
+  throw ConfigError(place, "unknown key", fmt::format("\"{}\"", name), fmt::format("did you mean \"{}\"?", nearest_key(name).name));
 }
 
 json checked_value(const KeyInfo& key, const json& value, std::string_view place) {

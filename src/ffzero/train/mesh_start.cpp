@@ -50,7 +50,7 @@ void start_from_mesh_file(const Config& config, Network<S>& network) {
 }
 
 MeshExport mesh_export(const Network<float>& network) {
-  MeshExport result{.file = {}, .layout = only_layout(network, "export")};
+  MeshExport result(only_layout(network, "export"));
   for (Index i = 0; i < network.layers(); ++i) {
     result.file.layers.emplace_back(as_vector(network.theta(i, i + 1)).template cast<double>());
     // A readout that learned along with its mesh has taken the place of the prototypes.

@@ -27,6 +27,7 @@ template <class S>
 
 /// The meshes of a photonic network with their prototypes, for write_mesh_file, and the layout that they have.
 struct MeshExport {
+  explicit MeshExport(const MeshLayout& of_meshes) : layout(of_meshes) {}
   MeshFile file;
   MeshLayout layout;
 };

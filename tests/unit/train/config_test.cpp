@@ -152,6 +152,9 @@ TEST(Config, RefusesInOneLineNamingPlaceRequirementValueAndRemedy) {
   expect_parts(refusal("gradient.epz = 1"), {"a.toml: unknown key; got \"gradient.epz\"; did you mean \"gradient.eps\"?"});
   expect_parts(refusal("gradient.estimatr = 1"), {"did you mean \"gradient.estimator\"?"});
   expect_parts(refusal("epochs = 3"), {"did you mean \"training.epochs\"?"});
+  expect_parts(refusal("batch = 3"), {"did you mean \"training.batch_size\"?"});
+  expect_parts(refusal("learning_rate = 3"), {"did you mean \"update.lr\"?"});
+  expect_parts(refusal("update.learning_rate = 3"), {"did you mean \"update.lr\"?"});
   expect_parts(refusal("training.epochs = \"many\""), {"a.toml: training.epochs: must be an integer; got \"many\""});
   expect_parts(refusal("training.epochs = 1.5"), {"must be an integer; got 1.5"});
   expect_parts(refusal("training.epochs = -1"), {"must be at least 0; got -1"});
