@@ -15,7 +15,7 @@ fi
 
 tools/install_deps.sh
 . tools/build_release.sh
-build_release --target ffzero_app
+build_release without --target ffzero_app
 ffzero=build/release/ffzero
 
 # What this very program finished is shown, not repeated; nothing is ever overwritten. Prints <base>, <base>-2, ..: the first folder that is free

@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 
 tools/install_deps.sh --test
 . tools/build_release.sh
-build_release
+build_release with
 if [ -z "${FFZERO_DATA_DIR:-}" ]; then
   echo "FFZERO_DATA_DIR is not set: tests on MNIST and Fashion-MNIST are skipped (ffzero datasets fetch mnist gets the files)."
 fi

@@ -121,6 +121,13 @@ CHOICES = {
         "linear_batch_64_lr_1e-3": "--set training.batch_size=64 --lr 1e-3", "relu_batch_16_lr_5e-4": "--set model.activation=relu"}),
     "cnn_directions": ("studies/cnn_directions_exact_head.toml --set control.untrained=false", {
         "lr_5e-3": "--lr 5e-3", "lr_2e-3": ""}),
+    "grouped_200": ("studies/grouped.toml --epochs 100", {
+        "640_pca_50": "--set model.pca=[50,60]",
+        **{f"1280_lr_{lr}": f"--layers 1280,1280 --lr {lr}" for lr in ("5e-3", "1e-2")}}),
+    **{name: (f"studies/cnn_adjoint.toml {data} --set model.conv.channels=[32,32]", {
+        "shift_2_epochs": "--set dataset.shift=1", "shift_4_epochs": "--set dataset.shift=1 --epochs 4",
+        "4_epochs_dropout": "--epochs 4 --set model.dropout=0.2"})
+       for name, data in (("cnn_32", MNIST), ("fashion_cnn_32", FASHION))},
     "cnn_adjoint": ("studies/cnn_adjoint.toml --epochs 1", {
         "temperature_0.3": "", "temperature_0.05": "--set objective.temperature=0.05"}),
 }

@@ -21,7 +21,7 @@ constexpr Index kPiece = 256;
 template <class T, class Blocks>
 void fill_from_blocks(std::span<T> out, Index first, Blocks blocks) noexcept {
   const auto fill_part = [&](std::span<T> part, Index at) {
-    std::array<T, kBlock> values;
+    std::array<T, kBlock> values{};
     blocks(static_cast<std::uint64_t>(at / kBlock), 1, values.data());
     std::copy_n(values.begin() + at % kBlock, part.size(), part.begin());
   };
@@ -38,7 +38,7 @@ void fill_from_blocks(std::span<T> out, Index first, Blocks blocks) noexcept {
 /// The double version of a sequence of floats.
 template <class Fill>
 void fill_widened(std::span<double> out, Index first, Fill fill) noexcept {
-  std::array<float, kPiece> values;
+  std::array<float, kPiece> values{};
   for (Index at = 0; at < isize(out.size()); at += kPiece) {
     const auto part = std::span(values).first(usize(std::min(kPiece, isize(out.size()) - at)));
     fill(part, first + at);
@@ -48,7 +48,7 @@ void fill_widened(std::span<double> out, Index first, Fill fill) noexcept {
 
 template <class S>
 void fill_signs(const RandomStream& stream, std::span<S> out, Index first, S scale) noexcept {
-  std::array<std::uint32_t, kPiece> words;
+  std::array<std::uint32_t, kPiece> words{};
   for (Index at = 0; at < isize(out.size());) {
     const Index word = (first + at) / kWord, bit = (first + at) % kWord;
     const Index count = std::min(isize(out.size()) - at, kPiece * kWord - bit);
@@ -62,7 +62,7 @@ void fill_signs(const RandomStream& stream, std::span<S> out, Index first, S sca
 template <class S>
 void spread(std::span<const std::uint32_t> words, Index first, S scale, std::span<S> out) noexcept {
   const auto spread_part = [&](std::span<S> part, Index at) {
-    std::array<S, kWord> values;
+    std::array<S, kWord> values{};
     random_kernel::spread_signs(&words[usize(at / kWord)], 1, scale, values.data());
     std::copy_n(values.begin() + at % kWord, part.size(), part.begin());
   };

@@ -202,7 +202,7 @@ void Directional<S>::combine_hadamard(const ParameterLayout& layout, std::span<c
       for (const Segment& s : unit.segments) {
         const S scale = static_cast<S>(static_cast<double>(unit.size()) / (2.0 * options_.eps * static_cast<double>(m)));
         const Segment part = common(piece, s);
-        std::array<S, kWidth> weight;
+        std::array<S, kWidth> weight{};
         for (Index at = part.begin; at < part.begin + part.size;) {
           const Index block = at / kWidth * kWidth, end = std::min(part.begin + part.size, block + kWidth);
           if (blocks > 1 || at == part.begin) {

@@ -41,7 +41,7 @@ std::uint32_t hadamard_signs(Index row, Index word) noexcept {
 /// Columns begin .. begin + out.size() - 1 of a row of a randomly signed Hadamard matrix, times scale; out.size() <= kChunk.
 template <class S>
 void fill_hadamard(const RandomStream& random, Index row, Index begin, S scale, std::span<S> out) {
-  std::array<std::uint32_t, kChunk / 32 + 1> words;
+  std::array<std::uint32_t, kChunk / 32 + 1> words{};
   const Index first = begin / 32, count = (begin + isize(out.size()) + 31) / 32 - first;
   random.fill_bits(std::span(words).first(usize(count)), first);
   for (Index w = 0; w < count; ++w) words[usize(w)] ^= hadamard_signs(row, first + w);
