@@ -1,10 +1,13 @@
-// Fork-join pool: workers take shards from one atomic counter; between rounds they watch for the next one for some microseconds, the
-// distance of two rounds of a training step, and then sleep on a condition variable. SPDX-License-Identifier: MIT
+// Fork-join pool. A round is one number that says which it is and how many of its shards nobody has taken yet; whoever lowers it owns a
+// shard. A round ends when its shards are done, not when every worker has looked at it: a worker that sleeps or that the system runs
+// elsewhere holds nobody up. Between rounds workers watch for the next one for the distance of two rounds of a training step, then sleep.
+// SPDX-License-Identifier: MIT
 #include "ffzero/base/executor.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -16,8 +19,8 @@ namespace {
 // True while this thread works on a shard: a nested run() must not wait for workers that wait for it.
 thread_local bool inside_shard = false;
 
-// Waking a thread takes longer than most rounds.
-constexpr int kSpins = 2000;
+// About a tenth of a millisecond: waking a thread takes longer than most rounds, and so do the pieces between two rounds.
+constexpr int kSpins = 4000;
 
 template <class Condition>
 void spin_until(Condition condition) {
@@ -27,53 +30,91 @@ void spin_until(Condition condition) {
 #endif
   }
 }
+
+constexpr std::uint64_t kRound = std::uint64_t{1} << 32;  // the upper half of a ticket counts rounds, the lower half holds shards left
+constexpr Index left_of(std::uint64_t ticket) noexcept { return static_cast<Index>(ticket % kRound); }
 }  // namespace
 
 struct Executor::Pool {
+  // Written by the caller while no shard is left; a worker trusts what it read only if it then takes a shard of the same round.
+  std::atomic<void (*)(void*, Index)> call{nullptr};
+  std::atomic<void*> work{nullptr};
+  std::atomic<Index> shards{0};
+
+  alignas(64) std::atomic<std::uint64_t> ticket{0};
+  alignas(64) std::atomic<Index> unfinished{0};
+  std::atomic<int> sleepers{0};
+  std::atomic<bool> caller_sleeps{false};
+  std::atomic<bool> stop{false};
+
   std::mutex mutex;
   std::condition_variable wake, done;
   std::vector<std::thread> workers;
-  void (*call)(void*, Index) = nullptr;
-  void* work = nullptr;
-  Index shards = 0;
-  std::atomic<Index> next{0};
-  // Changed under the mutex, watched without it.
-  std::atomic<std::size_t> round{0};
-  std::atomic<std::size_t> busy{0};
-  std::atomic<bool> stop{false};
   Index failed_shard = -1;
   std::exception_ptr failure;
 
+  [[nodiscard]] bool has_shards() const { return left_of(ticket) > 0; }
+
+  /// Takes shards until none is left.
   void work_off() {
     inside_shard = true;
-    for (Index i = next.fetch_add(1); i < shards; i = next.fetch_add(1)) {
-      try {
-        call(work, i);
-      } catch (...) {
+    for (std::uint64_t seen = ticket; left_of(seen) > 0;) {
+      auto* const function = call.load();
+      void* const argument = work;
+      const Index count = shards;
+      if (!ticket.compare_exchange_weak(seen, seen - 1)) continue;
+      run_shard(function, argument, count - left_of(seen));
+      if (unfinished.fetch_sub(1) == 1 && caller_sleeps) {
         const std::lock_guard lock(mutex);
-        if (failed_shard < 0 || i < failed_shard) {
-          failed_shard = i;
-          failure = std::current_exception();
-        }
+        done.notify_one();
       }
+      seen = ticket;
     }
     inside_shard = false;
   }
 
+  void run_shard(void (*function)(void*, Index), void* argument, Index i) {
+    try {
+      function(argument, i);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (failed_shard < 0 || i < failed_shard) {
+        failed_shard = i;
+        failure = std::current_exception();
+      }
+    }
+  }
+
   void loop() {
-    std::size_t seen = 0;
-    for (;;) {
-      spin_until([&] { return stop || round != seen; });
-      {
+    while (!stop) {
+      spin_until([&] { return stop || has_shards(); });
+      if (!stop && !has_shards()) {
         std::unique_lock lock(mutex);
-        wake.wait(lock, [&] { return stop || round != seen; });
-        if (stop) return;
-        seen = round;
+        ++sleepers;
+        wake.wait(lock, [&] { return stop || has_shards(); });
+        --sleepers;
       }
       work_off();
-      const std::lock_guard lock(mutex);
-      if (--busy == 0) done.notify_one();
     }
+  }
+
+  void wake_sleepers() {
+    if (sleepers == 0) return;
+    // Whoever counted itself in before the new ticket was written holds the mutex until it waits.
+    { const std::lock_guard lock(mutex); }
+    wake.notify_all();
+  }
+
+  /// Until every shard is done.
+  void wait() {
+    spin_until([&] { return unfinished == 0; });
+    if (unfinished == 0) return;
+    caller_sleeps = true;
+    {
+      std::unique_lock lock(mutex);
+      done.wait(lock, [&] { return unfinished == 0; });
+    }
+    caller_sleeps = false;
   }
 };
 
@@ -100,27 +141,18 @@ void Executor::run_erased(Index shards, void (*call)(void*, Index), void* work) 
     return;
   }
   Pool& pool = *pool_;
-  {
-    const std::lock_guard lock(pool.mutex);
-    pool.call = call;
-    pool.work = work;
-    pool.shards = shards;
-    pool.next = 0;
-    pool.failed_shard = -1;
-    pool.failure = nullptr;
-    pool.busy = pool.workers.size();
-    ++pool.round;
-  }
-  pool.wake.notify_all();
+  pool.call = call;
+  pool.work = work;
+  pool.shards = shards;
+  pool.unfinished = shards;
+  pool.ticket = (pool.ticket / kRound + 1) * kRound + static_cast<std::uint64_t>(shards);
+  pool.wake_sleepers();
   pool.work_off();
-  spin_until([&] { return pool.busy == 0; });
-  std::exception_ptr failure;
-  {
-    std::unique_lock lock(pool.mutex);
-    pool.done.wait(lock, [&] { return pool.busy == 0; });
-    failure = std::exchange(pool.failure, nullptr);
+  pool.wait();
+  if (pool.failure) {
+    pool.failed_shard = -1;
+    std::rethrow_exception(std::exchange(pool.failure, nullptr));
   }
-  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace ffzero
