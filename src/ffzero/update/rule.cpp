@@ -7,30 +7,17 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/types.hpp"
+#include "ffzero/update/rule_kernel-inl.hpp"
 
 namespace ffzero {
 
 namespace {
 
-template <class S>
-void require_sizes(std::span<S> theta, std::span<const S> gradient, std::size_t expected) {
-  if (theta.size() == expected && gradient.size() == expected) return;
-  throw ShapeError("update rule", "parameters and gradient must both have " + std::to_string(expected) + " entries",
-                   std::to_string(theta.size()) + " and " + std::to_string(gradient.size()));
-}
+/// Parameters that are worth another thread.
+constexpr Index kPiece = 16384;
 
 void require_decay(const char* key, double value) {
   if (!(value >= 0.0 && value < 1.0)) throw ConfigError(key, "must lie in [0, 1)", std::to_string(value));
-}
-
-template <class S>
-Eigen::Map<Eigen::Array<S, Eigen::Dynamic, 1>> array(std::span<S> s) {
-  return {s.data(), isize(s.size())};
-}
-
-template <class S>
-Eigen::Map<const Eigen::Array<S, Eigen::Dynamic, 1>> array(std::span<const S> s) {
-  return {s.data(), isize(s.size())};
 }
 
 template <class S>
@@ -40,11 +27,14 @@ class Sgd final : public UpdateRule<S> {
   [[nodiscard]] std::span<S> state() noexcept override { return {}; }
   [[nodiscard]] std::span<const S> state() const noexcept override { return {}; }
 
-  void step(std::span<S> theta, std::span<const S> gradient, double lr) override {
-    require_sizes(theta, gradient, theta.size());
-    array(theta) -= static_cast<S>(lr) * array(gradient);
-    ++this->steps_;
+ protected:
+  void begin_step(double lr) override { rate_ = static_cast<S>(lr); }
+  void move(Index /*first*/, std::span<S> theta, std::span<const S> gradient) override {
+    rule_kernel::descend(gradient.data(), isize(theta.size()), rate_, theta.data());
   }
+
+ private:
+  S rate_{};
 };
 
 template <class S>
@@ -57,15 +47,17 @@ class Momentum final : public UpdateRule<S> {
   [[nodiscard]] std::span<S> state() noexcept override { return as_span(velocity_); }
   [[nodiscard]] std::span<const S> state() const noexcept override { return as_span(velocity_); }
 
-  void step(std::span<S> theta, std::span<const S> gradient, double lr) override {
-    require_sizes(theta, gradient, usize(velocity_.size()));
-    velocity_.array() = beta_ * velocity_.array() + array(gradient);
-    array(theta) -= static_cast<S>(lr) * velocity_.array();
-    ++this->steps_;
+ protected:
+  void begin_step(double lr) override { rate_ = static_cast<S>(lr); }
+  void move(Index first, std::span<S> theta, std::span<const S> gradient) override {
+    auto velocity = velocity_.segment(first, isize(theta.size()));
+    velocity = beta_ * velocity + as_vector(gradient);
+    as_vector(theta) -= rate_ * velocity;
   }
+  [[nodiscard]] std::size_t expected_size(std::size_t /*given*/) const override { return usize(velocity_.size()); }
 
  private:
-  S beta_;
+  S beta_, rate_{};
   Vector<S> velocity_;
 };
 
@@ -84,52 +76,60 @@ class Adam final : public UpdateRule<S> {
   [[nodiscard]] std::span<S> state() noexcept override { return as_span(moments_); }
   [[nodiscard]] std::span<const S> state() const noexcept override { return as_span(moments_); }
 
-  void step(std::span<S> theta, std::span<const S> gradient, double lr) override {
-    const Index p = moments_.size() / 2;
-    require_sizes(theta, gradient, usize(p));
-    ++this->steps_;
+ protected:
+  void begin_step(double lr) override {
     const double t = static_cast<double>(this->steps_);
     const double mean_correction = 1.0 - std::pow(options_.beta1, t);
     const double root_correction = std::sqrt(1.0 - std::pow(options_.beta2, t));
     // Both forms are rate * m / (sqrt(v) + epsilon) with scalars of their own: sqrt(v) / c + e = (sqrt(v) + c e) / c.
     const double epsilon = options_.epsilon_form == EpsilonForm::torch ? options_.epsilon * root_correction : options_.epsilon;
-    const Scalars k{.beta1 = static_cast<S>(options_.beta1),
-                    .rest1 = static_cast<S>(1.0 - options_.beta1),
-                    .beta2 = static_cast<S>(options_.beta2),
-                    .rest2 = static_cast<S>(1.0 - options_.beta2),
-                    .epsilon = static_cast<S>(epsilon),
-                    .decay = static_cast<S>(options_.weight_decay),
-                    .rate = static_cast<S>(lr * root_correction / mean_correction)};
-    // Pieces that stay in the first cache while four passes run over them.
-    for (Index first = 0; first < p; first += kPiece) {
-      const Index n = std::min(kPiece, p - first);
-      step_piece(k, theta.subspan(usize(first), usize(n)), gradient.subspan(usize(first), usize(n)), moments_.segment(first, n),
-                 moments_.segment(p + first, n));
-    }
+    scalars_ = {.beta1 = static_cast<S>(options_.beta1),
+                .rest1 = static_cast<S>(1.0 - options_.beta1),
+                .beta2 = static_cast<S>(options_.beta2),
+                .rest2 = static_cast<S>(1.0 - options_.beta2),
+                .epsilon = static_cast<S>(epsilon),
+                .decay = static_cast<S>(options_.weight_decay),
+                .rate = static_cast<S>(lr * root_correction / mean_correction)};
   }
+  void move(Index first, std::span<S> theta, std::span<const S> gradient) override {
+    S* const mean = moments_.data() + first;
+    rule_kernel::adam(scalars_, gradient.data(), isize(theta.size()), theta.data(), mean, mean + moments_.size() / 2);
+  }
+  [[nodiscard]] std::size_t expected_size(std::size_t /*given*/) const override { return usize(moments_.size() / 2); }
 
  private:
-  static constexpr Index kPiece = 1024;
-
-  struct Scalars {
-    S beta1, rest1, beta2, rest2, epsilon, decay, rate;
-  };
-
-  static void step_piece(const Scalars& k, std::span<S> theta_span, std::span<const S> gradient, Eigen::Ref<Vector<S>> mean,
-                         Eigen::Ref<Vector<S>> square) {
-    auto theta = array(theta_span);
-    Eigen::Array<S, Eigen::Dynamic, 1, 0, kPiece, 1> g = array(gradient);
-    if (k.decay != S{0}) g += k.decay * theta;
-    mean.array() = k.beta1 * mean.array() + k.rest1 * g;
-    square.array() = k.beta2 * square.array() + k.rest2 * g.square();
-    theta -= k.rate * mean.array() / (square.array().sqrt() + k.epsilon);
-  }
-
   AdamOptions options_;
+  rule_kernel::AdamScalars<S> scalars_{};
   Vector<S> moments_;  // (2 P): means, then mean squares
 };
 
 }  // namespace
+
+template <class S>
+void UpdateRule<S>::prepare(std::span<S> theta, std::span<const S> gradient, double lr) {
+  const std::size_t expected = expected_size(theta.size());
+  if (theta.size() != expected || gradient.size() != expected)
+    throw ShapeError("update rule", "parameters and gradient must both have " + std::to_string(expected) + " entries",
+                     std::to_string(theta.size()) + " and " + std::to_string(gradient.size()));
+  ++steps_;
+  begin_step(lr);
+}
+
+template <class S>
+void UpdateRule<S>::step(std::span<S> theta, std::span<const S> gradient, double lr) {
+  prepare(theta, gradient, lr);
+  move(0, theta, gradient);
+}
+
+template <class S>
+void UpdateRule<S>::step(std::span<S> theta, std::span<const S> gradient, double lr, const Executor& executor) {
+  prepare(theta, gradient, lr);
+  const Index size = isize(theta.size());
+  executor.run((size + kPiece - 1) / kPiece, [&](Index i) {
+    const std::size_t first = usize(i * kPiece), count = usize(std::min(kPiece, size - i * kPiece));
+    move(isize(first), theta.subspan(first, count), gradient.subspan(first, count));
+  });
+}
 
 template <class S>
 std::unique_ptr<UpdateRule<S>> make_sgd() {
@@ -146,6 +146,8 @@ std::unique_ptr<UpdateRule<S>> make_adam(Index parameter_count, const AdamOption
   return std::make_unique<Adam<S>>(parameter_count, options);
 }
 
+template class UpdateRule<float>;
+template class UpdateRule<double>;
 template std::unique_ptr<UpdateRule<float>> make_sgd<float>();
 template std::unique_ptr<UpdateRule<double>> make_sgd<double>();
 template std::unique_ptr<UpdateRule<float>> make_momentum<float>(Index, double);

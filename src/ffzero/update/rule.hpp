@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "ffzero/base/executor.hpp"
 #include "ffzero/base/index.hpp"
 
 namespace ffzero {
@@ -20,7 +21,9 @@ class UpdateRule {
 
   /// theta (P) moves against gradient (P); lr: learning rate of this step, schedule included. Counts one step. Costs no forward
   /// evaluation. @throws ShapeError if sizes do not fit those given at construction.
-  virtual void step(std::span<S> theta, std::span<const S> gradient, double lr) = 0;
+  void step(std::span<S> theta, std::span<const S> gradient, double lr);
+  /// The same with pieces of the parameters side by side; an entry's value does not depend on the pieces.
+  void step(std::span<S> theta, std::span<const S> gradient, double lr, const Executor& executor);
 
   /// All moments, one vector after the other: with steps(), everything that a checkpoint needs. Empty for sgd.
   [[nodiscard]] virtual std::span<S> state() noexcept = 0;
@@ -31,7 +34,17 @@ class UpdateRule {
   void set_steps(std::int64_t steps) noexcept { steps_ = steps; }
 
  protected:
+  /// Learning rate and whatever else all entries of this step share; steps() counts it already.
+  virtual void begin_step(double lr) = 0;
+  /// Moves the entries [first, first + theta.size()).
+  virtual void move(Index first, std::span<S> theta, std::span<const S> gradient) = 0;
+  /// Number of parameters, or any if it is all the same to the rule.
+  [[nodiscard]] virtual std::size_t expected_size(std::size_t given) const { return given; }
+
   std::int64_t steps_ = 0;
+
+ private:
+  void prepare(std::span<S> theta, std::span<const S> gradient, double lr);
 };
 
 /// Where epsilon enters the denominator of Adam  [spec.md section 5].
@@ -57,5 +70,8 @@ template <class S>
 /// m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, then as EpsilonForm says. Bias corrections in double. @throws ConfigError
 template <class S>
 [[nodiscard]] std::unique_ptr<UpdateRule<S>> make_adam(Index parameter_count, const AdamOptions& options = {});
+
+extern template class UpdateRule<float>;
+extern template class UpdateRule<double>;
 
 }  // namespace ffzero

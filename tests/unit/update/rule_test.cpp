@@ -146,5 +146,24 @@ TEST(UpdateRules, RefuseSettingsOutOfRange) {
   EXPECT_THROW(static_cast<void>(make_adam<float>(1, {.weight_decay = -1.0})), ConfigError);
 }
 
+TEST(UpdateRules, MoveTheSameBitsInPieces) {
+  const Index n = 40007;
+  const std::vector<float> g = normals<float>(n, 3);
+  for (const int threads : {1, 3}) {
+    const Executor executor(threads);
+    for (const int which : {0, 1, 2}) {
+      const auto make = [&] { return which == 0 ? make_sgd<float>() : which == 1 ? make_momentum<float>(n) : make_adam<float>(n); };
+      std::vector<float> whole = normals<float>(n, 4), pieces = whole;
+      const auto a = make(), b = make();
+      for (int t = 0; t < 3; ++t) {
+        a->step(whole, g, 1e-2);
+        b->step(pieces, g, 1e-2, executor);
+      }
+      EXPECT_EQ(whole, pieces) << a->name();
+      EXPECT_EQ(b->steps(), 3);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ffzero
