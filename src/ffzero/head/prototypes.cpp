@@ -4,12 +4,13 @@
 
 #include <Eigen/LU>
 #include <Eigen/QR>
-#include <array>
 #include <cmath>
+#include <span>
 #include <string>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm.hpp"
+#include "ffzero/tensor/reduce.hpp"
 
 namespace ffzero {
 
@@ -45,20 +46,6 @@ void require_room(Index classes, Index dimension) {
                       std::to_string(classes) + " classes, " + std::to_string(dimension) + " outputs",
                       "widen the layer, use fewer groups or choose fewer classes");
   }
-}
-
-/// <a, b> in double. Eight running sums, so that the compiler may use vectors without reordering anything.
-template <class S>
-double dot(const S* a, const S* b, Index n) {
-  constexpr Index kLanes = 8;
-  std::array<double, kLanes> sum{};
-  Index i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (Index l = 0; l < kLanes; ++l) sum[usize(l)] += static_cast<double>(a[i + l]) * static_cast<double>(b[i + l]);
-  }
-  double total = ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
-  for (; i < n; ++i) total += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-  return total;
 }
 
 /// 1 / max(|z|, floor), and 0 for a zero z without a floor. Not-a-number stays not-a-number, so that divergence shows.
@@ -128,7 +115,7 @@ void PrototypeHead<S>::scores(const ConstMatrixRef<S>& z, MatrixRef<S> scores) c
     gemm_nt<S>(zg, prototypes(g), sg);
     for (Index b = 0; b < z.rows(); ++b) {
       const S* row = &zg.coeffRef(b, 0);
-      const double scale = inverse_length(std::sqrt(dot(row, row, dimension_)), floor_);
+      const double scale = inverse_length(std::sqrt(squared_norm(std::span<const S>(row, usize(dimension_)))), floor_);
       S* s = &sg.coeffRef(b, 0);
       for (Index k = 0; k < classes_; ++k) s[k] = static_cast<S>(static_cast<double>(s[k]) * scale);
     }
@@ -148,10 +135,11 @@ void PrototypeHead<S>::pullback(const ConstMatrixRef<S>& z, const ConstMatrixRef
     for (Index b = 0; b < z.rows(); ++b) {
       const S* row = &zg.coeffRef(b, 0);
       S* out = &t.coeffRef(b, 0);
-      const double length = std::sqrt(dot(row, row, dimension_));
+      const std::span<const S> own(row, usize(dimension_));
+      const double length = std::sqrt(squared_norm(own));
       const double scale = inverse_length(length, floor_);
       // t / |z| - z <t, z> / |z|^3; where the floor holds, the denominator is constant and the radial part stays.
-      const double radial = length > floor_ ? dot(out, row, dimension_) * scale * scale : 0.0;
+      const double radial = length > floor_ ? inner_product(std::span<const S>(out, usize(dimension_)), own) * scale * scale : 0.0;
       for (Index i = 0; i < dimension_; ++i) {
         out[i] = static_cast<S>((static_cast<double>(out[i]) - radial * static_cast<double>(row[i])) * scale);
       }

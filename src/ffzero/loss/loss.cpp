@@ -9,6 +9,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/loss/exp_kernel-inl.hpp"
+#include "ffzero/loss/hinge_kernel-inl.hpp"
 
 namespace ffzero {
 
@@ -29,7 +30,19 @@ Index group_count(Index columns, Index classes) {
   return columns / classes;
 }
 
-/// Losses that look at one group of one sample: the derived class gives `value(s, K, label)` and `gradient(s, K, label, g)`.
+template <class S>
+using Scores = hinge_kernel::Scores<S>;
+
+/// losses[row * stride + group] = value(scores of the group, classes, label).
+template <class S, class Value>
+void each_value(const Scores<S>& x, double* losses, Index stride, Value value) {
+  for (Index b = 0; b < x.rows; ++b)
+    for (Index g = 0; g < x.groups; ++g)
+      losses[b * stride + g] = value(x.data + b * x.stride + g * x.classes, x.classes, Index{x.labels[b]});
+}
+
+/// Losses that look at one group of one sample: the derived class gives `values_of(scores, losses, stride)` with labels that are in range
+/// and `gradient_of(s, K, label, g)`.
 template <class S, class Derived>
 class GroupLoss : public Loss<S> {
  public:
@@ -39,10 +52,14 @@ class GroupLoss : public Loss<S> {
     const Index groups = group_count(scores.cols(), classes);
     require_shape("the losses", losses.rows(), losses.cols(), scores.rows(), groups);
     require_labels(targets, scores.rows());
-    for (Index b = 0; b < scores.rows(); ++b) {
-      const Index label = checked_label(targets, b, classes);
-      for (Index g = 0; g < groups; ++g) losses(b, g) = self().value(&scores.coeffRef(b, g * classes), classes, label);
-    }
+    for (Index b = 0; b < scores.rows(); ++b) static_cast<void>(checked_label(targets, b, classes));
+    self().values_of({.data = scores.data(),
+                      .stride = scores.outerStride(),
+                      .rows = scores.rows(),
+                      .groups = groups,
+                      .classes = classes,
+                      .labels = targets.labels.data()},
+                     losses.data(), losses.outerStride());
   }
 
   void gradient(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<S> gs) const override {
@@ -86,15 +103,7 @@ class MarginLoss final : public GroupLoss<S, MarginLoss<S>> {
   }
   [[nodiscard]] std::string name() const override { return "margin"; }
 
-  [[nodiscard]] double value(const S* s, Index classes, Index label) const {
-    const double offset = margin_ - static_cast<double>(s[label]);
-    double sum = 0.0;
-    for (Index k = 0; k < classes; ++k) {
-      const double hinge = k == label ? margin_ : offset + static_cast<double>(s[k]);
-      sum += hinge <= 0.0 ? 0.0 : hinge;  // this way round not-a-number stays, so that divergence shows
-    }
-    return sum;
-  }
+  void values_of(const Scores<S>& scores, double* losses, Index stride) const { hinge_kernel::hinge_sums(scores, margin_, losses, stride); }
 
   void gradient_of(const S* s, Index classes, Index label, S* g) const {
     const double offset = margin_ - static_cast<double>(s[label]);
@@ -116,7 +125,9 @@ class CosineLoss final : public GroupLoss<S, CosineLoss<S>> {
  public:
   [[nodiscard]] std::string name() const override { return "cosine"; }
 
-  [[nodiscard]] double value(const S* s, Index /*classes*/, Index label) const { return 1.0 - static_cast<double>(s[label]); }
+  void values_of(const Scores<S>& scores, double* losses, Index stride) const {
+    each_value(scores, losses, stride, [](const S* s, Index /*classes*/, Index label) { return 1.0 - static_cast<double>(s[label]); });
+  }
 
   void gradient_of(const S* /*s*/, Index classes, Index label, S* g) const {
     std::fill(g, g + classes, S{0});
@@ -141,6 +152,10 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
     }
   }
   [[nodiscard]] std::string name() const override { return name_; }
+
+  void values_of(const Scores<S>& scores, double* losses, Index stride) const {
+    each_value(scores, losses, stride, [this](const S* s, Index classes, Index label) { return value(s, classes, label); });
+  }
 
   [[nodiscard]] double value(const S* s, Index classes, Index label) const {
     const double top = static_cast<double>(*std::max_element(s, s + classes));

@@ -16,6 +16,15 @@ class AdjointMap : public ForwardMap<S> {
   /// Complex quantities: real and imaginary parts are independent real numbers.
   virtual void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y, const ConstMatrixRef<S>& gy,
                         std::span<S> gtheta, MatrixRef<S>* gx) const = 0;
+
+  /// Number of parts of gtheta that can be had side by side, for a whole batch at once; 0: only pullback gives it. Where it is not 0,
+  /// pullback takes an empty gtheta for "not wanted", and the rows of gx are independent.
+  [[nodiscard]] virtual Index gradient_pieces() const { return 0; }
+  /// Part `piece` of gtheta += (dy/dtheta)^T gy; the others are left alone. From any thread.
+  virtual void add_gradient_piece(Index piece, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& gy, std::span<S> gtheta) const {
+    static_cast<void>(piece);
+    pullback({}, x, x, gy, gtheta, nullptr);
+  }
 };
 
 }  // namespace ffzero

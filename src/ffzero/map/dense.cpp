@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/dense.hpp"
 
+#include <algorithm>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm.hpp"
+#include "ffzero/tensor/packed.hpp"
 #include "ffzero/tensor/sparse.hpp"
 
 namespace ffzero {
@@ -14,6 +18,12 @@ namespace {
 
 /// Outputs for which a sparse product is worth packing for.
 constexpr Index kLeastOutputs = 16;
+/// Samples that say whether the inputs of a batch are mostly zero.
+constexpr Index kLookedAt = 32;
+/// Numbers that are worth packing on several threads.
+constexpr Index kWorthForking = Index{1} << 14;
+/// Inputs for which the gradient is worth several threads, and its parts then.
+constexpr Index kManyInputs = 256, kGradientPieces = 4;
 /// Directions for which a transform of the sums of one product is faster than a product for each of them.
 constexpr Index kLeastDirections = 3;
 
@@ -90,6 +100,63 @@ void Dense<S>::forward_stacked(std::span<const S> theta, const ConstMatrixRef<S>
   for (Index j = 0; j < directions.rows(); ++j) apply(direction(j), part(j));
 }
 
+/// Weights and directions are packed once a step. Whether zeros are skipped is decided by the first samples of the batch.
+template <class S>
+class Dense<S>::Product final : public StackedProduct<S> {
+ public:
+  explicit Product(const Dense& map) : map_(map) {}
+
+  void prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x,
+               const Executor& executor) override {
+    x_.emplace(x);
+    parameters_.assign(1, theta);
+    for (Index j = 0; j < directions.rows(); ++j) parameters_.emplace_back(directions.row(j).data(), usize(map_.parameter_count()));
+    skip_ = map_.skips_zeros_of(x.topRows(std::min(x.rows(), kLookedAt)));
+    packs_ = skip_ || worth_packing(map_.outputs_, map_.inputs_);
+    if (!packs_) return;
+    if (packed_.size() < parameters_.size()) packed_.resize(parameters_.size());
+    const auto use = skip_ ? PackedOperand<S>::Use::lines : PackedOperand<S>::Use::rows;
+    for (std::size_t i = 0; i < parameters_.size(); ++i) packed_[i].resize(map_.outputs_, map_.inputs_, use);
+    const Index pieces = packed_[0].pieces(), all = pieces * isize(parameters_.size());
+    const auto pack = [&](Index i) {
+      packed_[usize(i / pieces)].pack_piece(weight(parameters_[usize(i / pieces)], map_.outputs_, map_.inputs_), i % pieces);
+    };
+    if (isize(parameters_.size()) * map_.parameter_count() >= kWorthForking)
+      executor.run(all, pack);
+    else
+      for (Index i = 0; i < all; ++i) pack(i);
+  }
+
+  using StackedProduct<S>::rows;
+  void rows(Index first, MatrixRef<S> z, MatrixRef<S> p) const override {
+    const ConstMatrixRef<S> x = x_->middleRows(first, z.rows());
+    SparseLines<S>& lines = lines_of_thread<S>();
+    if (skip_) lines.assign_rows(x);
+    for (std::size_t i = 0; i < (p.cols() == 0 ? 1 : parameters_.size()); ++i) {
+      MatrixRef<S> y = i == 0 ? MatrixRef<S>(z) : MatrixRef<S>(p.middleCols((isize(i) - 1) * map_.outputs_, map_.outputs_));
+      const std::span<const S> offset = bias(parameters_[i], map_.outputs_, map_.inputs_);
+      if (skip_)
+        lines.affine_nt(packed_[i], offset, y);
+      else if (packs_)
+        packed_[i].affine_nt(x, offset, y);
+      else
+        affine_nt<S>(x, weight(parameters_[i], map_.outputs_, map_.inputs_), offset, y);
+    }
+  }
+
+ private:
+  const Dense& map_;
+  std::optional<ConstMatrixRef<S>> x_;
+  std::vector<std::span<const S>> parameters_;  // theta, then the directions
+  std::vector<PackedOperand<S>> packed_;
+  bool skip_ = false, packs_ = false;
+};
+
+template <class S>
+std::unique_ptr<StackedProduct<S>> Dense<S>::stacked_product() const {
+  return std::make_unique<Product>(*this);
+}
+
 template <class S>
 bool Dense<S>::serves_hadamard(Index m) const {
   return m >= kLeastDirections;
@@ -107,16 +174,30 @@ void Dense<S>::forward_hadamard(std::span<const S> theta, std::span<const S> sig
 template <class S>
 void Dense<S>::pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& /*y*/, const ConstMatrixRef<S>& gy,
                         std::span<S> gtheta, MatrixRef<S>* gx) const {
-  Eigen::Map<Matrix<S>> gw(gtheta.data(), outputs_, inputs_);
-  if (skips_zeros_of(x)) {
+  if (!gtheta.empty())
+    for (Index piece = 0; piece < gradient_pieces(); ++piece) add_gradient_piece(piece, x, gy, gtheta);
+  if (gx != nullptr) gemm_nn<S>(gy, weight(theta, outputs_, inputs_), *gx);
+}
+
+// A piece is a range of inputs, the first one has the biases as well.
+template <class S>
+Index Dense<S>::gradient_pieces() const {
+  return inputs_ >= kManyInputs ? kGradientPieces : 1;
+}
+
+template <class S>
+void Dense<S>::add_gradient_piece(Index piece, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& gy, std::span<S> gtheta) const {
+  const Index first = piece * inputs_ / gradient_pieces(), last = (piece + 1) * inputs_ / gradient_pieces();
+  const ConstMatrixRef<S> inputs = x.middleCols(first, last - first);
+  MatrixRef<S> gw = Eigen::Map<Matrix<S>>(gtheta.data(), outputs_, inputs_).middleCols(first, last - first);
+  if (skips_zeros_of(inputs.topRows(std::min(inputs.rows(), kLookedAt)))) {
     SparseLines<S>& columns = lines_of_thread<S>();
-    columns.assign_columns(x);
+    columns.assign_columns(inputs);
     columns.add_gemm_tn(gy, gw);
   } else {
-    gemm_tn<S>(gy, x, gw, S{1});
+    gemm_tn<S>(gy, inputs, gw, S{1});
   }
-  Eigen::Map<Eigen::Matrix<S, 1, Eigen::Dynamic>>(gtheta.data() + outputs_ * inputs_, outputs_) += gy.colwise().sum();
-  if (gx != nullptr) gemm_nn<S>(gy, weight(theta, outputs_, inputs_), *gx);
+  if (piece == 0) Eigen::Map<Eigen::Matrix<S, 1, Eigen::Dynamic>>(gtheta.data() + outputs_ * inputs_, outputs_) += gy.colwise().sum();
 }
 
 template class Dense<float>;

@@ -27,13 +27,17 @@ class Dense final : public AdjointMap<S>, public LinearMap<S> {
   void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
   void forward_stacked(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x, MatrixRef<S> z,
                        MatrixRef<S> p) const override;
+  [[nodiscard]] std::unique_ptr<StackedProduct<S>> stacked_product() const override;
   [[nodiscard]] bool serves_hadamard(Index m) const override;
   void forward_hadamard(std::span<const S> theta, std::span<const S> signs, Index m, const ConstMatrixRef<S>& x, MatrixRef<S> z,
                         MatrixRef<S> p) const override;
   void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y, const ConstMatrixRef<S>& gy,
                 std::span<S> gtheta, MatrixRef<S>* gx) const override;
+  [[nodiscard]] Index gradient_pieces() const override;
+  void add_gradient_piece(Index piece, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& gy, std::span<S> gtheta) const override;
 
  private:
+  class Product;
   [[nodiscard]] bool skips_zeros_of(const ConstMatrixRef<S>& x) const;
 
   Shape input_;

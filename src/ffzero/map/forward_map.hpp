@@ -49,6 +49,8 @@ template <class S>
 class StatefulMap : public FixedState<S> {
  public:
   virtual void infer(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const = 0;
+  /// ForwardMap::independent_rows of `infer`. The default is the safe answer.
+  [[nodiscard]] virtual bool infers_rows_apart() const { return false; }
 
   /// False if inference has no use for statistics of the training set: then the pass is saved.
   [[nodiscard]] virtual bool needs_statistics() const { return true; }

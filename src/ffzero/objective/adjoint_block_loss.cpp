@@ -33,6 +33,15 @@ AdjointBlockLoss<S>::AdjointBlockLoss(const Block<S>& block, const Executor& exe
     : BlockLoss<S>(block, executor, ledger) {
   for (const auto& step : this->chain_.steps())
     adjoints_.push_back(step.map == nullptr ? nullptr : &require_adjoint(*step.map, step.layer));
+  for (std::size_t i = 0; i < adjoints_.size(); ++i) {
+    if (this->chain_.steps()[i].theta_size == 0) continue;
+    const Index count = adjoints_[i]->gradient_pieces();
+    if (count == 0) {
+      pieces_.clear();
+      break;
+    }
+    for (Index piece = 0; piece < count; ++piece) pieces_.push_back({i, piece});
+  }
 }
 
 template <class S>
@@ -68,7 +77,11 @@ template <class OutputGradient>
 double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient, OutputGradient output_gradient) const {
   auto& shards = this->shards_;
   const auto& chain = this->chain_;
+  const bool piecewise = !pieces_.empty();
+  const Index count = isize(shards.size());
   shard_gradients_.resize(shards.size());
+  if (piecewise) first_slopes_.resize(this->batch_size(), chain.steps()[0].outputs);
+  chain.prepare(theta, Matrix<S>(0, this->dimension_), this->batch_->x, this->executor_);
   this->executor_.run(isize(shards.size()), [&](Index i) {
     Shard& shard = shards[usize(i)];
     const Targets targets = this->batch_->targets.rows(shard.first, shard.rows);
@@ -85,6 +98,11 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
     output_gradient(shard, z, targets, gz);
     // The first shard writes into the result, the others into buffers of their own, added in order.
     std::span<S> own = gradient;
+    if (piecewise) {
+      const Index begin = i * this->dimension_ / count, end = (i + 1) * this->dimension_ / count;
+      std::fill(gradient.begin() + begin, gradient.begin() + end, S{0});
+      return backward(theta, shard, {});
+    }
     if (i > 0) {
       shard_gradients_[usize(i)].resize(this->dimension_);
       own = as_span(shard_gradients_[usize(i)]);
@@ -95,7 +113,10 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
   this->count_reads(1);
   double loss = 0.0;
   for (const Shard& shard : shards) loss += shard.sums[0] * this->reduction_scale();
-  add_shard_gradients(gradient);
+  if (piecewise)
+    add_pieces(gradient);
+  else
+    add_shard_gradients(gradient);
   for (std::size_t l = 0; l < this->block_.layers.size(); ++l)
     this->ledger_.layer(this->block_.first_layer + isize(l)).pullbacks += this->batch_size();
   clear_fixed_parameters(gradient);
@@ -114,6 +135,18 @@ void AdjointBlockLoss<S>::add_shard_gradients(std::span<S> gradient) const {
 }
 
 template <class S>
+void AdjointBlockLoss<S>::add_pieces(std::span<S> gradient) const {
+  const auto& steps = this->chain_.steps();
+  this->executor_.run(isize(pieces_.size()), [&](Index k) {
+    const auto [i, piece] = pieces_[usize(k)];
+    const auto own = gradient.subspan(usize(steps[i].theta_begin), usize(steps[i].theta_size));
+    if (i == 0) return adjoints_[i]->add_gradient_piece(piece, this->batch_->x, first_slopes_, own);
+    for (const Shard& shard : this->shards_)
+      adjoints_[i]->add_gradient_piece(piece, shard.work.outputs[i - 1], shard.work.gradients[i], own);
+  });
+}
+
+template <class S>
 void AdjointBlockLoss<S>::backward(std::span<const S> theta, Shard& shard, std::span<S> gradient) const {
   const auto& steps = this->chain_.steps();
   for (std::size_t i = steps.size(); i-- > 0;) {
@@ -125,7 +158,11 @@ void AdjointBlockLoss<S>::backward(std::span<const S> theta, Shard& shard, std::
       continue;
     }
     const auto slice = theta.subspan(usize(step.theta_begin), usize(step.theta_size));
-    const auto gslice = gradient.subspan(usize(step.theta_begin), usize(step.theta_size));
+    const auto gslice = gradient.empty() ? gradient : gradient.subspan(usize(step.theta_begin), usize(step.theta_size));
+    if (i == 0 && gradient.empty()) {
+      first_slopes_.middleRows(shard.first, shard.rows) = gy;
+      continue;
+    }
     if (i == 0) {
       adjoints_[0]->pullback(slice, this->batch_->x.middleRows(shard.first, shard.rows), outputs[0], gy, gslice, nullptr);
       continue;

@@ -36,13 +36,23 @@ class AdjointBlockLoss final : public BlockLoss<S>, public DifferentiableFunctio
   using Shard = typename BlockLoss<S>::Shard;
   /// gradient += those of the second and all later shards.
   void add_shard_gradients(std::span<S> gradient) const;
+  /// gradient empty: of the inputs alone, see add_pieces.
   void backward(std::span<const S> theta, Shard& shard, std::span<S> gradient) const;
+  /// gradient += those of the parameters, piece by piece for the whole batch; after `backward` of all shards.
+  void add_pieces(std::span<S> gradient) const;
   void clear_fixed_parameters(std::span<S> gradient) const;
   template <class OutputGradient>
   double run(std::span<const S> theta, std::span<S> gradient, OutputGradient output_gradient) const;
 
   std::vector<const AdjointMap<S>*> adjoints_;  // one per step of the chain; null: dropout
   mutable std::vector<Vector<S>> shard_gradients_;
+  /// Where every map of the block can give its gradient in pieces: all of them. Empty: shards have gradients of their own.
+  struct Piece {
+    std::size_t step;
+    Index piece;
+  };
+  std::vector<Piece> pieces_;
+  mutable Matrix<S> first_slopes_;  // dL/dy of the first map, of the whole batch
 };
 
 extern template class AdjointBlockLoss<float>;

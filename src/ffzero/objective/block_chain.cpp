@@ -37,7 +37,12 @@ BlockChain<S>::BlockChain(const Block<S>& block) {
     }
   }
   masks_.resize(dropout_.size());
-  for (const auto& step : steps_) independent_rows_ = independent_rows_ && (step.map == nullptr || step.map->independent_rows());
+  if (const auto* linear = dynamic_cast<const LinearMap<S>*>(steps_[0].map)) first_product_ = linear->stacked_product();
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const bool independent = steps_[i].map == nullptr || steps_[i].map->independent_rows();
+    independent_rows_ = independent_rows_ && independent;
+    if (i > last_map_) independent_tail_ = independent_tail_ && independent;
+  }
   if (block.head->input_size() != output_size())
     throw ShapeError("block", "head input must be " + std::to_string(output_size()), std::to_string(block.head->input_size()));
 }
@@ -54,6 +59,12 @@ void BlockChain<S>::draw_masks(const Batch<S>& batch) {
 }
 
 template <class S>
+void BlockChain<S>::prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x,
+                            const Executor& executor) const {
+  if (first_product_) first_product_->prepare(theta.first(usize(steps_[0].theta_size)), directions, x, executor);
+}
+
+template <class S>
 const Matrix<S>& BlockChain<S>::forward(std::span<const S> theta, const ConstMatrixRef<S>& x, Index first_row,
                                         ChainWorkspace<S>& work) const {
   work.outputs.resize(steps_.size());
@@ -66,7 +77,9 @@ const Matrix<S>& BlockChain<S>::forward(std::span<const S> theta, const ConstMat
       continue;
     }
     const auto slice = theta.subspan(usize(step.theta_begin), usize(step.theta_size));
-    if (i == 0)
+    if (i == 0 && first_product_)
+      first_product_->rows(first_row, out);
+    else if (i == 0)
       step.map->forward(slice, x, out);
     else
       step.map->forward(slice, work.outputs[i - 1], out);

@@ -7,9 +7,14 @@
 namespace ffzero {
 
 namespace {
-// Rows of a shard: small enough for two threads to share a batch of 128, large enough for a product to be efficient. Part of the result's
-// bits, so it never depends on the number of threads.
-constexpr Index kShardRows = 64;
+// Rows of a shard: large enough for a product to be efficient; but small batches are halved, so that two threads have something to share.
+// Part of the result's bits, so it never depends on the number of threads.
+constexpr Index kShardRows = 64, kLeastShardRows = 8;
+
+Index shard_count(Index rows) {
+  const Index wanted = std::max<Index>((rows + kShardRows - 1) / kShardRows, 2);
+  return std::max<Index>(1, std::min(wanted, rows / kLeastShardRows));
+}
 
 // Where the parameters form one group, they see the sum of the losses of all groups of outputs.
 void pool_groups(Index groups, Differences& out) {
@@ -41,11 +46,17 @@ void BlockLoss<S>::set_batch(const Batch<S>& batch) {
     batch.reads->sum.setZero(rows, block_.head->input_size());
     batch.reads->evaluations = 0;
   }
-  const Index count = chain_.independent_rows() ? std::max<Index>(1, (rows + kShardRows - 1) / kShardRows) : 1;
-  shards_.resize(usize(count));
+  cut(rows, chain_.independent_rows(), shards_);
+  if (paired_ != nullptr) cut(rows, chain_.independent_tail(), sides_);
+}
+
+template <class S>
+void BlockLoss<S>::cut(Index rows, bool independent, std::vector<Shard>& shards) {
+  const Index count = independent ? shard_count(rows) : 1;
+  shards.resize(usize(count));
   for (Index i = 0; i < count; ++i) {
-    shards_[usize(i)].first = i * rows / count;
-    shards_[usize(i)].rows = (i + 1) * rows / count - i * rows / count;
+    shards[usize(i)].first = i * rows / count;
+    shards[usize(i)].rows = (i + 1) * rows / count - i * rows / count;
   }
 }
 
@@ -64,6 +75,7 @@ void BlockLoss<S>::values(std::span<const S> theta, std::span<double> losses) co
 template <class S>
 void BlockLoss<S>::evaluate(std::span<const S> theta, std::span<double> losses) const {
   const Index groups = loss_groups();
+  chain_.prepare(theta, Matrix<S>(0, dimension_), batch_->x, executor_);
   executor_.run(isize(shards_.size()), [&](Index i) {
     Shard& shard = shards_[usize(i)];
     const Matrix<S>& z = chain_.forward(theta, batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
@@ -101,11 +113,19 @@ template <class S>
 void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
   if (layout_.groups > 1 && block_.loss->joint()) return joint_differences(theta, directions, eps, out);
   // The stacked product never forms what the head reads of one side.
-  if (linear_ != nullptr && batch_->reads == nullptr)
+  if (linear_ != nullptr && batch_->reads == nullptr) {
+    const StackedProduct<S>* const stacked = chain_.stacked();
+    chain_.prepare(theta, directions, batch_->x, executor_);
     linear_differences(
         directions.rows(), eps,
-        [&](const ConstMatrixRef<S>& x, MatrixRef<S> z, MatrixRef<S> p) { linear_->forward_stacked(theta, directions, x, z, p); }, out);
-  else if (paired_ != nullptr)
+        [&](const Shard& shard, MatrixRef<S> z, MatrixRef<S> p) {
+          if (stacked != nullptr)
+            stacked->rows(shard.first, z, p);
+          else
+            linear_->forward_stacked(theta, directions, batch_->x.middleRows(shard.first, shard.rows), z, p);
+        },
+        out);
+  } else if (paired_ != nullptr)
     paired_differences(theta, directions, eps, out);
   else
     return ScalarFunction<S>::differences(theta, directions, eps, out);
@@ -122,7 +142,10 @@ template <class S>
 void BlockLoss<S>::hadamard_differences(std::span<const S> theta, std::span<const S> signs, Index m, double eps, Differences& out) const {
   if (!serves_hadamard(m)) return ScalarFunction<S>::hadamard_differences(theta, signs, m, eps, out);
   linear_differences(
-      m, eps, [&](const ConstMatrixRef<S>& x, MatrixRef<S> z, MatrixRef<S> p) { linear_->forward_hadamard(theta, signs, m, x, z, p); },
+      m, eps,
+      [&](const Shard& shard, MatrixRef<S> z, MatrixRef<S> p) {
+        linear_->forward_hadamard(theta, signs, m, batch_->x.middleRows(shard.first, shard.rows), z, p);
+      },
       out);
   pool_groups(layout_.groups, out);
   bill_training(2 * m);
@@ -132,6 +155,7 @@ template <class S>
 template <class Stack>
 void BlockLoss<S>::linear_differences(Index m, double eps, Stack stack, Differences& out) const {
   const Index width = block_.layers[0]->map->output_shape().size(), groups = loss_groups();
+  if (pair_scorer_.serves()) pair_scorer_.begin_step();
   executor_.run(isize(shards_.size()), [&](Index i) {
     Shard& shard = shards_[usize(i)];
     const Targets targets = batch_->targets.rows(shard.first, shard.rows);
@@ -141,7 +165,7 @@ void BlockLoss<S>::linear_differences(Index m, double eps, Stack stack, Differen
     shard.sums.assign(1, 0.0);
     shard.plus_losses.resize(shard.rows, groups);
     shard.minus_losses.resize(shard.rows, groups);
-    stack(batch_->x.middleRows(shard.first, shard.rows), shard.z, shard.p);
+    stack(shard, shard.z, shard.p);
     if (pair_scorer_.serves()) pair_scorer_.prepare(shard.z, shard.pair);
     for (Index j = 0; j < m; ++j) {
       const auto p = shard.p.middleCols(j * width, width);
@@ -175,36 +199,36 @@ void BlockLoss<S>::paired_differences(std::span<const S> theta, const ConstMatri
   const Index m = directions.rows(), groups = loss_groups();
   const Layer<S>& layer = *block_.layers[0];
   const bool fused = layer.loss_after == 0 && layer.readout && paired_->fuses(*layer.readout);
-  // Pairs come whole from the map, which shards inside; the score of a side is cheap.
-  Shard& all = shards_[0];
-  const auto restore_first = all.first;
-  const auto restore_rows = all.rows;
-  all.first = 0;
-  all.rows = batch_size();
   out.delta.setZero(m, groups);
   out.mean_loss = 0.0;
-  const auto score = [&](const ConstMatrixRef<S>& side, Matrix<double>& losses) {
+  const auto score = [&](const ConstMatrixRef<S>& side, Shard& shard, Matrix<double>& losses) {
     if (fused) {
-      keep_reads(side, all);
-      return score_side(side, all, losses);
+      keep_reads(side, shard);
+      return score_side(side, shard, losses);
     }
     const Matrix<S>* head_input = nullptr;
-    chain_.run_tail(side, all.tail_buffers, head_input);
-    keep_reads(*head_input, all);
-    score_side(*head_input, all, losses);
+    chain_.run_tail(side, shard.tail_buffers, head_input);
+    keep_reads(*head_input, shard);
+    score_side(*head_input, shard, losses);
   };
+  // Pairs come whole from the map, which shards inside.
   paired_->forward_pairs(theta, directions, eps, batch_->x, fused ? layer.readout.get() : nullptr,
                          [&](Index j, const ConstMatrixRef<S>& plus, const ConstMatrixRef<S>& minus) {
-                           score(plus, all.plus_losses);
-                           score(minus, all.minus_losses);
-                           for (Index g = 0; g < groups; ++g)
-                             out.delta(j, g) = (all.plus_losses.col(g) - all.minus_losses.col(g)).sum() * reduction_scale();
-                           out.mean_loss +=
-                               (all.plus_losses.sum() + all.minus_losses.sum()) * reduction_scale() / (2.0 * static_cast<double>(m));
+                           executor_.run(isize(sides_.size()), [&](Index i) {
+                             Shard& shard = sides_[usize(i)];
+                             score(plus.middleRows(shard.first, shard.rows), shard, shard.plus_losses);
+                             score(minus.middleRows(shard.first, shard.rows), shard, shard.minus_losses);
+                             shard.delta.resize(1, groups);
+                             for (Index g = 0; g < groups; ++g)
+                               shard.delta(0, g) = (shard.plus_losses.col(g) - shard.minus_losses.col(g)).sum();
+                             shard.sums.assign(1, shard.plus_losses.sum() + shard.minus_losses.sum());
+                           });
+                           for (const Shard& shard : sides_) {
+                             out.delta.row(j) += reduction_scale() * shard.delta.row(0);
+                             out.mean_loss += shard.sums[0] * reduction_scale() / (2.0 * static_cast<double>(m));
+                           }
                          });
   count_reads(2 * m);
-  all.first = restore_first;
-  all.rows = restore_rows;
 }
 
 template <class S>

@@ -61,15 +61,17 @@ class BlockLoss : public ScalarFunction<S> {
   ParameterLayout layout_;
   Index dimension_;
   std::optional<Batch<S>> batch_;
-  mutable std::vector<Shard> shards_;  // buffers: kept between steps, no allocation in a step
+  // Buffers: kept between steps, no allocation in a step. sides_: of the samples that a PairedMap has evaluated already.
+  mutable std::vector<Shard> shards_, sides_;
 
  private:
-  /// stack(x, z, p): z and z'(d_j) of some rows of the batch, as LinearMap::forward_stacked gives them.
+  /// stack(shard, z, p): z and z'(d_j) of the shard's rows, as LinearMap::forward_stacked gives them.
   template <class Stack>
   void linear_differences(Index m, double eps, Stack stack, Differences& out) const;
   void paired_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void joint_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void evaluate(std::span<const S> theta, std::span<double> losses) const;
+  static void cut(Index rows, bool independent, std::vector<Shard>& shards);
   void score_side(const ConstMatrixRef<S>& z, Shard& shard, Matrix<double>& losses) const;
 
   const LinearMap<S>* linear_ = nullptr;  // set if the block is one map that is affine in its parameters

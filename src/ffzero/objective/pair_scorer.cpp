@@ -43,10 +43,22 @@ PairScorer<S>::PairScorer(const std::vector<const ForwardMap<S>*>& tail, const H
 }
 
 template <class S>
+void PairScorer<S>::begin_step() const {
+  if (!worth_packing(head_->classes(), head_->dimension())) return;
+  packed_.resize(usize(head_->groups()));
+  for (Index g = 0; g < head_->groups(); ++g) packed_[usize(g)].assign(head_->prototypes(g), PackedOperand<S>::Use::rows);
+}
+
+template <class S>
 void PairScorer<S>::group_scores(const ConstMatrixRef<S>& from, Matrix<S>& scores) const {
   const Index k = head_->classes(), d = head_->dimension();
   scores.resize(from.rows(), head_->groups() * k);
-  for (Index g = 0; g < head_->groups(); ++g) gemm_nt<S>(from.middleCols(g * d, d), head_->prototypes(g), scores.middleCols(g * k, k));
+  for (Index g = 0; g < head_->groups(); ++g) {
+    if (packed_.empty())
+      gemm_nt<S>(from.middleCols(g * d, d), head_->prototypes(g), scores.middleCols(g * k, k));
+    else
+      packed_[usize(g)].affine_nt(from.middleCols(g * d, d), {}, scores.middleCols(g * k, k));
+  }
 }
 
 template <class S>

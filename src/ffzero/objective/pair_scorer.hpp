@@ -8,6 +8,7 @@
 
 #include "ffzero/head/prototypes.hpp"
 #include "ffzero/map/forward_map.hpp"
+#include "ffzero/tensor/packed.hpp"
 #include "ffzero/tensor/types.hpp"
 
 namespace ffzero {
@@ -33,6 +34,8 @@ class PairScorer {
     std::vector<std::uint8_t> crossings;  ///< (rows, G)
     Matrix<double> plus, minus;           ///< (rows, G K): the result
   };
+  /// Once a step, before pieces of a batch are scored side by side: packs the prototypes, which may have changed.
+  void begin_step() const;
   /// z (rows, G d): the part that all directions share.
   void prepare(const ConstMatrixRef<S>& z, Workspace& work) const;
   /// p (rows, G d), after prepare(z): fills work.plus and work.minus.
@@ -50,6 +53,7 @@ class PairScorer {
   void correct_crossings(const PairRow& row, double eps, Index group, double* const (&sides)[2], std::array<double, 2>& squared) const;
   void group_scores(const ConstMatrixRef<S>& from, Matrix<S>& scores) const;
   const PrototypeHead<S>* head_ = nullptr;
+  mutable std::vector<PackedOperand<S>> packed_;  // prototypes of every group; empty where packing does not pay
   bool relu_ = false;
 };
 

@@ -96,7 +96,7 @@ Opinions TrainedNetwork::infer(const Dataset& samples, const std::string& place)
     std::size_t voter = 0;
     for (Index i = 0; i < network_.layers(); ++i) {
       const bool speaks = voters_[voter].last_layer == i;
-      network_.infer(i, x, speaks, out);
+      network_.infer(i, x, speaks ? Wanted::both : Wanted::passed_on, out);
       if (speaks) summed[voter++].middleRows(first, count) = class_scores<float>(out.scores, columns);
       x.swap(out.passed_on);
     }

@@ -153,7 +153,7 @@ Index add_features(const EvaluationInputs& in, const std::vector<MeshView>& mesh
   LayerOutput<float> out;
   std::size_t mesh = 0;
   for (Index i = 0; i < in.network.layers(); ++i) {
-    in.network.infer(i, x, i + 1 == in.network.layers(), out);
+    in.network.infer(i, x, i + 1 == in.network.layers() ? Wanted::both : Wanted::passed_on, out);
     if (mesh < meshes.size()) {
       const auto& map = *in.network.layer(i).map;
       y.resize(count, map.output_shape().size());

@@ -36,7 +36,7 @@ std::vector<Matrix<float>> light_through(const Network<float>& network, std::spa
   Index layer = 0;
   for (const MeshView& mesh : meshes_of(network)) {
     for (; layer < mesh.layer; ++layer) {
-      network.infer(layer, light, false, out);
+      network.infer(layer, light, Wanted::passed_on, out);
       light = out.passed_on;
     }
     fields.push_back(InterferometerMesh<float>(mesh.layout).fields(mesh.theta, {light.data(), usize(light.size())}));

@@ -8,6 +8,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm_kernel-inl.hpp"
+#include "ffzero/tensor/packed.hpp"
 
 namespace ffzero {
 
@@ -49,6 +50,18 @@ bool multiply_nt(const ConstMatrixRef<float>& a, const ConstMatrixRef<float>& b,
   return true;
 }
 
+/// The same for short inner sizes, where packing b costs little.
+constexpr Index kLeastRows = 12;
+template <class S>
+bool multiply_packed(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, std::span<const S> offset, MatrixRef<S>& c) {
+  if (c.rows() != a.rows() || c.cols() != b.rows() || a.rows() < kLeastRows || a.cols() == 0 || !worth_packing(b.rows(), b.cols()))
+    return false;
+  static thread_local PackedOperand<S> packed;  // kept between calls: no allocation in a step
+  packed.assign(b, PackedOperand<S>::Use::rows);
+  packed.affine_nt(a, offset, c);
+  return true;
+}
+
 void require_inner(Index ka, Index kb) {
   if (ka != kb) throw ShapeError("gemm", "inner sizes must agree", std::to_string(ka) + " and " + std::to_string(kb));
 }
@@ -61,6 +74,7 @@ void gemm_nt(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S
   if constexpr (std::is_same_v<S, float>) {
     if (multiply_nt(a, b, c, {.beta = beta})) return;
   }
+  if (beta == S{0} && multiply_packed<S>(a, b, {}, c)) return;
   gemm<S>(CblasNoTrans, CblasTrans, a.rows(), b.rows(), a.cols(), a, b, c, beta);
 }
 
@@ -71,6 +85,7 @@ void affine_nt(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, std::span
   if constexpr (std::is_same_v<S, float>) {
     if (multiply_nt(a, b, c, {.columns = offset.data()})) return;
   }
+  if (multiply_packed<S>(a, b, offset, c)) return;
   c.rowwise() = as_vector(offset).transpose();
   gemm<S>(CblasNoTrans, CblasTrans, a.rows(), b.rows(), a.cols(), a, b, c, S{1});
 }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/tensor/reduce.hpp"
 
+#include <algorithm>
+
 #include "ffzero/base/index.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -20,26 +22,27 @@ constexpr Doubles kDoubles;
 HWY_INLINE V load(const float* p) { return hn::PromoteTo(kDoubles, hn::LoadU(hn::Rebind<float, Doubles>(), p)); }
 HWY_INLINE V load(const double* p) { return hn::LoadU(kDoubles, p); }
 
+/// <a, b>
 template <class S>
-HWY_INLINE double sum_of_squares(const S* v, Index n) {
+HWY_INLINE double sum_of_products(const S* a, const S* b, Index n) {
   constexpr Index kLanes = HWY_LANES(double);
   // Four running sums hide the latency of an addition.
   V s0 = hn::Zero(kDoubles), s1 = s0, s2 = s0, s3 = s0;
   Index i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    const V x0 = load(v + i), x1 = load(v + i + kLanes), x2 = load(v + i + 2 * kLanes), x3 = load(v + i + 3 * kLanes);
-    s0 = hn::MulAdd(x0, x0, s0);
-    s1 = hn::MulAdd(x1, x1, s1);
-    s2 = hn::MulAdd(x2, x2, s2);
-    s3 = hn::MulAdd(x3, x3, s3);
+    s0 = hn::MulAdd(load(a + i), load(b + i), s0);
+    s1 = hn::MulAdd(load(a + i + kLanes), load(b + i + kLanes), s1);
+    s2 = hn::MulAdd(load(a + i + 2 * kLanes), load(b + i + 2 * kLanes), s2);
+    s3 = hn::MulAdd(load(a + i + 3 * kLanes), load(b + i + 3 * kLanes), s3);
   }
+  for (; i + kLanes <= n; i += kLanes) s0 = hn::MulAdd(load(a + i), load(b + i), s0);
   double sum = hn::GetLane(hn::SumOfLanes(kDoubles, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
-  for (; i < n; ++i) sum += static_cast<double>(v[i]) * static_cast<double>(v[i]);
+  for (; i < n; ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
   return sum;
 }
 
-double squares_float(const float* v, Index n) { return sum_of_squares(v, n); }
-double squares_double(const double* v, Index n) { return sum_of_squares(v, n); }
+double products_float(const float* a, const float* b, Index n) { return sum_of_products(a, b, n); }
+double products_double(const double* a, const double* b, Index n) { return sum_of_products(a, b, n); }
 
 }  // namespace ffzero::reduce::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -47,18 +50,20 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace ffzero {
 namespace reduce {
-HWY_EXPORT(squares_float);
-HWY_EXPORT(squares_double);
+HWY_EXPORT(products_float);
+HWY_EXPORT(products_double);
 }  // namespace reduce
 
-double squared_norm(std::span<const float> v) {
+double inner_product(std::span<const float> a, std::span<const float> b) {
   using namespace reduce;
-  return HWY_DYNAMIC_DISPATCH(squares_float)(v.data(), isize(v.size()));
+  return HWY_DYNAMIC_DISPATCH(products_float)(a.data(), b.data(), isize(std::min(a.size(), b.size())));
 }
-double squared_norm(std::span<const double> v) {
+double inner_product(std::span<const double> a, std::span<const double> b) {
   using namespace reduce;
-  return HWY_DYNAMIC_DISPATCH(squares_double)(v.data(), isize(v.size()));
+  return HWY_DYNAMIC_DISPATCH(products_double)(a.data(), b.data(), isize(std::min(a.size(), b.size())));
 }
+double squared_norm(std::span<const float> v) { return inner_product(v, v); }
+double squared_norm(std::span<const double> v) { return inner_product(v, v); }
 
 }  // namespace ffzero
 #endif

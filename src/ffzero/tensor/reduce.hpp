@@ -9,5 +9,8 @@ namespace ffzero {
 /// Sum of the squares of v, in double, in an order that depends on the size of v and the type of the processor alone.
 [[nodiscard]] double squared_norm(std::span<const float> v);
 [[nodiscard]] double squared_norm(std::span<const double> v);
+/// <a, b>, summed in double; of the shorter length.
+[[nodiscard]] double inner_product(std::span<const float> a, std::span<const float> b);
+[[nodiscard]] double inner_product(std::span<const double> a, std::span<const double> b);
 
 }  // namespace ffzero

@@ -66,10 +66,18 @@ void SparseLines<S>::assign_classes(const ConstMatrixRef<S>& x) {
 
 template <class S>
 void SparseLines<S>::affine_nt(const ConstMatrixRef<S>& b, std::span<const S> offset, MatrixRef<S> c) const {
-  require(b.cols() == length_ && isize(offset.size()) == b.rows(), "the inner sizes must agree");
-  require(c.rows() == lines_ && c.cols() == b.rows(), "the result must have a row for each line and a column for each output");
+  static thread_local PackedOperand<S> packed;  // kept between calls: no allocation in a step
+  packed.assign(b, PackedOperand<S>::Use::lines);
+  affine_nt(packed, offset, c);
+}
+
+template <class S>
+void SparseLines<S>::affine_nt(const PackedOperand<S>& b, std::span<const S> offset, MatrixRef<S> c) const {
+  require(b.use() == PackedOperand<S>::Use::lines, "the operand must be packed for lines");
+  require(b.length() == length_ && isize(offset.size()) == b.outputs(), "the inner sizes must agree");
+  require(c.rows() == lines_ && c.cols() == b.outputs(), "the result must have a row for each line and a column for each output");
   const sparse_kernel::Lines<S> x{lines_, length_, values_.data(), positions_.data(), ends_.data()};
-  sparse_kernel::affine_nt(x, sparse_kernel::View<S>{b.data(), b.outerStride()}, b.rows(), offset.data(), c.data(), c.outerStride());
+  sparse_kernel::affine_lines(x, b.data(), b.outputs(), offset.data(), c.data(), c.outerStride());
 }
 
 template <class S>

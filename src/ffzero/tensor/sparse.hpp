@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "ffzero/tensor/packed.hpp"
 #include "ffzero/tensor/types.hpp"
 
 namespace ffzero {
@@ -31,7 +32,8 @@ class SparseLines {
   [[nodiscard]] Index length() const noexcept { return length_; }
   [[nodiscard]] Index entries() const noexcept { return ends_.empty() ? 0 : static_cast<Index>(ends_.back()); }
 
-  /// c = x b^T + 1 offset^T, x the matrix whose rows these lines are.   b (N, length)   offset (N)   c (lines, N)
+  /// c = x b^T + 1 offset^T, x the matrix whose rows these lines are.   b (N, length), packed for lines   offset (N)   c (lines, N)
+  void affine_nt(const PackedOperand<S>& b, std::span<const S> offset, MatrixRef<S> c) const;
   void affine_nt(const ConstMatrixRef<S>& b, std::span<const S> offset, MatrixRef<S> c) const;
   /// c += a^T x, x the matrix whose columns these lines are.   a (length, N)   c (N, lines)
   void add_gemm_tn(const ConstMatrixRef<S>& a, MatrixRef<S> c) const;

@@ -45,9 +45,30 @@ Index compress(View<double> x, Index lines, Index length, double* values, Positi
 void transpose(View<float> x, Index rows, Index columns, float* to);
 void transpose(View<double> x, Index rows, Index columns, double* to);
 
-/// c (lines, outputs) = x b^T + 1 offset^T.   b (outputs, length)   offset (outputs)
-void affine_nt(const Lines<float>& x, View<float> b, Index outputs, const float* offset, float* c, Index c_stride);
-void affine_nt(const Lines<double>& x, View<double> b, Index outputs, const double* offset, double* c, Index c_stride);
+/// What an operand is packed for: rows of the other one without their zeros, or rows as they are.
+enum class Use { lines, rows };
+
+/// An operand b (outputs, length), packed: tiles of some vectors of outputs, of each the numbers of one input side by side.
+struct Packing {
+  Index outputs = 0, length = 0;
+  Use use = Use::rows;
+};
+/// Numbers of a packed operand, for vectors of up to 16 numbers.
+[[nodiscard]] constexpr Index packed_size(Packing p) { return (p.outputs + 15) / 16 * 16 * p.length; }
+
+/// Inputs [first, last) of b to their places; packed begins where vectors do.
+void pack(View<float> b, Packing packing, Index first, Index last, float* packed);
+void pack(View<double> b, Packing packing, Index first, Index last, double* packed);
+
+/// c (lines, outputs) = x b^T + 1 offset^T, b packed for lines.
+void affine_lines(const Lines<float>& x, const float* packed, Index outputs, const float* offset, float* c, Index c_stride);
+void affine_lines(const Lines<double>& x, const double* packed, Index outputs, const double* offset, double* c, Index c_stride);
+
+/// The same for x (rows, length), b packed for rows; offset null: 0.
+void affine_rows(View<float> x, Index rows, Index length, const float* packed, Index outputs, const float* offset, float* c,
+                 Index c_stride);
+void affine_rows(View<double> x, Index rows, Index length, const double* packed, Index outputs, const double* offset, double* c,
+                 Index c_stride);
 
 /// c (outputs, lines) += a^T x^T: the lines of x are the columns of the matrix that a multiplies.   a (length, outputs)
 void add_tn(View<float> a, Index outputs, const Lines<float>& x, float* c, Index c_stride);

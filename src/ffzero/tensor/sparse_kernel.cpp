@@ -144,35 +144,115 @@ HWY_INLINE void with_vectors(Index vectors, Work&& work) {
   work(std::integral_constant<int, NV>());
 }
 
-/// Calls work(first output, outputs, vectors) for tiles of about the same width that cover the outputs.
+/// Tiles of products with rows that are dense: a block of kRows of them times kRowsTile vectors stays in registers.
+constexpr int kRows = 6;
+constexpr int kRowsTile = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
+constexpr Index tile_of(Use use) { return use == Use::lines ? kTile : kRowsTile; }
+
+/// Calls work(first output, outputs, vectors) for tiles of about the same width, at most `most` vectors, that cover the outputs.
 template <class S, class Work>
-HWY_INLINE void for_tiles(Index outputs, Work&& work) {
+HWY_INLINE void for_tiles(Index outputs, Index most, Work&& work) {
   constexpr Index n = ln::count<S>();
-  const Index all = (outputs + n - 1) / n, tiles = (all + kTile - 1) / kTile;
+  const Index all = (outputs + n - 1) / n, tiles = (all + most - 1) / most;
   for (Index t = 0; t < tiles; ++t) {
     const Index first = t * all / tiles, last = (t + 1) * all / tiles;
     work(first * n, std::min(outputs, last * n) - first * n, last - first);
   }
 }
 
+/// Inputs [first, last) of b (outputs, length) to their places in the packed operand.
 template <class S>
-void affine_nt_typed(const Lines<S>& x, View<S> b, Index outputs, const S* offset, S* c, Index c_stride) {
+void pack_typed(View<S> b, Packing packing, Index first, Index last, S* packed) {
+  constexpr Index n = ln::count<S>();
+  for_tiles<S>(packing.outputs, tile_of(packing.use), [&](Index begin, Index width, Index vectors) HWY_ATTR {
+    const Index stride = vectors * n;
+    S* to = packed + begin * packing.length + first * stride;
+    for (Index o = 0; o < width; o += n)
+      ln::to_lanes(b.data + (begin + o) * b.stride + first, b.stride, std::min(n, width - o), last - first, to + o,
+                   [&](Index k) HWY_ATTR { return k * stride; });
+  });
+}
+
+template <class S>
+void affine_lines_typed(const Lines<S>& x, const S* packed, Index outputs, const S* offset, S* c, Index c_stride) {
   constexpr Index n = ln::count<S>();
   static thread_local AlignedMatrix<S> scratch;  // kept between calls: no allocation in a step
-  for_tiles<S>(outputs, [&](Index first, Index width, Index vectors) HWY_ATTR {
+  for_tiles<S>(outputs, kTile, [&](Index first, Index width, Index vectors) HWY_ATTR {
     const Index stride = vectors * n;
-    scratch.resize(1, (x.length + x.lines) * stride);
-    S* packed = scratch.view().data();
-    S* sums = packed + x.length * stride;
-    for (Index o = 0; o < width; o += n)
-      ln::to_lanes(b.data + (first + o) * b.stride, b.stride, std::min(n, width - o), x.length, packed + o,
-                   [&](Index k) HWY_ATTR { return k * stride; });
+    scratch.resize(1, x.lines * stride);
+    S* sums = scratch.view().data();
     for (Index i = 0; i < x.lines; ++i) {
       std::copy_n(offset + first, width, sums + i * stride);
       std::fill(sums + i * stride + width, sums + (i + 1) * stride, S{0});
     }
-    with_vectors(vectors, [&](auto nv) HWY_ATTR { product_tile<decltype(nv)::value>(x, packed, sums); });
+    with_vectors(vectors, [&](auto nv) HWY_ATTR { product_tile<decltype(nv)::value>(x, packed + first * x.length, sums); });
     for (Index i = 0; i < x.lines; ++i) std::copy_n(sums + i * stride, width, c + i * c_stride + first);
+  });
+}
+
+/// NR rows of x times a tile of the packed operand (length, NV vectors), from `start` (NV vectors), to `width` columns of c.
+template <int NR, int NV, class S>
+HWY_INLINE void rows_tile(View<S> x, Index length, const S* HWY_RESTRICT packed, const S* HWY_RESTRICT start, Index width,
+                          S* HWY_RESTRICT c, Index c_stride) {
+  const hn::ScalableTag<S> d;
+  using V = hn::Vec<decltype(d)>;
+  constexpr Index n = ln::count<S>();
+  V sum[NR][NV];
+  FFZERO_UNROLL
+  for (int r = 0; r < NR; ++r) {
+    FFZERO_UNROLL
+    for (int v = 0; v < NV; ++v) sum[r][v] = hn::Load(d, start + v * n);
+  }
+  for (Index k = 0; k < length; ++k, packed += NV * n) {
+    V weight[NV];
+    FFZERO_UNROLL
+    for (int v = 0; v < NV; ++v) weight[v] = hn::Load(d, packed + v * n);
+    FFZERO_UNROLL
+    for (int r = 0; r < NR; ++r) {
+      const V value = hn::Set(d, x.data[r * x.stride + k]);
+      FFZERO_UNROLL
+      for (int v = 0; v < NV; ++v) sum[r][v] = hn::MulAdd(value, weight[v], sum[r][v]);
+    }
+  }
+  FFZERO_UNROLL
+  for (int r = 0; r < NR; ++r) {
+    FFZERO_UNROLL
+    for (int v = 0; v < NV; ++v) {
+      S* to = c + r * c_stride + v * n;
+      if ((v + 1) * n <= width) {
+        hn::StoreU(sum[r][v], d, to);
+      } else {
+        HWY_ALIGN S rest[n];
+        hn::Store(sum[r][v], d, rest);
+        std::copy_n(rest, width - v * n, to);
+      }
+    }
+  }
+}
+
+/// All rows of x; `vectors` <= NV of a tile.
+template <int NV, class S>
+void rows_tiles(Index vectors, View<S> x, Index rows, Index length, const S* packed, const S* start, Index width, S* c, Index c_stride) {
+  if constexpr (NV > 1) {
+    if (vectors < NV) return rows_tiles<NV - 1>(vectors, x, rows, length, packed, start, width, c, c_stride);
+  }
+  Index i = 0;
+  for (; i + kRows <= rows; i += kRows)
+    rows_tile<kRows, NV>({x.data + i * x.stride, x.stride}, length, packed, start, width, c + i * c_stride, c_stride);
+  for (; i + 2 <= rows; i += 2)
+    rows_tile<2, NV>({x.data + i * x.stride, x.stride}, length, packed, start, width, c + i * c_stride, c_stride);
+  if (i < rows) rows_tile<1, NV>({x.data + i * x.stride, x.stride}, length, packed, start, width, c + i * c_stride, c_stride);
+}
+
+/// offset null: 0.
+template <class S>
+void affine_rows_typed(View<S> x, Index rows, Index length, const S* packed, Index outputs, const S* offset, S* c, Index c_stride) {
+  constexpr Index size = kRowsTile * ln::count<S>();
+  for_tiles<S>(outputs, kRowsTile, [&](Index first, Index width, Index vectors) HWY_ATTR {
+    HWY_ALIGN S start[size];
+    std::fill_n(start, size, S{0});
+    if (offset != nullptr) std::copy_n(offset + first, width, start);
+    rows_tiles<kRowsTile>(vectors, x, rows, length, packed + first * length, start, width, c + first, c_stride);
   });
 }
 
@@ -225,7 +305,7 @@ template <class S>
 void add_tn_typed(View<S> a, Index outputs, const Lines<S>& x, S* c, Index c_stride) {
   constexpr Index n = ln::count<S>();
   static thread_local AlignedMatrix<S> scratch;
-  for_tiles<S>(outputs, [&](Index first, Index width, Index vectors) HWY_ATTR {
+  for_tiles<S>(outputs, kTile, [&](Index first, Index width, Index vectors) HWY_ATTR {
     const Index stride = vectors * n;
     scratch.resize(1, (x.length + kPiece) * stride);
     S* packed = scratch.view().data();
@@ -350,7 +430,7 @@ void hadamard_nt_typed(const Lines<S>& x, Index inputs, const S* signs, Index ou
       flip_signs(signs, size, j, flips.view().data());
       own = flips.view().data();
     }
-    for_tiles<S>(outputs, [&](Index first, Index width, Index vectors) HWY_ATTR {
+    for_tiles<S>(outputs, kTile, [&](Index first, Index width, Index vectors) HWY_ATTR {
       const Index stride = vectors * n;
       scratch.resize(1, kClasses * (class_inputs + rows + 1) * stride);
       shifts.resize(1, stride);
@@ -403,11 +483,21 @@ Index compress_double(View<double> x, Index lines, Index length, double* values,
 }
 void transpose_float(View<float> x, Index rows, Index columns, float* to) { transpose_typed(x, rows, columns, to); }
 void transpose_double(View<double> x, Index rows, Index columns, double* to) { transpose_typed(x, rows, columns, to); }
-void affine_nt_float(const Lines<float>& x, View<float> b, Index outputs, const float* offset, float* c, Index c_stride) {
-  affine_nt_typed(x, b, outputs, offset, c, c_stride);
+void pack_float(View<float> b, Packing packing, Index first, Index last, float* packed) { pack_typed(b, packing, first, last, packed); }
+void affine_lines_float(const Lines<float>& x, const float* packed, Index outputs, const float* offset, float* c, Index c_stride) {
+  affine_lines_typed(x, packed, outputs, offset, c, c_stride);
 }
-void affine_nt_double(const Lines<double>& x, View<double> b, Index outputs, const double* offset, double* c, Index c_stride) {
-  affine_nt_typed(x, b, outputs, offset, c, c_stride);
+void affine_rows_float(View<float> x, Index rows, Index length, const float* packed, Index outputs, const float* offset, float* c,
+                       Index c_stride) {
+  affine_rows_typed(x, rows, length, packed, outputs, offset, c, c_stride);
+}
+void pack_double(View<double> b, Packing packing, Index first, Index last, double* packed) { pack_typed(b, packing, first, last, packed); }
+void affine_lines_double(const Lines<double>& x, const double* packed, Index outputs, const double* offset, double* c, Index c_stride) {
+  affine_lines_typed(x, packed, outputs, offset, c, c_stride);
+}
+void affine_rows_double(View<double> x, Index rows, Index length, const double* packed, Index outputs, const double* offset, double* c,
+                        Index c_stride) {
+  affine_rows_typed(x, rows, length, packed, outputs, offset, c, c_stride);
 }
 void add_tn_float(View<float> a, Index outputs, const Lines<float>& x, float* c, Index c_stride) {
   add_tn_typed(a, outputs, x, c, c_stride);
@@ -441,8 +531,12 @@ HWY_EXPORT(compress_float);
 HWY_EXPORT(compress_double);
 HWY_EXPORT(transpose_float);
 HWY_EXPORT(transpose_double);
-HWY_EXPORT(affine_nt_float);
-HWY_EXPORT(affine_nt_double);
+HWY_EXPORT(pack_float);
+HWY_EXPORT(pack_double);
+HWY_EXPORT(affine_lines_float);
+HWY_EXPORT(affine_lines_double);
+HWY_EXPORT(affine_rows_float);
+HWY_EXPORT(affine_rows_double);
 HWY_EXPORT(add_tn_float);
 HWY_EXPORT(add_tn_double);
 HWY_EXPORT(split_classes_float);
@@ -460,11 +554,25 @@ Index compress(View<double> x, Index lines, Index length, double* values, Positi
 }
 void transpose(View<float> x, Index rows, Index columns, float* to) { HWY_DYNAMIC_DISPATCH(transpose_float)(x, rows, columns, to); }
 void transpose(View<double> x, Index rows, Index columns, double* to) { HWY_DYNAMIC_DISPATCH(transpose_double)(x, rows, columns, to); }
-void affine_nt(const Lines<float>& x, View<float> b, Index outputs, const float* offset, float* c, Index c_stride) {
-  HWY_DYNAMIC_DISPATCH(affine_nt_float)(x, b, outputs, offset, c, c_stride);
+void pack(View<float> b, Packing packing, Index first, Index last, float* packed) {
+  HWY_DYNAMIC_DISPATCH(pack_float)(b, packing, first, last, packed);
 }
-void affine_nt(const Lines<double>& x, View<double> b, Index outputs, const double* offset, double* c, Index c_stride) {
-  HWY_DYNAMIC_DISPATCH(affine_nt_double)(x, b, outputs, offset, c, c_stride);
+void affine_lines(const Lines<float>& x, const float* packed, Index outputs, const float* offset, float* c, Index c_stride) {
+  HWY_DYNAMIC_DISPATCH(affine_lines_float)(x, packed, outputs, offset, c, c_stride);
+}
+void affine_rows(View<float> x, Index rows, Index length, const float* packed, Index outputs, const float* offset, float* c,
+                 Index c_stride) {
+  HWY_DYNAMIC_DISPATCH(affine_rows_float)(x, rows, length, packed, outputs, offset, c, c_stride);
+}
+void pack(View<double> b, Packing packing, Index first, Index last, double* packed) {
+  HWY_DYNAMIC_DISPATCH(pack_double)(b, packing, first, last, packed);
+}
+void affine_lines(const Lines<double>& x, const double* packed, Index outputs, const double* offset, double* c, Index c_stride) {
+  HWY_DYNAMIC_DISPATCH(affine_lines_double)(x, packed, outputs, offset, c, c_stride);
+}
+void affine_rows(View<double> x, Index rows, Index length, const double* packed, Index outputs, const double* offset, double* c,
+                 Index c_stride) {
+  HWY_DYNAMIC_DISPATCH(affine_rows_double)(x, rows, length, packed, outputs, offset, c, c_stride);
 }
 void add_tn(View<float> a, Index outputs, const Lines<float>& x, float* c, Index c_stride) {
   HWY_DYNAMIC_DISPATCH(add_tn_float)(a, outputs, x, c, c_stride);

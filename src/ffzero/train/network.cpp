@@ -15,15 +15,33 @@ namespace ffzero {
 
 namespace {
 
-constexpr Index kInferRows = 256;
+// Rows of a piece that is evaluated by one thread: so many that products are efficient, so few that maps stay in its cache.
+constexpr Index kMostRows = 256, kLeastRows = 32, kPieceNumbers = Index{1} << 18;
 
 template <class S>
-void apply(const ForwardMap<S>& map, std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& y) {
-  y.resize(x.rows(), map.output_shape().size());
+void apply(const ForwardMap<S>& map, std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) {
   if (const auto* stateful = dynamic_cast<const StatefulMap<S>*>(&map))
     stateful->infer(theta, x, y);
   else
     map.forward(theta, x, y);
+}
+
+template <class S>
+void apply(const ForwardMap<S>& map, std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& y) {
+  y.resize(x.rows(), map.output_shape().size());
+  apply<S>(map, theta, x, MatrixRef<S>(y));
+}
+
+template <class S>
+bool infers_rows_apart(const ForwardMap<S>& map) {
+  const auto* stateful = dynamic_cast<const StatefulMap<S>*>(&map);
+  return stateful != nullptr ? stateful->infers_rows_apart() : map.independent_rows();
+}
+
+template <class S>
+bool tail_is_independent(const Layer<S>& layer) {
+  return (!layer.readout || layer.readout->independent_rows()) &&
+         std::all_of(layer.passed_on.begin(), layer.passed_on.end(), [](const auto& map) { return map->independent_rows(); });
 }
 
 }  // namespace
@@ -41,65 +59,75 @@ std::span<const S> Network<S>::theta(Index first, Index last) const {
 }
 
 template <class S>
-bool Network<S>::rows_are_independent(Index i) const {
-  const Layer<S>& layer = layers_[usize(i)];
-  bool independent = layer.map->independent_rows();
-  for (const auto& map : layer.passed_on) independent = independent && map->independent_rows();
-  return independent && (!layer.readout || layer.readout->independent_rows());
-}
-
-template <class S>
 const Head<S>& Network<S>::head_of(Index i) const {
   return end_to_end_ && i + 1 == layers() ? *end_to_end_head_ : *layers_.at(usize(i)).head;
 }
 
 template <class S>
-void Network<S>::infer(Index i, const ConstMatrixRef<S>& x, bool want_head, LayerOutput<S>& out, bool front_done) const {
+void Network<S>::infer(Index i, const ConstMatrixRef<S>& x, Wanted wanted, LayerOutput<S>& out, bool front_done) const {
   const Layer<S>& layer = layers_[usize(i)];
   const Head<S>& head = head_of(i);
-  out.passed_on.resize(x.rows(), layer.output_shape().size());
-  if (want_head) {
+  if (wanted != Wanted::head) out.passed_on.resize(x.rows(), layer.output_shape().size());
+  if (wanted != Wanted::passed_on) {
     out.head_input.resize(x.rows(), head.input_size());
     out.scores.resize(x.rows(), head.groups() * head.classes());
   }
-  if (!rows_are_independent(i)) return infer_rows(i, x, want_head, out, front_done, 0);
-  executor_->run((x.rows() + kInferRows - 1) / kInferRows, [&](Index shard) {
-    const Index first = shard * kInferRows, rows = std::min(kInferRows, x.rows() - first);
-    infer_rows(i, x.middleRows(first, rows), want_head, out, front_done, first);
+  const bool map_apart = infers_rows_apart<S>(*layer.map), tail_apart = tail_is_independent(layer);
+  const Index fitting = kPieceNumbers / layer.map->output_shape().size() / kLeastRows * kLeastRows;
+  const Index rows = tail_apart ? std::clamp(fitting, kLeastRows, kMostRows) : std::max<Index>(1, x.rows());
+  const Index pieces = (x.rows() + rows - 1) / rows;
+  out.buffers.resize(usize(pieces + 1));
+  Buffers& whole = out.buffers.back();
+  const bool together = !map_apart || !tail_apart;
+  if (together) map_rows(i, x, front_done, whole);
+  executor_->run(pieces, [&](Index piece) {
+    const Index first = piece * rows, count = std::min(rows, x.rows() - first);
+    Buffers& own = out.buffers[usize(piece)];
+    if (!together) map_rows(i, x.middleRows(first, count), front_done, own);
+    finish_rows(i, together ? whole.mapped.middleRows(first, count) : own.mapped.middleRows(0, count), wanted, out, first, own);
   });
 }
 
 template <class S>
-void Network<S>::infer_rows(Index i, const ConstMatrixRef<S>& x, bool want_head, LayerOutput<S>& out, bool front_done, Index first) const {
+void Network<S>::map_rows(Index i, const ConstMatrixRef<S>& x, bool front_done, Buffers& buffers) const {
+  const auto& map = *layers_[usize(i)].map;
+  if (!fronts_[usize(i)] || front_done) return apply<S>(map, theta(i, i + 1), x, buffers.mapped);
+  apply<S>(*fronts_[usize(i)], {}, x, buffers.front);
+  apply<S>(map, theta(i, i + 1), buffers.front, buffers.mapped);
+}
+
+template <class S>
+void Network<S>::finish_rows(Index i, const ConstMatrixRef<S>& mapped, Wanted wanted, LayerOutput<S>& out, Index first,
+                             Buffers& buffers) const {
   const Layer<S>& layer = layers_[usize(i)];
   const Head<S>& head = head_of(i);
-  Matrix<S> current, next;
-  if (fronts_[usize(i)] && !front_done) {
-    apply<S>(*fronts_[usize(i)], {}, x, current);
-    apply<S>(*layer.map, theta(i, i + 1), current, next);
-  } else {
-    apply<S>(*layer.map, theta(i, i + 1), x, next);
-  }
-  current.swap(next);
-  const auto look = [&] {
-    if (layer.readout) apply<S>(*layer.readout, {}, current, next);
-    const Matrix<S>& z = layer.readout ? next : current;
-    out.head_input.middleRows(first, x.rows()) = z;
-    if (has_readout(i)) {
-      out.scores.middleRows(first, x.rows()).setZero();
-      readout_scores<S>(readouts_[usize(i)], readout_features<S>(z), out.scores.block(first, 0, x.rows(), classes_));
-    } else {
-      head.scores(z, out.scores.middleRows(first, x.rows()));
-    }
+  const Index rows = mapped.rows();
+  const auto look = [&](const ConstMatrixRef<S>& from) {
+    MatrixRef<S> z = out.head_input.middleRows(first, rows), scores = out.scores.middleRows(first, rows);
+    if (layer.readout)
+      apply<S>(*layer.readout, {}, from, z);
+    else
+      z = from;
+    if (!has_readout(i)) return head.scores(z, scores);
+    scores.setZero();
+    readout_scores<S>(readouts_[usize(i)], readout_features<S>(z), scores.leftCols(classes_));
   };
-  const Index loss_after = &head == end_to_end_head_.get() ? 0 : layer.loss_after;
-  if (want_head && loss_after == 0) look();
-  for (std::size_t k = 0; k < layer.passed_on.size(); ++k) {
-    apply<S>(*layer.passed_on[k], {}, current, next);
-    current.swap(next);
-    if (want_head && loss_after == isize(k) + 1) look();
+  const bool want_head = wanted != Wanted::passed_on;
+  const Index loss_after = &head == end_to_end_head_.get() ? 0 : layer.loss_after, maps = isize(layer.passed_on.size());
+  if (want_head && loss_after == 0) look(mapped);
+  if (wanted == Wanted::head && loss_after == 0) return;
+  if (maps == 0) out.passed_on.middleRows(first, rows) = mapped;
+  for (Index k = 0; k < maps; ++k) {
+    const ConstMatrixRef<S> from = k == 0 ? mapped : ConstMatrixRef<S>(k % 2 == 0 ? buffers.odd : buffers.even);
+    const auto& map = *layer.passed_on[usize(k)];
+    const bool last = k + 1 == maps && wanted != Wanted::head;
+    Matrix<S>& scratch = k % 2 == 0 ? buffers.even : buffers.odd;
+    if (!last) scratch.resize(rows, map.output_shape().size());
+    MatrixRef<S> to = last ? MatrixRef<S>(out.passed_on.middleRows(first, rows)) : MatrixRef<S>(scratch);
+    apply<S>(map, {}, from, to);
+    if (want_head && loss_after == k + 1) look(to);
+    if (wanted == Wanted::head && loss_after == k + 1) return;
   }
-  out.passed_on.middleRows(first, x.rows()) = current;
 }
 
 template <class S>

@@ -15,13 +15,22 @@
 
 namespace ffzero {
 
-/// What one trained layer says about a batch.
+/// What one trained layer says about a batch. Kept by the caller: storage is used again.
 template <class S>
 struct LayerOutput {
   Matrix<S> passed_on;   ///< (B, d) the next layer's input, before dropout
   Matrix<S> head_input;  ///< (B, d) what the head looked at
   Matrix<S> scores;      ///< (B, G K)
+
+  /// Scratch of one piece of the batch, see Network::infer.
+  struct Buffers {
+    Matrix<S> front, mapped, even, odd;
+  };
+  std::vector<Buffers> buffers;
 };
+
+/// What Network::infer is asked for.
+enum class Wanted { passed_on, head, both };
 
 template <class S>
 class Network {
@@ -47,10 +56,10 @@ class Network {
   [[nodiscard]] std::span<S> theta(Index first, Index last);
   [[nodiscard]] std::span<const S> theta(Index first, Index last) const;
 
-  /// One layer in inference: front end, map (trained statistics), what is passed on, head. want_head: also fills head_input and scores.
-  /// Rows are evaluated side by side where the map allows it. front_done: x went through the front end already.
+  /// One layer in inference: front end, map (trained statistics), what is passed on, head (head_input and scores); parts of `out` that are
+  /// not wanted are left alone. Rows are evaluated side by side where the maps allow it. front_done: x went through the front end already.
   /// Cost: B forward evaluations, billed by the caller.
-  void infer(Index layer, const ConstMatrixRef<S>& x, bool want_head, LayerOutput<S>& out, bool front_done = false) const;
+  void infer(Index layer, const ConstMatrixRef<S>& x, Wanted wanted, LayerOutput<S>& out, bool front_done = false) const;
 
   /// What turns a layer's output into scores: its own head, or that of the whole network for the last layer of an end-to-end one.
   [[nodiscard]] const Head<S>& head_of(Index layer) const;
@@ -73,8 +82,11 @@ class Network {
     std::span<S> values;
   };
   [[nodiscard]] std::vector<StateSlot> slots() const;
-  void infer_rows(Index layer, const ConstMatrixRef<S>& x, bool want_head, LayerOutput<S>& out, bool front_done, Index first) const;
-  [[nodiscard]] bool rows_are_independent(Index layer) const;
+  using Buffers = typename LayerOutput<S>::Buffers;
+  /// Front end and map, into buffers.mapped.
+  void map_rows(Index layer, const ConstMatrixRef<S>& x, bool front_done, Buffers& buffers) const;
+  /// What follows the map, for rows [first, first + mapped.rows()) of `out`.
+  void finish_rows(Index layer, const ConstMatrixRef<S>& mapped, Wanted wanted, LayerOutput<S>& out, Index first, Buffers& buffers) const;
 
   Shape input_;
   Index classes_ = 0;

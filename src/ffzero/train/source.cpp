@@ -8,7 +8,7 @@
 namespace ffzero {
 
 namespace {
-constexpr Index kGatherRows = 64;
+constexpr Index kGatherRows = 32;
 // Samples lie in memory in another order than they are drawn in: those a few places ahead are on their way while one is copied.
 constexpr Index kAhead = 4;
 
@@ -98,7 +98,7 @@ void SampleSource<S>::gather(std::span<const std::uint32_t> rows, std::uint64_t 
   encode(rows, epoch, x);
   LayerOutput<S> out;
   for (Index layer = 0; layer < depth_; ++layer) {
-    network_.infer(layer, x, false, out);
+    network_.infer(layer, x, Wanted::passed_on, out);
     x.swap(out.passed_on);
   }
   if (front_done_) {

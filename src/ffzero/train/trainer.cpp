@@ -323,7 +323,7 @@ double Trainer<S>::train_step(BlockSetup<S>& setup, std::span<const std::uint32_
   const double lr = setup.lr * factor;
   // Weight decay reaches every parameter of the rule; those of no unit stay as they are.
   const Vector<S> before = fixed_.empty() ? Vector<S>() : Vector<S>(as_vector(theta));
-  rule_->step(theta, as_span(std::as_const(gradient_)), lr);
+  rule_->step(theta, as_span(std::as_const(gradient_)), lr, *executor_);
   for (const Segment& s : fixed_) as_vector(theta).segment(s.begin, s.size) = before.segment(s.begin, s.size);
   if (step < kFirstSteps || step % kCheckEvery == 0) require_sound_parameters(setup);
   if (setup.hold_norm) hold_norms(setup, theta);
@@ -485,16 +485,17 @@ void Trainer<S>::apply_fronts() {
 template <class S>
 void Trainer<S>::infer_layers(Index first, Index last, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const {
   for (Index i = first; i < last; ++i) {
-    network_.infer(i, x, false, out, i == first && source.front_done());
+    network_.infer(i, x, Wanted::passed_on, out, i == first && source.front_done());
     x.swap(out.passed_on);
   }
 }
 
 template <class S>
-void Trainer<S>::infer_block(const BlockSetup<S>& setup, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const {
+void Trainer<S>::infer_block(const BlockSetup<S>& setup, const SampleSource<S>& source, Wanted wanted, Matrix<S>& x,
+                             LayerOutput<S>& out) const {
   const Index last = setup.last - 1;
   infer_layers(setup.first, last, source, x, out);
-  network_.infer(last, x, true, out, last == setup.first && source.front_done());
+  network_.infer(last, x, wanted, out, last == setup.first && source.front_done());
 }
 
 template <class S>
@@ -528,7 +529,7 @@ typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup<S>& setup
   for (Index first = 0; first < samples; first += rows) {
     const Index count = std::min(rows, samples - first);
     source.gather_range(first, count, 0, x);
-    infer_block(setup, source, x, out);
+    infer_block(setup, source, passed_on != nullptr ? Wanted::both : Wanted::head, x, out);
     const Index groups = network_.head_of(setup.last - 1).groups();
     losses.resize(count, setup.loss->joint() ? 1 : groups);
     setup.loss->values(out.scores, classes, source.all_targets().rows(first, count), losses);
@@ -561,7 +562,7 @@ void Trainer<S>::read_train_set(const BlockSetup<S>& setup) {
   LayerOutput<S> out;
   for (Index first = 0; first < train_->size(); first += kEvaluationRows) {
     train_->gather_range(first, std::min(kEvaluationRows, train_->size() - first), 0, x);
-    infer_block(setup, *train_, x, out);
+    infer_block(setup, *train_, Wanted::head, x, out);
     reads_.middleRows(first, out.head_input.rows()) = out.head_input;
   }
   bill(setup.first, setup.last, &Evaluations::propagation, train_->size());

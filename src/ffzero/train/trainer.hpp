@@ -95,7 +95,7 @@ class Trainer {
   /// x, gathered from `source`, through layers [first, last): what they pass on.
   void infer_layers(Index first, Index last, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const;
   /// x through the whole block: out is that of its last layer, head included. x is used up.
-  void infer_block(const BlockSetup<S>& setup, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) const;
+  void infer_block(const BlockSetup<S>& setup, const SampleSource<S>& source, Wanted wanted, Matrix<S>& x, LayerOutput<S>& out) const;
   void calibrate(BlockSetup<S>& setup);
   /// Keeps the mean reading of each of these samples in the step.
   void keep_step_reads(std::span<const std::uint32_t> rows);

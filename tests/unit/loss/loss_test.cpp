@@ -47,6 +47,22 @@ TEST(MarginLoss, AddsTheMarginForTheTrueClassToo) {
   EXPECT_FALSE(loss->joint());
 }
 
+TEST(MarginLoss, IsTheSumOfItsHingesForAnyNumberOfClassesAndGroups) {
+  for (const Index classes : {2, 3, 8, 10, 17})
+    for (const Index groups : {1, 3}) {
+      const Matrix<double> s = test::normal_matrix(5, groups * classes, 9);
+      const auto labels = test::random_labels(5, classes, 3);
+      Matrix<double> expected = Matrix<double>::Constant(5, groups, 0.3);
+      for (Index b = 0; b < 5; ++b)
+        for (Index g = 0; g < groups; ++g)
+          for (Index k = 0; k < classes; ++k)
+            if (const Index label = labels[usize(b)]; k != label)
+              expected(b, g) += std::max(0.0, 0.3 + s(b, g * classes + k) - s(b, g * classes + label));
+      const Matrix<double> found = values_of<double>(*make_margin_loss<double>(0.3), s, classes, {.labels = labels, .values = {}});
+      EXPECT_LT((found - expected).cwiseAbs().maxCoeff(), kTight) << classes << " classes, " << groups << " groups";
+    }
+}
+
 TEST(MarginLoss, HasNoSlopeAtTheKinkAndNoneForTheTrueClassAlone) {
   const auto loss = make_margin_loss<double>(0.25);
   Matrix<double> s(1, 3);

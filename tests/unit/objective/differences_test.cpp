@@ -95,6 +95,7 @@ void expect_vanishing_sides_are_scored(ActivationKind activation, double toleran
   if (activation != ActivationKind::none) tail.push_back(&act);
   const PairScorer<S> scorer(tail, *head);
   ASSERT_TRUE(scorer.serves());
+  scorer.begin_step();
   const double eps = 1e-3;
   for (const double left : {0.0, 1e-9, 1e-6, 1e-3}) {
     Matrix<S> p = test::normal_matrix<S>(5, d, 4).cwiseAbs(), z = (static_cast<S>(eps * (1.0 - left)) * p).eval();

@@ -13,6 +13,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/random.hpp"
+#include "ffzero/tensor/packed.hpp"
 
 namespace ffzero {
 namespace {
@@ -52,6 +53,7 @@ class SparseProduct : public testing::TestWithParam<std::int64_t> {
 template <class S>
 void expect_products(double tolerance) {
   SparseLines<S> lines;
+  PackedOperand<S> packed;
   for (const Index rows : {1, 3, 8, 17})
     for (const Index inner : {1, 4, 15, 16, 33, 100, 785})
       for (const Index outputs : {1, 3, 4, 16, 19, 100, 131}) {
@@ -65,6 +67,13 @@ void expect_products(double tolerance) {
         ASSERT_LT((c.leftCols(outputs).template cast<double>() - expected).cwiseAbs().maxCoeff(),
                   tolerance * static_cast<double>(inner + 10))
             << rows << " x " << outputs << " x " << inner;
+        ASSERT_EQ(c.rightCols(2), old.rightCols(2)) << "wrote beyond the result";
+        packed.assign(b.leftCols(inner), PackedOperand<S>::Use::rows);
+        c = old;
+        packed.affine_nt(x.leftCols(inner), {offset.data(), usize(outputs)}, c.leftCols(outputs));
+        ASSERT_LT((c.leftCols(outputs).template cast<double>() - expected).cwiseAbs().maxCoeff(),
+                  tolerance * static_cast<double>(inner + 10))
+            << rows << " x " << outputs << " x " << inner << ", packed for rows";
         ASSERT_EQ(c.rightCols(2), old.rightCols(2)) << "wrote beyond the result";
 
         Matrix<S> g = normals<S>(outputs, inner + 3, 7);

@@ -47,7 +47,7 @@ Matrix<float> scores_of(const Network<float>& network, const Matrix<float>& samp
   Matrix<float> x = samples;
   LayerOutput<float> out;
   for (Index l = 0; l < network.layers(); ++l) {
-    network.infer(l, x, true, out);
+    network.infer(l, x, Wanted::both, out);
     x = out.passed_on;
   }
   return out.scores;

@@ -27,7 +27,7 @@ class SourceTest : public ::testing::Test {
     Matrix<float> x;
     LayerOutput<float> out;
     source.gather_range(0, source.size(), 0, x);
-    network_.infer(0, x, false, out);
+    network_.infer(0, x, Wanted::passed_on, out);
     source.advance(out.passed_on);
   }
 

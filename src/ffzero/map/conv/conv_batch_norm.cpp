@@ -273,20 +273,20 @@ void ConvBatchNorm<S>::infer(std::span<const S> theta, const ConstMatrixRef<S>& 
   }
   require(theta, x);
   require_shapes("conv", x, options_.input, y, output_);
-  Workspace& w = *work_;
   const Index channels = options_.channels, kernels = channels * taps();
-  stack_kernels(theta, nullptr, x);
-  grow(w.scale, channels);
+  // Of its own, not of the workspace: several threads may infer.
+  std::vector<S> weights(usize(kernels)), offset(usize(channels)), scale(usize(channels));
   for (Index c = 0; c < channels; ++c) {
-    w.offset[usize(c)] = -state_[c];
-    w.scale[usize(c)] = static_cast<S>(static_cast<double>(theta[usize(kernels + c)]) /
-                                       std::sqrt(static_cast<double>(state_[channels + c]) + options_.epsilon));
+    for (Index t = 0; t < taps(); ++t) weights[usize(t * channels + c)] = theta[usize(c * taps() + t)];
+    offset[usize(c)] = -state_[c];
+    scale[usize(c)] = static_cast<S>(static_cast<double>(theta[usize(kernels + c)]) /
+                                     std::sqrt(static_cast<double>(state_[channels + c]) + options_.epsilon));
   }
   shards(x.rows(), kShardRows, [&](Index, Index first, Index rows) {
-    conv::ConvTask<S> task{.pass = forward_pass<S>(options_, output_, channels), .weights = w.weights.data(), .offset = w.offset.data()};
+    conv::ConvTask<S> task{.pass = forward_pass<S>(options_, output_, channels), .weights = weights.data(), .offset = offset.data()};
     task.maps = y.row(first).data();
     task.maps_stride = y.outerStride();
-    task.scale = w.scale.data();
+    task.scale = scale.data();
     task.shift = theta.data() + kernels + channels;
     conv::run_conv(task, x.row(first).data(), x.outerStride(), rows);
   });

@@ -35,8 +35,8 @@ struct ConvOptions {
 /// theta: kernels (C, C_in, k, k) row-major, weights (C), biases (C); {kernel c, weight c, bias c} is group c, one unit.
 /// x (B, C_in H W)   y (B, C H' W'), H' = floor((H + 2 padding - k) / stride) + 1.
 /// state(): mean (C), biased variance (C) of z over the training set; 0 and 1 before finish_statistics.
-/// Parallel inside, over fixed shards of samples: same bits for any number of threads. One caller at a time, for buffers are kept; a sink
-/// of forward_pairs may call forward.
+/// Parallel inside, over fixed shards of samples: same bits for any number of threads. One caller at a time, for buffers are kept (infer
+/// in mode running keeps none); a sink of forward_pairs may call forward.
 template <class S>
 class ConvBatchNorm final : public AdjointMap<S>, public StatefulMap<S>, public PairedMap<S> {
  public:
@@ -61,6 +61,7 @@ class ConvBatchNorm final : public AdjointMap<S>, public StatefulMap<S>, public 
   [[nodiscard]] std::span<S> state() override { return as_span(state_); }
   /// Mode running: with state(); mode batch: forward.
   void infer(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
+  [[nodiscard]] bool infers_rows_apart() const override { return options_.batchnorm == BatchnormMode::running; }
   [[nodiscard]] bool needs_statistics() const override { return options_.batchnorm == BatchnormMode::running; }
   void begin_statistics() override;
   void absorb(std::span<const S> theta, const ConstMatrixRef<S>& x) override;
