@@ -39,14 +39,14 @@ HWY_INLINE double hinge_sum(const S* HWY_RESTRICT s, Index classes, Index label,
 }
 
 template <class S>
-HWY_INLINE void hinge_rows(const Scores<S>& x, double margin, double* HWY_RESTRICT losses, Index losses_stride) {
+HWY_INLINE void hinge_rows(const ScoreRows<S>& x, double margin, double* HWY_RESTRICT losses, Index losses_stride) {
   for (Index b = 0; b < x.rows; ++b)
     for (Index g = 0; g < x.groups; ++g)
       losses[b * losses_stride + g] = hinge_sum(x.data + b * x.stride + g * x.classes, x.classes, Index{x.labels[b]}, margin);
 }
 
-void hinge_float(const Scores<float>& x, double margin, double* losses, Index stride) { hinge_rows(x, margin, losses, stride); }
-void hinge_double(const Scores<double>& x, double margin, double* losses, Index stride) { hinge_rows(x, margin, losses, stride); }
+void hinge_float(const ScoreRows<float>& x, double margin, double* losses, Index stride) { hinge_rows(x, margin, losses, stride); }
+void hinge_double(const ScoreRows<double>& x, double margin, double* losses, Index stride) { hinge_rows(x, margin, losses, stride); }
 
 }  // namespace ffzero::hinge_kernel::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -57,10 +57,10 @@ namespace ffzero::hinge_kernel {
 HWY_EXPORT(hinge_float);
 HWY_EXPORT(hinge_double);
 
-void hinge_sums(const Scores<float>& scores, double margin, double* losses, Index losses_stride) {
+void hinge_sums(const ScoreRows<float>& scores, double margin, double* losses, Index losses_stride) {
   HWY_DYNAMIC_DISPATCH(hinge_float)(scores, margin, losses, losses_stride);
 }
-void hinge_sums(const Scores<double>& scores, double margin, double* losses, Index losses_stride) {
+void hinge_sums(const ScoreRows<double>& scores, double margin, double* losses, Index losses_stride) {
   HWY_DYNAMIC_DISPATCH(hinge_double)(scores, margin, losses, losses_stride);
 }
 

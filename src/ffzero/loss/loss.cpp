@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "ffzero/base/error.hpp"
-#include "ffzero/loss/exp_kernel-inl.hpp"
 #include "ffzero/loss/hinge_kernel-inl.hpp"
+#include "ffzero/loss/softmax_kernel-inl.hpp"
 
 namespace ffzero {
 
@@ -30,12 +30,9 @@ Index group_count(Index columns, Index classes) {
   return columns / classes;
 }
 
-template <class S>
-using Scores = hinge_kernel::Scores<S>;
-
 /// losses[row * stride + group] = value(scores of the group, classes, label).
 template <class S, class Value>
-void each_value(const Scores<S>& x, double* losses, Index stride, Value value) {
+void each_value(const ScoreRows<S>& x, double* losses, Index stride, Value value) {
   for (Index b = 0; b < x.rows; ++b)
     for (Index g = 0; g < x.groups; ++g)
       losses[b * stride + g] = value(x.data + b * x.stride + g * x.classes, x.classes, Index{x.labels[b]});
@@ -103,7 +100,9 @@ class MarginLoss final : public GroupLoss<S, MarginLoss<S>> {
   }
   [[nodiscard]] std::string name() const override { return "margin"; }
 
-  void values_of(const Scores<S>& scores, double* losses, Index stride) const { hinge_kernel::hinge_sums(scores, margin_, losses, stride); }
+  void values_of(const ScoreRows<S>& scores, double* losses, Index stride) const {
+    hinge_kernel::hinge_sums(scores, margin_, losses, stride);
+  }
 
   void gradient_of(const S* s, Index classes, Index label, S* g) const {
     const double offset = margin_ - static_cast<double>(s[label]);
@@ -125,7 +124,7 @@ class CosineLoss final : public GroupLoss<S, CosineLoss<S>> {
  public:
   [[nodiscard]] std::string name() const override { return "cosine"; }
 
-  void values_of(const Scores<S>& scores, double* losses, Index stride) const {
+  void values_of(const ScoreRows<S>& scores, double* losses, Index stride) const {
     each_value(scores, losses, stride, [](const S* s, Index /*classes*/, Index label) { return 1.0 - static_cast<double>(s[label]); });
   }
 
@@ -153,7 +152,9 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
   }
   [[nodiscard]] std::string name() const override { return name_; }
 
-  void values_of(const Scores<S>& scores, double* losses, Index stride) const {
+  void values_of(const ScoreRows<S>& scores, double* losses, Index stride) const {
+    if (scores.classes <= softmax_kernel::kMostClasses)
+      return softmax_kernel::softmax_losses(scores, {inverse_temperature_, smoothing_, margin_}, losses, stride);
     each_value(scores, losses, stride, [this](const S* s, Index classes, Index label) { return value(s, classes, label); });
   }
 
@@ -163,7 +164,7 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
     for (Index first = 0; first < classes; first += kPiece) {
       Piece piece = shifted(s, top, first, classes, label);
       for (Index k = 0; k < piece.size; ++k) sum += piece.values[usize(k)];
-      exp_kernel::exp_in_place(piece.values.data(), piece.size);
+      softmax_kernel::exp_in_place(piece.values.data(), piece.size);
       for (Index k = 0; k < piece.size; ++k) mass += piece.values[usize(k)];
     }
     const double truth = (static_cast<double>(s[label]) - margin_ - top) * inverse_temperature_;
@@ -206,7 +207,7 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
 
   [[nodiscard]] Piece exponentials(const S* s, double top, Index first, Index classes, Index label) const {
     Piece piece = shifted(s, top, first, classes, label);
-    exp_kernel::exp_in_place(piece.values.data(), piece.size);
+    softmax_kernel::exp_in_place(piece.values.data(), piece.size);
     return piece;
   }
 

@@ -95,6 +95,27 @@ TEST(CrossEntropyLoss, EqualsItsDefinition) {
   EXPECT_NEAR(values_of<double>(*loss, s, 2, {.labels = labels, .values = {}})(0, 0), expected, kTight);
 }
 
+TEST(SoftmaxLosses, EqualTheirDefinitionForAnyNumberOfClassesAndGroups) {
+  for (const Index classes : {2, 3, 8, 10, 17, 256, 300})
+    for (const Index groups : {1, 3, 20}) {
+      const Matrix<double> s = test::normal_matrix(7, groups * classes, 9);
+      const auto labels = test::random_labels(7, classes, 3);
+      const auto expect = [&](const Loss<double>& loss, double margin, double smoothing) {
+        const Matrix<double> found = values_of<double>(loss, s, classes, {.labels = labels, .values = {}});
+        for (Index b = 0; b < 7; ++b)
+          for (Index g = 0; g < groups; ++g) {
+            Vector<double> t = s.row(b).segment(g * classes, classes).transpose() / 0.3;
+            t[labels[usize(b)]] -= margin / 0.3;
+            const double expected = std::log(t.array().exp().sum()) - (1.0 - smoothing) * t[labels[usize(b)]] - smoothing * t.mean();
+            ASSERT_NEAR(found(b, g), expected, 1e-12) << loss.name() << ", " << classes << " classes, " << groups << " groups";
+          }
+      };
+      expect(*make_cross_entropy_loss<double>(0.3, 0.1), 0.0, 0.1);
+      expect(*make_cross_entropy_loss<double>(0.3), 0.0, 0.0);
+      expect(*make_n_pair_loss<double>(0.3, 0.2), 0.2, 0.0);
+    }
+}
+
 TEST(CrossEntropyLoss, DoesNotChangeWhenAllScoresShift) {
   test::expect_property("softmax shift", [] {
     const auto classes = *rc::gen::inRange<Index>(2, 12);
