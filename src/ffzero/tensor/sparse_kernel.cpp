@@ -114,9 +114,32 @@ HWY_INLINE void add_entries(const Lines<S>& x, Index begin, Index end, const S* 
   }
 }
 
-/// sums (lines, NV vectors) += x times the packed operand (length, NV vectors).
+/// v to the first `width` <= NV vectors' numbers at `to`, and nothing beyond.
+template <int NV, class S, class V>
+HWY_INLINE void store_width(const V (&v)[NV], Index width, S* HWY_RESTRICT to) {
+  const hn::ScalableTag<S> d;
+  constexpr Index n = ln::count<S>();
+  FFZERO_UNROLL
+  for (int i = 0; i < NV; ++i) {
+    const Index left = width - i * n;
+    if (left >= n) {
+      hn::StoreU(v[i], d, to + i * n);
+      continue;
+    }
+#if HWY_TARGET <= HWY_AVX2
+    hn::BlendedStore(v[i], hn::FirstN(d, static_cast<std::size_t>(std::max<Index>(left, 0))), d, to + i * n);
+#else
+    HWY_ALIGN S rest[n];
+    hn::Store(v[i], d, rest);
+    if (left > 0) std::copy_n(rest, left, to + i * n);
+#endif
+  }
+}
+
+/// `width` columns of c = start + x times the packed operand (length, NV vectors); sums: scratch (lines, NV vectors).
 template <int NV, class S>
-void product_tile(const Lines<S>& x, const S* packed, S* HWY_RESTRICT sums) {
+void product_tile(const Lines<S>& x, const S* packed, const S* HWY_RESTRICT start, S* HWY_RESTRICT sums, Index width, S* HWY_RESTRICT c,
+                  Index c_stride) {
   const hn::ScalableTag<S> d;
   constexpr Index n = ln::count<S>();
   constexpr Index kBlock = std::max<Index>(1, kBlockBytes / (NV * n * static_cast<Index>(sizeof(S)) * kPiece));
@@ -125,10 +148,15 @@ void product_tile(const Lines<S>& x, const S* packed, S* HWY_RESTRICT sums) {
     const Index last = std::min(piece + kBlock, pieces);
     for (Index i = 0; i < x.lines; ++i) {
       S* HWY_RESTRICT own = sums + i * (NV * n);
+      const S* HWY_RESTRICT from = piece == 0 ? start : own;
       hn::Vec<decltype(d)> sum[NV];
       FFZERO_UNROLL
-      for (int v = 0; v < NV; ++v) sum[v] = hn::Load(d, own + v * n);
+      for (int v = 0; v < NV; ++v) sum[v] = hn::Load(d, from + v * n);
       add_entries<NV>(x, x.ends[i * pieces + piece], x.ends[i * pieces + last], packed, sum);
+      if (last == pieces) {
+        store_width<NV>(sum, width, c + i * c_stride);
+        continue;
+      }
       FFZERO_UNROLL
       for (int v = 0; v < NV; ++v) hn::Store(sum[v], d, own + v * n);
     }
@@ -178,15 +206,13 @@ void affine_lines_typed(const Lines<S>& x, const S* packed, Index outputs, const
   constexpr Index n = ln::count<S>();
   static thread_local AlignedMatrix<S> scratch;  // kept between calls: no allocation in a step
   for_tiles<S>(outputs, kTile, [&](Index first, Index width, Index vectors) HWY_ATTR {
-    const Index stride = vectors * n;
-    scratch.resize(1, x.lines * stride);
-    S* sums = scratch.view().data();
-    for (Index i = 0; i < x.lines; ++i) {
-      std::copy_n(offset + first, width, sums + i * stride);
-      std::fill(sums + i * stride + width, sums + (i + 1) * stride, S{0});
-    }
-    with_vectors(vectors, [&](auto nv) HWY_ATTR { product_tile<decltype(nv)::value>(x, packed + first * x.length, sums); });
-    for (Index i = 0; i < x.lines; ++i) std::copy_n(sums + i * stride, width, c + i * c_stride + first);
+    scratch.resize(1, (x.lines + 1) * vectors * n);
+    S* start = scratch.view().data();
+    std::copy_n(offset + first, width, start);
+    std::fill(start + width, start + vectors * n, S{0});
+    with_vectors(vectors, [&](auto nv) HWY_ATTR {
+      product_tile<decltype(nv)::value>(x, packed + first * x.length, start, start + vectors * n, width, c + first, c_stride);
+    });
   });
 }
 
@@ -215,19 +241,7 @@ HWY_INLINE void rows_tile(View<S> x, Index length, const S* HWY_RESTRICT packed,
     }
   }
   FFZERO_UNROLL
-  for (int r = 0; r < NR; ++r) {
-    FFZERO_UNROLL
-    for (int v = 0; v < NV; ++v) {
-      S* to = c + r * c_stride + v * n;
-      if ((v + 1) * n <= width) {
-        hn::StoreU(sum[r][v], d, to);
-      } else {
-        HWY_ALIGN S rest[n];
-        hn::Store(sum[r][v], d, rest);
-        std::copy_n(rest, width - v * n, to);
-      }
-    }
-  }
+  for (int r = 0; r < NR; ++r) store_width<NV>(sum[r], width, c + r * c_stride);
 }
 
 /// All rows of x; `vectors` <= NV of a tile.
@@ -239,8 +253,15 @@ void rows_tiles(Index vectors, View<S> x, Index rows, Index length, const S* pac
   Index i = 0;
   for (; i + kRows <= rows; i += kRows)
     rows_tile<kRows, NV>({x.data + i * x.stride, x.stride}, length, packed, start, width, c + i * c_stride, c_stride);
-  for (; i + 2 <= rows; i += 2)
+  // What is left in as few passes as possible: few sums wait for each other.
+  if (i + 4 <= rows) {
+    rows_tile<4, NV>({x.data + i * x.stride, x.stride}, length, packed, start, width, c + i * c_stride, c_stride);
+    i += 4;
+  }
+  if (i + 2 <= rows) {
     rows_tile<2, NV>({x.data + i * x.stride, x.stride}, length, packed, start, width, c + i * c_stride, c_stride);
+    i += 2;
+  }
   if (i < rows) rows_tile<1, NV>({x.data + i * x.stride, x.stride}, length, packed, start, width, c + i * c_stride, c_stride);
 }
 
