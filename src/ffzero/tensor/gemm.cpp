@@ -39,7 +39,7 @@ void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, Index m, Index n, Index k, con
 
 /// Shapes that our own kernel multiplies faster than OpenBLAS does. By shape alone: the bits must not depend on anything else.
 bool own_kernel(Index rows, Index columns, Index inner) {
-  return rows <= 128 && columns >= 32 && inner >= 256 && inner <= gemm_kernel::kMaxInner && gemm_kernel::serves();
+  return rows <= 256 && columns >= 32 && inner >= 256 && inner <= gemm_kernel::kMaxInner && gemm_kernel::serves();
 }
 
 /// True if done: c = a b^T + start.

@@ -143,9 +143,6 @@ HWY_INLINE void dot_block(View a, Index rows, View b, Sizes sizes, Start start, 
 }
 
 void nt(View a, View b, Sizes sizes, Start start, float* c, Index c_stride) {
-  // The rows of a that meet all of b are copied to where vectors never straddle cache lines.
-  alignas(64) float rows[kDotRows * kMaxInner];
-  const Index stride = (sizes.inner + kLanes - 1) / kLanes * kLanes;
   // Of b, as much as stays in the second cache while all of a passes by.
   const Index panel = std::max<Index>(kDotColumns, kPanelNumbers / sizes.inner / kDotColumns * kDotColumns);
   for (Index j = 0; j < sizes.columns; j += panel) {
@@ -153,8 +150,7 @@ void nt(View a, View b, Sizes sizes, Start start, float* c, Index c_stride) {
     const Start from{start.beta, start.columns == nullptr ? nullptr : start.columns + j};
     for (Index i = 0; i < sizes.rows; i += kDotRows) {
       const Index count = std::min(kDotRows, sizes.rows - i);
-      for (Index r = 0; r < count; ++r) std::copy_n(a.data + (i + r) * a.stride, sizes.inner, rows + r * stride);
-      dot_block({rows, stride}, count, {b.data + j * b.stride, b.stride}, part, from, c + i * c_stride + j, c_stride);
+      dot_block({a.data + i * a.stride, a.stride}, count, {b.data + j * b.stride, b.stride}, part, from, c + i * c_stride + j, c_stride);
     }
   }
 }
