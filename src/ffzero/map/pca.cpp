@@ -24,8 +24,8 @@ void Pca<S>::absorb(std::span<const S> /*theta*/, const ConstMatrixRef<S>& x) {
   if (count_ == 0) shift_ = x.row(0).transpose();
   const Matrix<S> shifted = x.rowwise() - shift_.transpose();
   Matrix<S> products(x.cols(), x.cols());
-  gemm_tn<S>(shifted, shifted, products);
-  products_ += products.template cast<double>();
+  gram_tn<S>(shifted, products);
+  products_.template triangularView<Eigen::Upper>() += products.template cast<double>();
   sum_ += shifted.template cast<double>().colwise().sum().transpose();
   count_ += x.rows();
 }
@@ -35,7 +35,8 @@ void Pca<S>::finish_statistics() {
   const Index d = this->input_shape().size();
   if (count_ == 0) throw DataError("model.pca", "needs at least one sample to fit");
   const Vector<double> mean = sum_ / static_cast<double>(count_);
-  const Matrix<double> covariance = products_ / static_cast<double>(count_) - mean * mean.transpose();
+  const Matrix<double> all = products_.template selfadjointView<Eigen::Upper>();
+  const Matrix<double> covariance = all / static_cast<double>(count_) - mean * mean.transpose();
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(covariance);
   const double floor = 1e-9 * std::max(solver.eigenvalues().maxCoeff(), 1e-300);
   this->set_mean(mean + shift_.template cast<double>());

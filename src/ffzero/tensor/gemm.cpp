@@ -102,6 +102,20 @@ void gemm_tn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S
   gemm<S>(CblasTrans, CblasNoTrans, a.cols(), b.cols(), a.rows(), a, b, c, beta);
 }
 
+template <class S>
+void gram_tn(const ConstMatrixRef<S>& a, MatrixRef<S> c) {
+  if (c.rows() != a.cols() || c.cols() != a.cols()) throw ShapeError("gram matrix", "the result must be square, of the columns of a");
+  pin_blas_to_one_thread();
+  const auto i = [](Index v) { return static_cast<int>(v); };
+  if constexpr (std::is_same_v<S, float>) {
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, i(a.cols()), i(a.rows()), 1.0F, a.data(), i(a.outerStride()), 0.0F, c.data(),
+                i(c.outerStride()));
+  } else {
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, i(a.cols()), i(a.rows()), 1.0, a.data(), i(a.outerStride()), 0.0, c.data(),
+                i(c.outerStride()));
+  }
+}
+
 void pin_blas_to_one_thread() {
   static std::once_flag once;
   std::call_once(once, [] { openblas_set_num_threads(1); });
@@ -115,6 +129,8 @@ template void affine_nt<float>(const ConstMatrixRef<float>&, const ConstMatrixRe
 template void affine_nt<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, std::span<const double>, MatrixRef<double>);
 template void gemm_nn<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, MatrixRef<float>, float);
 template void gemm_nn<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, MatrixRef<double>, double);
+template void gram_tn<float>(const ConstMatrixRef<float>&, MatrixRef<float>);
+template void gram_tn<double>(const ConstMatrixRef<double>&, MatrixRef<double>);
 template void gemm_tn<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, MatrixRef<float>, float);
 template void gemm_tn<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, MatrixRef<double>, double);
 

@@ -22,6 +22,10 @@ void gemm_nn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S
 template <class S>
 void gemm_tn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S> c, S beta = S{0});
 
+/// Upper triangle of c = a^T a; the rest of c is left alone.     a (K, M)   c (M, M)
+template <class S>
+void gram_tn(const ConstMatrixRef<S>& a, MatrixRef<S> c);
+
 /// Keeps the BLAS at one thread: parallelism is ours, over fixed shards. Called by every product; cheap after the first time.
 void pin_blas_to_one_thread();
 /// Name and version of the BLAS in use and its kernel, for run records.
