@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -38,6 +39,20 @@ TEST(Executor, ReusesItsThreadsForThousandsOfRuns) {
     for (const auto p : part) total += p;
   }
   EXPECT_EQ(total, 3000LL * 6 + 4LL * (2999LL * 3000 / 2));
+}
+
+TEST(Executor, WakesWorkersThatSleep) {
+  const Executor executor(3);
+  for (int round = 0; round < 5; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    // No shard ends before another thread has taken one.
+    std::atomic<int> begun{0};
+    executor.run(2, [&](Index) {
+      ++begun;
+      while (begun < 2) std::this_thread::yield();
+    });
+    EXPECT_EQ(begun, 2);
+  }
 }
 
 TEST(Executor, RethrowsTheFailureOfTheLowestShardAndGoesOnWorking) {

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/executor.hpp"
 #include "support/gradient_check.hpp"
 #include "support/property.hpp"
 
@@ -84,6 +87,56 @@ TEST(Dense, SkipsTheZerosOfSparseInputsAndChangesNothing) {
   map.pullback(as_span(theta), x, y, gy, as_span(g), nullptr);
   const Matrix<double> gw = Eigen::Map<const Matrix<double>>(g.data(), outputs, inputs);
   EXPECT_LT((gw - Matrix<double>::Ones(outputs, inputs) - gy.transpose() * x).cwiseAbs().maxCoeff(), 1e-12);
+}
+
+/// Wide inputs, of which about `share` are not 0.
+Matrix<double> wide_inputs(Index rows, Index inputs, double share) {
+  Matrix<double> x = test::normal_matrix(rows, inputs, 5);
+  const Matrix<double> kept = test::normal_matrix(rows, inputs, 6);
+  const double bound = share >= 1.0 ? 1e9 : -0.84;  // a fifth of all normal numbers lies below
+  for (Index i = 0; i < x.size(); ++i)
+    if (kept.data()[i] > bound) x.data()[i] = 0.0;
+  return x;
+}
+
+TEST(Dense, ProductsThatPiecesShareAreThoseOfEachPiece) {
+  for (const int threads : {1, 3})
+    for (const Index inputs : {7, 100, 300})
+      for (const double share : {0.2, 1.0}) {
+        const Executor executor(threads);
+        const Index outputs = 33, rows = 29;
+        const Dense<double> map({.width = inputs}, outputs);
+        const Vector<double> theta = test::normal_matrix(map.parameter_count(), 1, 1);
+        const Matrix<double> x = wide_inputs(rows, inputs, share), directions = test::normal_matrix(2, map.parameter_count(), 3);
+        Matrix<double> z(rows, outputs), p(rows, 2 * outputs), own_z = z, own_p = p, forward(rows, outputs);
+        map.forward_stacked(as_span(theta), directions, x, z, p);
+        const auto shared = map.stacked_product();
+        ASSERT_NE(shared, nullptr);
+        shared->prepare(as_span(theta), directions, x, executor);
+        for (const auto& [first, count] : {std::pair<Index, Index>{0, 16}, {16, 13}})
+          shared->rows(first, own_z.middleRows(first, count), own_p.middleRows(first, count));
+        EXPECT_LT((own_z - z).cwiseAbs().maxCoeff(), 1e-11) << inputs << " inputs";
+        EXPECT_LT((own_p - p).cwiseAbs().maxCoeff(), 1e-11) << inputs << " inputs";
+        shared->prepare(as_span(theta), Matrix<double>(0, map.parameter_count()), x, executor);
+        shared->rows(0, forward);
+        EXPECT_LT((forward - z).cwiseAbs().maxCoeff(), 1e-11) << inputs << " inputs, no direction";
+      }
+}
+
+TEST(Dense, PiecesOfTheGradientMakeUpAllOfIt) {
+  for (const Index inputs : {7, 300})
+    for (const double share : {0.2, 1.0}) {
+      const Index outputs = 33, rows = 40;
+      const Dense<double> map({.width = inputs}, outputs);
+      const Matrix<double> x = wide_inputs(rows, inputs, share), gy = test::normal_matrix(rows, outputs, 4);
+      Vector<double> g = Vector<double>::Ones(map.parameter_count());
+      for (Index piece = 0; piece < map.gradient_pieces(); ++piece) map.add_gradient_piece(piece, x, gy, as_span(g));
+      const Matrix<double> weights = gy.transpose() * x;
+      const Vector<double> biases = gy.colwise().sum().transpose();
+      g.array() -= 1.0;
+      EXPECT_LT((Eigen::Map<const Matrix<double>>(g.data(), outputs, inputs) - weights).cwiseAbs().maxCoeff(), 1e-11);
+      EXPECT_LT((g.tail(outputs) - biases).cwiseAbs().maxCoeff(), 1e-11);
+    }
 }
 
 TEST(Dense, GroupsShareOutTheParameters) {

@@ -66,7 +66,8 @@ void expect_same_bits_for_any_number_of_threads(std::vector<Case<S>> cases) {
 
 TEST(Block, GivesTheSameBitsForAnyNumberOfThreadsInFloat) {
   expect_same_bits_for_any_number_of_threads<float>(
-      {test::dense_case<float>("margin", Reduction::sum, {}),
+      {test::dense_case<float>("margin", Reduction::sum, {}), test::dense_case<float>("margin", Reduction::sum, {}, 16),
+       test::dense_case<float>("cross_entropy", Reduction::mean, {.groups = 3, .activation = ActivationKind::relu}, 150),
        test::dense_case<float>(
            "cross_entropy", Reduction::mean,
            {.groups = 3, .activation = ActivationKind::relu, .normalise = NormaliseKind::centre_length, .loss_after_all = true}),
