@@ -50,12 +50,11 @@ bool multiply_nt(const ConstMatrixRef<float>& a, const ConstMatrixRef<float>& b,
   return true;
 }
 
-/// The same for short inner sizes, where packing b costs little.
-constexpr Index kLeastRows = 12;
+/// The same for short inner sizes, where packing b costs little; for any number of rows, so that a sample's numbers do not depend on its
+/// batch.
 template <class S>
 bool multiply_packed(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, std::span<const S> offset, MatrixRef<S>& c) {
-  if (c.rows() != a.rows() || c.cols() != b.rows() || a.rows() < kLeastRows || a.cols() == 0 || !worth_packing(b.rows(), b.cols()))
-    return false;
+  if (c.rows() != a.rows() || c.cols() != b.rows() || a.rows() == 0 || a.cols() == 0 || !worth_packing(b.rows(), b.cols())) return false;
   static thread_local PackedOperand<S> packed;  // kept between calls: no allocation in a step
   packed.assign(b, PackedOperand<S>::Use::rows);
   packed.affine_nt(a, offset, c);
