@@ -3,6 +3,7 @@
 #include "ffzero/dataset/load.hpp"
 
 #include <algorithm>
+#include <future>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -59,7 +60,9 @@ void require_mnist_size(const Half& half, const std::string& name) {
 }
 
 Splits idx_dataset(const DatasetOptions& o) {
-  Half train = read_half(o, kIdxNames[0], kIdxNames[1]), test = read_half(o, kIdxNames[2], kIdxNames[3]);
+  std::future<Half> later =
+      std::async(o.threads == 1 ? std::launch::deferred : std::launch::async, [&o] { return read_half(o, kIdxNames[2], kIdxNames[3]); });
+  Half train = read_half(o, kIdxNames[0], kIdxNames[1]), test = later.get();
   DatasetInfo info;
   info.name = o.name;
   info.shape = {1, train.images.height, train.images.width};

@@ -22,6 +22,7 @@ struct DatasetOptions {
   std::vector<std::int32_t> class_list;  ///< or these labels, relabelled 0 .. K - 1 in this order
   Index validation = 0;                  ///< the LAST so many training samples (after the choice of classes) are held out
   std::uint64_t seed = 0;                ///< of glyphs, function1 and function2
+  Index threads = 1;                     ///< 1: files are read one after the other; else those of an IDX test set beside the others
 };
 
 inline constexpr std::array<std::string_view, 7> kDatasetNames{"mnist", "fashion-mnist", "function1", "function2", "glyphs", "npz", "idx"};

@@ -95,6 +95,7 @@ DatasetOptions dataset_options(const Values& v) {
     o.classes = v.integer("dataset.classes");
   o.validation = v.integer("dataset.validation");
   o.seed = v.seed();
+  o.threads = v.integer("threads");
   return o;
 }
 
