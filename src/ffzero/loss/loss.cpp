@@ -197,7 +197,7 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
   };
 
   [[nodiscard]] Piece shifted(const S* s, double top, Index first, Index classes, Index label) const {
-    Piece piece;
+    Piece piece{};
     piece.size = std::min(kPiece, classes - first);
     for (Index k = 0; k < piece.size; ++k) piece.values[usize(k)] = (static_cast<double>(s[first + k]) - top) * inverse_temperature_;
     if (label >= first && label < first + piece.size)
