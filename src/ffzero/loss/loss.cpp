@@ -192,8 +192,8 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
   static constexpr Index kPiece = 64;
   /// Classes first .. first + size - 1.
   struct Piece {
-    std::array<double, kPiece> values;
-    Index size;
+    std::array<double, kPiece> values{};
+    Index size = 0;
   };
 
   [[nodiscard]] Piece shifted(const S* s, double top, Index first, Index classes, Index label) const {

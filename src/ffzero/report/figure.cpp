@@ -96,7 +96,8 @@ std::string legend(Figure& figure, const std::vector<LegendEntry>& entries, int 
   std::string text = fmt::format("set tmargin at screen {:.4f}\nset bmargin at screen {:.4f}\n", 1.0 - kAbove / height,
                                  (below + kLegendRow * rows) / height);
   for (int i = 0; i < static_cast<int>(entries.size()); ++i) {
-    const double x = left + (i % columns) * entry_width, y = (kLegendRow * (rows - 1 - i / columns) + 12) / height;
+    const int row = i / columns, column = i % columns;
+    const double x = left + column * entry_width, y = (kLegendRow * (rows - 1 - row) + 12) / height;
     const LegendEntry& entry = entries[static_cast<std::size_t>(i)];
     text += legend_mark(entry, i, x / width, y, kMarkWidth / width);
     text += fmt::format("set label {} {} at screen {:.4f}, screen {:.4f} left\n", i + 700, gnuplot_text(entry.title),

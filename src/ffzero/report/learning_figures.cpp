@@ -13,7 +13,7 @@ namespace ffzero {
 namespace {
 
 // Column numbers of the data blocks.
-enum Column { kEvaluations = 1, kEpoch, kTest, kTrain, kTestLoss, kTrainLoss };
+constexpr int kEvaluations = 1, kEpoch = 2, kTest = 3, kTrain = 4, kTestLoss = 5, kTrainLoss = 6;
 
 struct LayerCurve {
   std::string name, block;
@@ -52,7 +52,7 @@ Range range_of_layers(const std::vector<LayerCurve>& layers, int column) {
 
 void add_curves(const RunData& run, const std::vector<LayerCurve>& layers, bool loss, bool over_evaluations, std::vector<Figure>& figures) {
   const AxisUnit unit = evaluation_unit(largest_evaluations(run));
-  const std::string x = over_evaluations ? fmt::format("(${}/{})", static_cast<int>(kEvaluations), unit.divisor) : std::to_string(kEpoch);
+  const std::string x = over_evaluations ? fmt::format("(${}/{})", kEvaluations, unit.divisor) : std::to_string(kEpoch);
   const int test = loss ? kTestLoss : kTest, train = loss ? kTrainLoss : kTrain;
   std::vector<Curve> curves;
   std::vector<LegendEntry> entries;

@@ -189,8 +189,9 @@ std::string applicable_toml(const RunSettings& settings, std::vector<std::pair<s
   return toml_text(kept, settings.layer_tables);
 }
 
-void add_setting(Study& study, const RunSettings& settings, std::vector<std::pair<std::string, std::string>> axes,
+void add_setting(Study& study, const RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& asked,
                  const std::vector<std::int64_t>& seeds) {
+  std::vector<std::pair<std::string, std::string>> axes = asked;
   std::vector<std::pair<std::string, std::string>> dropped;
   const std::string toml = applicable_toml(settings, dropped);
   for (auto& [key, value] : axes)

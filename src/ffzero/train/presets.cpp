@@ -36,11 +36,21 @@ PresetValues dense(std::string_view preset, const Values& v) {
   add(values, few_parameters());
   // Layers that are trained as one block share one loss.
   if (v.is("objective.scope", "end_to_end"))
-    add(values, {{"model.layers", json::array({30})}, {"model.pca", json::array({40})}});
+    add(values, {{"model.layers", json::array({100, 30})},
+                 {"model.pca", json::array({25})},
+                 {"model.activation", "none"},
+                 {"update.lr", 2e-3},
+                 {"training.batch_size", 8}});
   else if (v.is("objective.scope", "grouped"))
     add(values, {{"model.layers", json::array({50, 30})}, {"model.pca", json::array({40})}});
   else if (preset == "opaque")
-    add(values, {{"model.layers", json::array({100})}, {"model.pca", json::array({40})}, {"update.lr", 3e-2}});
+    add(values, {{"model.layers", json::array({100, 100})},
+                 {"model.pca", json::array({25, 30})},
+                 {"model.normalise", "centre_length"},
+                 {"objective.temperature", 0.1},
+                 {"update.lr", 5e-3},
+                 {"training.batch_size", 8},
+                 {"vote.rule", "sum"}});
   else
     add(values, {{"model.layers", json::array({1280, 1280})}, {"model.groups", 20}, {"model.pca", json::array({40, 60})}});
   return values;

@@ -118,11 +118,11 @@ void from_lanes(const S* HWY_RESTRICT source, Index columns, S scale, S shift, S
 template <class S>
 struct Block {
   const ConvTask<S>& task;
-  Frame frame_size;
-  S* frame;          ///< see Frame
-  const Box* boxes;  ///< one a channel
-  S* chunk;          ///< (outputs, chunk rows of the maps, lanes)
-  Index plane;       ///< numbers of a plane in the chunk
+  Frame frame_size{};
+  S* frame = nullptr;          ///< see Frame
+  const Box* boxes = nullptr;  ///< one a channel
+  S* chunk = nullptr;          ///< (outputs, chunk rows of the maps, lanes)
+  Index plane = 0;             ///< numbers of a plane in the chunk
 };
 
 /// What is not zero of plane c of a frame: borders of images are often blank, and products with zeros change nothing.
