@@ -134,7 +134,7 @@ void add_combination(Study& study, const RunSettings& base, const std::vector<Ax
     else
       set_key(settings.keys, axes[a].key, value);
   }
-  add_setting(study, settings, std::move(chosen), seeds);
+  add_setting(study, settings, chosen, seeds);
 }
 
 void note_dropped(Study& study, const std::string& key, const std::string& reason, const std::string& setting) {
