@@ -604,7 +604,8 @@ void Trainer<S>::finish_block(BlockSetup<S>& setup, bool replay) {
     const auto account = replay ? &Evaluations::replayed : training && more ? &Evaluations::propagation : &Evaluations::logging;
     bill(setup.first, setup.last, account, source.size());
     if (source.recomputes()) bill(0, source.depth(), account, source.size());
-    for (Index i = setup.first; i < setup.last; ++i) source.advance(i + 1 == setup.last ? std::move(outputs) : std::nullopt);
+    for (Index i = setup.first + 1; i < setup.last; ++i) source.advance(std::nullopt);
+    source.advance(std::move(outputs));
     return measure(kept.back(), data);
   };
   LayerRecord record{.name = setup.name,

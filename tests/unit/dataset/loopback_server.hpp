@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -49,6 +50,19 @@ class LoopbackServer {
   [[nodiscard]] std::vector<std::string> requests() const {
     const std::lock_guard lock(mutex_);
     return requests_;
+  }
+
+  /// False where even 127.0.0.1 cannot be reached: a machine cut off from every network, its own included.
+  static bool reachable() {
+    const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(bind_to_free_port(listener)));
+    const bool reached = ::listen(listener, 1) == 0 && ::connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+    ::close(client);
+    ::close(listener);
+    return reached;
   }
 
   /// An address at which nobody listens.

@@ -114,15 +114,15 @@ void from_lanes(const S* HWY_RESTRICT source, Index columns, S scale, S shift, S
       target[l * row_stride + k] = hn::GetLane(hn::MulAdd(factor, hn::Set(one, source[k * n + l]), constant));
 }
 
-/// One block of samples on its way through a task.
+/// One block of samples on its way through a task; always made with all its members.
 template <class S>
-struct Block {
+struct Block {  // NOLINT(cppcoreguidelines-pro-type-member-init)
   const ConvTask<S>& task;
-  Frame frame_size{};
-  S* frame = nullptr;          ///< see Frame
-  const Box* boxes = nullptr;  ///< one a channel
-  S* chunk = nullptr;          ///< (outputs, chunk rows of the maps, lanes)
-  Index plane = 0;             ///< numbers of a plane in the chunk
+  Frame frame_size;
+  S* frame;          ///< see Frame
+  const Box* boxes;  ///< one a channel
+  S* chunk;          ///< (outputs, chunk rows of the maps, lanes)
+  Index plane;       ///< numbers of a plane in the chunk
 };
 
 /// What is not zero of plane c of a frame: borders of images are often blank, and products with zeros change nothing.
