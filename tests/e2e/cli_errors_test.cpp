@@ -154,7 +154,8 @@ TEST_F(IdxFiles, AreRefusedWhenTheCountsDiffer) {
 }
 
 TEST_F(IdxFiles, AreRefusedWhenTheGzipStreamIsCorrupt) {
-  place_.write("idx/train-images-idx3-ubyte", std::string("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03garbage that is no deflate stream", 44));
+  place_.write("idx/train-images-idx3-ubyte",
+               std::string("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", 10) + "garbage that is no deflate stream");
   expect_no_run(place_, train(), 4, {"train-images-idx3-ubyte"});
 }
 

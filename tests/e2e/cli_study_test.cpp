@@ -8,7 +8,7 @@ namespace ffzero {
 namespace {
 
 namespace fs = std::filesystem;
-using test::operator+;
+using test::operator+;  // NOLINT(misc-unused-using-decls): clang-tidy overlooks operators
 using test::Workplace;
 using testing::HasSubstr;
 using testing::Not;

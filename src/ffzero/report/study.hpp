@@ -59,7 +59,7 @@ struct RunSettings {
 [[nodiscard]] Study parse_study(const std::string& text, const std::string& place, const std::filesystem::path& folder);
 
 /// Appends the runs of one setting, one a seed; used by studies that are not grids.
-void add_setting(Study& study, const RunSettings& settings, std::vector<std::pair<std::string, std::string>> axes,
+void add_setting(Study& study, const RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& asked,
                  const std::vector<std::int64_t>& seeds);
 
 }  // namespace ffzero
