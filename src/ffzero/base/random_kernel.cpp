@@ -4,6 +4,7 @@
 #include "ffzero/base/random_kernel-inl.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 // Targets that differ from their neighbours in nothing that is used here.
 #ifndef HWY_DISABLED_TARGETS  // FFZERO_FEW_KERNELS leaves out more
@@ -183,20 +184,29 @@ HWY_INLINE Four philox(const Source& source, const Keys& keys, std::uint64_t fir
 /// Low halves of `even` in even lanes, of `odd` in odd ones.
 HWY_INLINE VW zip(VW even, VW odd) { return hn::OddEven(hn::Shuffle2301(odd), even); }
 
+/// The pairs of words of `low` and `high` in turn, to values of four bytes.
+template <class V>
+HWY_INLINE void store_pairs(V low, V high, void* out) {
+#if HWY_TARGET == HWY_EMU128
+  // Without vectors these are plain stores of eight bytes, which must not straddle.
+  std::uint64_t pairs[2 * kBlocks];
+  hn::StoreInterleaved2(hn::BitCast(kWides, low), hn::BitCast(kWides, high), kWides, pairs);
+  std::memcpy(out, pairs, sizeof(pairs));
+#else
+  hn::StoreInterleaved2(hn::BitCast(kWides, low), hn::BitCast(kWides, high), kWides, static_cast<std::uint64_t*>(out));
+#endif
+}
+
 /// Each of these turns kBlocks blocks into 4 kBlocks values.
 struct ToBits {
   using Value = std::uint32_t;
-  HWY_INLINE void operator()(const Four& x, std::uint32_t* out) const {
-    hn::StoreInterleaved2(hn::BitCast(kWides, zip(x.w0, x.w1)), hn::BitCast(kWides, zip(x.w2, x.w3)), kWides,
-                          reinterpret_cast<std::uint64_t*>(out));
-  }
+  HWY_INLINE void operator()(const Four& x, std::uint32_t* out) const { store_pairs(zip(x.w0, x.w1), zip(x.w2, x.w3), out); }
 };
 
 struct ToUniform {
   using Value = float;
   HWY_INLINE void operator()(const Four& x, float* out) const {
-    const auto low = hn::BitCast(kWides, uniform_of(zip(x.w0, x.w1))), high = hn::BitCast(kWides, uniform_of(zip(x.w2, x.w3)));
-    hn::StoreInterleaved2(low, high, kWides, reinterpret_cast<std::uint64_t*>(out));
+    store_pairs(uniform_of(zip(x.w0, x.w1)), uniform_of(zip(x.w2, x.w3)), out);
   }
 };
 

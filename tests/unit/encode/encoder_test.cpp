@@ -178,11 +178,11 @@ std::vector<std::complex<double>> spectrum(const std::vector<std::uint8_t>& imag
   for (Index u = side / 2 - n / 2; u < side / 2 - n / 2 + n; ++u)
     for (Index v = side / 2 - n / 2; v < side / 2 - n / 2 + n; ++v) {
       std::complex<double> sum = 0.0;
+      const Index row = u - side / 2, column = v - side / 2;  // the zero frequency in the middle
       for (Index r = 0; r < side; ++r)
         for (Index c = 0; c < side; ++c)
           sum += static_cast<double>(image[usize(r * side + c)]) *
-                 std::polar(1.0, -2.0 * std::numbers::pi * static_cast<double>((u - side / 2) * r + (v - side / 2) * c) /
-                                     static_cast<double>(side));
+                 std::polar(1.0, -2.0 * std::numbers::pi * static_cast<double>(row * r + column * c) / static_cast<double>(side));
       f.push_back(sum);
       power += std::norm(sum);
     }

@@ -110,7 +110,8 @@ TEST(Directional, EstimatesAreUnbiasedForEveryDistribution) {
 TEST(Directional, MovesOnlyParametersOfUnitsAndNeverTheta) {
   ParameterLayout layout{.groups = 1, .units = {{.group = 0, .segments = {{.begin = 2, .size = 3}}}}};
   const Quadratics f(layout, 8, 8);
-  const Vector<double> theta = test::normal_matrix(8, 1, 9), before = theta;
+  Vector<double> theta = test::normal_matrix(8, 1, 9);
+  const Vector<double> before = theta;
   Vector<double> g = Vector<double>::Constant(8, 99.0);
   Directional<double> estimator({.directions = 3, .eps = 1e-3});
   estimator.estimate(f, as_span(theta), RandomStream(1, Stream::direction), Executor(1), as_span(g));

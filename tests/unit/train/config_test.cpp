@@ -175,7 +175,7 @@ TEST(Config, RefusesInOneLineNamingPlaceRequirementValueAndRemedy) {
   expect_parts(refusal("objective.scope = \"end_to_end\"\ngradient.estimator = \"activity\""), {"gradient.estimator", "local"});
   expect_parts(refusal("gradient.estimator = \"directional\"\ngradient.distribution = \"span\""), {"gradient.distribution"});
   expect_parts(refusal("gradient.estimator = \"coordinate\""), {"gradient.estimator", "photonic"});
-  EXPECT_THROW(Config::load({.file = "/nonexistent/settings.toml", .overrides = {}}), Error);
+  EXPECT_THROW(static_cast<void>(Config::load({.file = "/nonexistent/settings.toml", .overrides = {}})), Error);
 }
 
 TEST(Config, ReadsFiles) {

@@ -7,7 +7,7 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kTrain = 50, kTest = 20, kLogged = 30, kEpochs = 2, kBatch = 16, kClasses = 4;  // the last batch holds 2 samples
+constexpr Index kTrain = 50, kTest = 20, kLogged = 30, kEpochs = 2, kClasses = 4;  // of batches of 16 the last holds 2 samples
 
 Settings common(Settings more) {
   Settings s{{"training.epochs", "2"}, {"training.batch_size", "16"}, {"training.log_samples", "30"}, {"model.layers", "[12, 8]"}};

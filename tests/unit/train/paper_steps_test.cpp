@@ -85,11 +85,11 @@ double relative_distance(std::uint64_t seed) {
 }
 
 TEST(PaperPreset, FirstTwentyStepsEqualThePlainLoopInDouble) {
-  for (const std::uint64_t seed : {1, 2, 3}) EXPECT_LT(relative_distance<double>(seed), 1e-9) << "seed " << seed;
+  for (const std::uint64_t seed : {1U, 2U, 3U}) EXPECT_LT(relative_distance<double>(seed), 1e-9) << "seed " << seed;
 }
 
 TEST(PaperPreset, FirstTwentyStepsInFloatStayWithinOnePartInTenThousand) {
-  for (const std::uint64_t seed : {1, 2, 3}) EXPECT_LT(relative_distance<float>(seed), 1e-4) << "seed " << seed;
+  for (const std::uint64_t seed : {1U, 2U, 3U}) EXPECT_LT(relative_distance<float>(seed), 1e-4) << "seed " << seed;
 }
 
 }  // namespace
