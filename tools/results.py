@@ -50,7 +50,7 @@ STUDIES = {
     "opaque_pca_40": ("studies/opaque_pca.toml", 3),
     "opaque_pca_200": ("studies/opaque_pca.toml --epochs 100 --set model.pca=[40,40,40,40]", 3),
     "grouped_20": ("studies/grouped.toml --control", 3),
-    "grouped_200": ("studies/grouped.toml --epochs 100 --set model.pca=[50,60]", 3),
+    "grouped_200": ("studies/grouped.toml --epochs 100 --layers 1280,1280", 3),
     "activity_80": ("studies/activity.toml", 3),
     "activity_shift_336": ("studies/activity_shift.toml", 3),
     "adjoint_shift": ("studies/adjoint_shift.toml", 3),
