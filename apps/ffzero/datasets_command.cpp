@@ -69,16 +69,14 @@ class FetchDisplay {
   FetchDisplay& operator=(const FetchDisplay&) = delete;
 
   void show(const FetchProgress& p) {
-    if (quiet_) return;
+    if (quiet_ || (!terminal_ && p.received == 0)) return;
     const bool next = p.number != number_;
+    number_ = p.number;
     if (!terminal_) {
-      if (p.received == 0) return;
-      number_ = p.number;
       if (next) fmt::print(stderr, "{}/{} {} from {}\n", p.number, p.files, p.file, p.mirror);
       return;
     }
     if (next) close_line();
-    number_ = p.number;
     received_ = p.received > 0;
     const std::string share = p.total == 0 ? mebibytes(p.received)
                                            : fmt::format("{} of {}  {:.0f} %", mebibytes(p.received), mebibytes(p.total),

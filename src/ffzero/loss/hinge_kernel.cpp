@@ -7,16 +7,16 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "ffzero/tensor/lanes-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace ffzero::hinge_kernel::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+namespace ln = lanes::HWY_NAMESPACE;
 using Doubles = hn::ScalableTag<double>;
 using V = hn::Vec<Doubles>;
 constexpr Doubles kDoubles;
-
-HWY_INLINE V load(const float* p) { return hn::PromoteTo(kDoubles, hn::LoadU(hn::Rebind<float, Doubles>(), p)); }
-HWY_INLINE V load(const double* p) { return hn::LoadU(kDoubles, p); }
 
 /// This way round not-a-number stays, so that divergence shows.
 HWY_INLINE double hinge(double x) { return x <= 0.0 ? 0.0 : x; }
@@ -30,7 +30,7 @@ HWY_INLINE double hinge_sum(const S* HWY_RESTRICT s, Index classes, Index label,
   V sum = hn::Zero(kDoubles), place = hn::Iota(kDoubles, 0.0);
   Index k = 0;
   for (; k + kLanes <= classes; k += kLanes) {
-    sum = hn::Add(sum, hn::IfThenElse(hn::Eq(place, truth), own, hinge(hn::Add(offsets, load(s + k)))));
+    sum = hn::Add(sum, hn::IfThenElse(hn::Eq(place, truth), own, hinge(hn::Add(offsets, ln::load_doubles(s + k)))));
     place = hn::Add(place, hn::Set(kDoubles, static_cast<double>(kLanes)));
   }
   double total = hn::GetLane(hn::SumOfLanes(kDoubles, sum));

@@ -153,22 +153,7 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
   [[nodiscard]] std::string name() const override { return name_; }
 
   void values_of(const ScoreRows<S>& scores, double* losses, Index stride) const {
-    if (scores.classes <= softmax_kernel::kMostClasses)
-      return softmax_kernel::softmax_losses(scores, {inverse_temperature_, smoothing_, margin_}, losses, stride);
-    each_value(scores, losses, stride, [this](const S* s, Index classes, Index label) { return value(s, classes, label); });
-  }
-
-  [[nodiscard]] double value(const S* s, Index classes, Index label) const {
-    const double top = static_cast<double>(*std::max_element(s, s + classes));
-    double mass = 0.0, sum = 0.0;
-    for (Index first = 0; first < classes; first += kPiece) {
-      Piece piece = shifted(s, top, first, classes, label);
-      for (Index k = 0; k < piece.size; ++k) sum += piece.values[usize(k)];
-      softmax_kernel::exp_in_place(piece.values.data(), piece.size);
-      for (Index k = 0; k < piece.size; ++k) mass += piece.values[usize(k)];
-    }
-    const double truth = (static_cast<double>(s[label]) - margin_ - top) * inverse_temperature_;
-    return std::log(mass) - (1.0 - smoothing_) * truth - smoothing_ * sum / static_cast<double>(classes);
+    softmax_kernel::softmax_losses(scores, {inverse_temperature_, smoothing_, margin_}, losses, stride);
   }
 
   void gradient_of(const S* s, Index classes, Index label, S* g) const {
@@ -196,17 +181,12 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
     Index size = 0;
   };
 
-  [[nodiscard]] Piece shifted(const S* s, double top, Index first, Index classes, Index label) const {
-    Piece piece{};
+  [[nodiscard]] Piece exponentials(const S* s, double top, Index first, Index classes, Index label) const {
+    Piece piece;
     piece.size = std::min(kPiece, classes - first);
     for (Index k = 0; k < piece.size; ++k) piece.values[usize(k)] = (static_cast<double>(s[first + k]) - top) * inverse_temperature_;
     if (label >= first && label < first + piece.size)
       piece.values[usize(label - first)] = (static_cast<double>(s[label]) - margin_ - top) * inverse_temperature_;
-    return piece;
-  }
-
-  [[nodiscard]] Piece exponentials(const S* s, double top, Index first, Index classes, Index label) const {
-    Piece piece = shifted(s, top, first, classes, label);
     softmax_kernel::exp_in_place(piece.values.data(), piece.size);
     return piece;
   }

@@ -13,11 +13,8 @@ struct Options {
   double inverse_temperature, smoothing, margin;
 };
 
-/// Most classes that softmax_losses takes.
-inline constexpr Index kMostClasses = 256;
-
 /// losses[row * losses_stride + group] = log sum_k exp(t_k) - (1 - smoothing) t_label - smoothing * mean of t, in double, where t_k is
-/// s_k / temperature, and (s_label - margin) / temperature for the label; not-a-number stays. classes <= kMostClasses.
+/// s_k / temperature, and (s_label - margin) / temperature for the label; not-a-number stays.
 void softmax_losses(const ScoreRows<float>& scores, const Options& options, double* losses, Index losses_stride);
 void softmax_losses(const ScoreRows<double>& scores, const Options& options, double* losses, Index losses_stride);
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ffzero/tensor/aligned_matrix.hpp"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ffzero/loss/softmax_kernel.cpp"
 #include <hwy/foreach_target.h>
@@ -11,17 +13,17 @@
 
 #include <hwy/contrib/math/math-inl.h>
 
+#include "ffzero/tensor/lanes-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace ffzero::softmax_kernel::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+namespace ln = lanes::HWY_NAMESPACE;
 using Doubles = hn::ScalableTag<double>;
 using V = hn::Vec<Doubles>;
 constexpr Doubles kDoubles;
 constexpr Index kLanes = HWY_LANES(double);
-
-HWY_INLINE V load(const float* p) { return hn::PromoteTo(kDoubles, hn::LoadU(hn::Rebind<float, Doubles>(), p)); }
-HWY_INLINE V load(const double* p) { return hn::LoadU(kDoubles, p); }
 
 /// Not-a-number stays.
 HWY_INLINE V exp_of(V x) { return hn::IfThenElse(hn::Eq(x, x), hn::Exp(kDoubles, x), x); }
@@ -46,7 +48,7 @@ template <class S>
 HWY_INLINE double largest(const S* s, Index n) {
   V top = hn::Set(kDoubles, static_cast<double>(s[0]));
   Index k = 0;
-  for (; k + kLanes <= n; k += kLanes) top = hn::Max(top, load(s + k));
+  for (; k + kLanes <= n; k += kLanes) top = hn::Max(top, ln::load_doubles(s + k));
   double result = hn::GetLane(hn::MaxOfLanes(kDoubles, top));
   for (; k < n; ++k) result = std::max(result, static_cast<double>(s[k]));
   return result;
@@ -66,7 +68,7 @@ template <class S>
 HWY_INLINE double shift(const S* s, Index n, Index label, double top, const Options& o, double* to) {
   const V peak = hn::Set(kDoubles, top), rate = hn::Set(kDoubles, o.inverse_temperature);
   Index k = 0;
-  for (; k + kLanes <= n; k += kLanes) hn::StoreU(hn::Mul(hn::Sub(load(s + k), peak), rate), kDoubles, to + k);
+  for (; k + kLanes <= n; k += kLanes) hn::StoreU(hn::Mul(hn::Sub(ln::load_doubles(s + k), peak), rate), kDoubles, to + k);
   for (; k < n; ++k) to[k] = (static_cast<double>(s[k]) - top) * o.inverse_temperature;
   return to[label] = (static_cast<double>(s[label]) - o.margin - top) * o.inverse_temperature;
 }
@@ -75,11 +77,13 @@ template <class S>
 HWY_INLINE void losses_of(const ScoreRows<S>& x, const Options& o, double* losses, Index losses_stride) {
   // As many groups at once as fit: exponentials and logarithms of all of them fill whole vectors.
   constexpr Index kNumbers = 512, kMostItems = 64;
-  static_assert(kMostClasses <= kNumbers);
-  HWY_ALIGN double terms[kNumbers];
+  static thread_local AlignedMatrix<double> scratch;  // kept between calls: no allocation in a step
+  const Index numbers = std::max(kNumbers, x.classes);
+  scratch.resize(1, numbers);
+  double* const terms = scratch.view().data();
   HWY_ALIGN double masses[kMostItems];
   double rests[kMostItems];
-  const Index items = x.rows * x.groups, at_once = std::min(kMostItems, kNumbers / x.classes);
+  const Index items = x.rows * x.groups, at_once = std::min(kMostItems, numbers / x.classes);
   for (Index first = 0; first < items; first += at_once) {
     const Index count = std::min(at_once, items - first);
     for (Index i = 0; i < count; ++i) {

@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <stdexcept>
+
 #include "ffzero/map/forward_map.hpp"
 
 namespace ffzero {
@@ -21,9 +23,10 @@ class AdjointMap : public ForwardMap<S> {
   /// pullback takes an empty gtheta for "not wanted", and the rows of gx are independent.
   [[nodiscard]] virtual Index gradient_pieces() const { return 0; }
   /// Part `piece` of gtheta += (dy/dtheta)^T gy; the others are left alone. From any thread.
-  virtual void add_gradient_piece(Index piece, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& gy, std::span<S> gtheta) const {
-    static_cast<void>(piece);
-    pullback({}, x, x, gy, gtheta, nullptr);
+  /// To be overridden together with gradient_pieces.
+  virtual void add_gradient_piece(Index /*piece*/, const ConstMatrixRef<S>& /*x*/, const ConstMatrixRef<S>& /*gy*/,
+                                  std::span<S> /*gtheta*/) const {
+    throw std::logic_error("AdjointMap: gradient_pieces is 0 here");
   }
 };
 

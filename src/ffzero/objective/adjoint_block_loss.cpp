@@ -79,10 +79,12 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
   const auto& chain = this->chain_;
   const bool piecewise = !pieces_.empty();
   const Index count = isize(shards.size());
-  shard_gradients_.resize(shards.size());
-  if (piecewise) first_slopes_.resize(this->batch_size(), chain.steps()[0].outputs);
+  if (piecewise)
+    first_slopes_.resize(this->batch_size(), chain.steps()[0].outputs);
+  else
+    shard_gradients_.resize(shards.size());
   chain.prepare(theta, Matrix<S>(0, this->dimension_), this->batch_->x, this->executor_);
-  this->executor_.run(isize(shards.size()), [&](Index i) {
+  this->executor_.run(count, [&](Index i) {
     Shard& shard = shards[usize(i)];
     const Targets targets = this->batch_->targets.rows(shard.first, shard.rows);
     const Matrix<S>& z = chain.forward(theta, this->batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
@@ -96,13 +98,13 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
     Matrix<S>& gz = shard.work.gradients.back();
     gz.resize(z.rows(), z.cols());
     output_gradient(shard, z, targets, gz);
-    // The first shard writes into the result, the others into buffers of their own, added in order.
-    std::span<S> own = gradient;
     if (piecewise) {
       const Index begin = i * this->dimension_ / count, end = (i + 1) * this->dimension_ / count;
       std::fill(gradient.begin() + begin, gradient.begin() + end, S{0});
       return backward(theta, shard, {});
     }
+    // The first shard writes into the result, the others into buffers of their own, added in order.
+    std::span<S> own = gradient;
     if (i > 0) {
       shard_gradients_[usize(i)].resize(this->dimension_);
       own = as_span(shard_gradients_[usize(i)]);

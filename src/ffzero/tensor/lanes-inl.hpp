@@ -28,6 +28,13 @@ constexpr Index count() {
   return static_cast<Index>(hn::MaxLanes(hn::ScalableTag<S>()));
 }
 
+/// The next vector of numbers, as doubles.
+HWY_INLINE hn::Vec<hn::ScalableTag<double>> load_doubles(const float* p) {
+  const hn::ScalableTag<double> d;
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, decltype(d)>(), p));
+}
+HWY_INLINE hn::Vec<hn::ScalableTag<double>> load_doubles(const double* p) { return hn::LoadU(hn::ScalableTag<double>(), p); }
+
 #if HWY_TARGET != HWY_SCALAR
 
 /// Numbers in 128 bits, the unit in which rows are exchanged between memory and lanes.

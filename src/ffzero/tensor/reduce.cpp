@@ -11,16 +11,16 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "ffzero/tensor/lanes-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace ffzero::reduce::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+namespace ln = lanes::HWY_NAMESPACE;
 using Doubles = hn::ScalableTag<double>;
 using V = hn::Vec<Doubles>;
 constexpr Doubles kDoubles;
-
-HWY_INLINE V load(const float* p) { return hn::PromoteTo(kDoubles, hn::LoadU(hn::Rebind<float, Doubles>(), p)); }
-HWY_INLINE V load(const double* p) { return hn::LoadU(kDoubles, p); }
 
 /// <a, b>
 template <class S>
@@ -30,12 +30,12 @@ HWY_INLINE double sum_of_products(const S* a, const S* b, Index n) {
   V s0 = hn::Zero(kDoubles), s1 = s0, s2 = s0, s3 = s0;
   Index i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    s0 = hn::MulAdd(load(a + i), load(b + i), s0);
-    s1 = hn::MulAdd(load(a + i + kLanes), load(b + i + kLanes), s1);
-    s2 = hn::MulAdd(load(a + i + 2 * kLanes), load(b + i + 2 * kLanes), s2);
-    s3 = hn::MulAdd(load(a + i + 3 * kLanes), load(b + i + 3 * kLanes), s3);
+    s0 = hn::MulAdd(ln::load_doubles(a + i), ln::load_doubles(b + i), s0);
+    s1 = hn::MulAdd(ln::load_doubles(a + i + kLanes), ln::load_doubles(b + i + kLanes), s1);
+    s2 = hn::MulAdd(ln::load_doubles(a + i + 2 * kLanes), ln::load_doubles(b + i + 2 * kLanes), s2);
+    s3 = hn::MulAdd(ln::load_doubles(a + i + 3 * kLanes), ln::load_doubles(b + i + 3 * kLanes), s3);
   }
-  for (; i + kLanes <= n; i += kLanes) s0 = hn::MulAdd(load(a + i), load(b + i), s0);
+  for (; i + kLanes <= n; i += kLanes) s0 = hn::MulAdd(ln::load_doubles(a + i), ln::load_doubles(b + i), s0);
   double sum = hn::GetLane(hn::SumOfLanes(kDoubles, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
   for (; i < n; ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
   return sum;

@@ -269,9 +269,11 @@ std::vector<KeyInfo> make_table() {
   return t;
 }
 
+std::string_view last_part(std::string_view key) { return key.substr(key.rfind('.') + 1); }
+
 // Distance to a key, or to its last part if the user left the table's name out, or the end of it ("batch").
 std::size_t key_distance(std::string_view asked, const std::string& key) {
-  const std::string_view last = std::string_view(key).substr(key.rfind('.') == std::string::npos ? 0 : key.rfind('.') + 1);
+  const std::string_view last = last_part(key);
   if (asked == last) return 0;
   if (last.starts_with(asked) && last[asked.size()] == '_') return 1;
   return std::min(edit_distance(asked, key), edit_distance(asked, last) + 1);
@@ -290,7 +292,7 @@ const KeyInfo& nearest_key(std::string_view asked) {
     return key_distance(asked, a.name) < key_distance(asked, b.name);
   });
   if (key_distance(asked, nearest->name) <= 1) return *nearest;
-  const std::string opening = spaced(asked.substr(asked.rfind('.') == std::string_view::npos ? 0 : asked.rfind('.') + 1));
+  const std::string opening = spaced(last_part(asked));
   const auto described = std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) {
     return opening.size() > 3 && k.doc.size() >= opening.size() &&
            std::equal(opening.begin(), opening.end(), k.doc.begin(),

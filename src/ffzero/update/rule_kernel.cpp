@@ -9,15 +9,13 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "ffzero/tensor/lanes-inl.hpp"
+
 HWY_BEFORE_NAMESPACE();
 namespace ffzero::rule_kernel::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-template <class S>
-constexpr Index lanes() {
-  return static_cast<Index>(hn::MaxLanes(hn::ScalableTag<S>()));
-}
+namespace ln = lanes::HWY_NAMESPACE;
 
 template <class S>
 HWY_INLINE void adam_vector(const AdamScalars<S>& k, const S* HWY_RESTRICT gradient, S* HWY_RESTRICT theta, S* HWY_RESTRICT m,
@@ -41,7 +39,7 @@ HWY_INLINE void descend_vector(const S* HWY_RESTRICT gradient, S rate, S* HWY_RE
 
 template <class S>
 HWY_INLINE void adam_all(const AdamScalars<S>& k, const S* gradient, Index n, S* theta, S* m, S* v) {
-  constexpr Index kLanes = lanes<S>();
+  constexpr Index kLanes = ln::count<S>();
   Index i = 0;
   for (; i + kLanes <= n; i += kLanes) adam_vector(k, gradient + i, theta + i, m + i, v + i);
   if (i == n) return;
@@ -60,7 +58,7 @@ HWY_INLINE void adam_all(const AdamScalars<S>& k, const S* gradient, Index n, S*
 
 template <class S>
 HWY_INLINE void descend_all(const S* gradient, Index n, S rate, S* theta) {
-  constexpr Index kLanes = lanes<S>();
+  constexpr Index kLanes = ln::count<S>();
   Index i = 0;
   for (; i + kLanes <= n; i += kLanes) descend_vector(gradient + i, rate, theta + i);
   if (i == n) return;
