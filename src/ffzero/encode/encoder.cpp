@@ -54,6 +54,8 @@ Encoder::Encoder(const EncoderOptions& options, const Shape& raw) : options_(opt
   require_image("dataset.crop", options.crop, raw);
   require_image("dataset.downsample", options.downsample, raw);
   require_image("dataset.shift", options.shift, raw);
+  if (options.flip && !is_image(raw))
+    throw ConfigError("dataset.flip", "applies to images", "samples of shape " + to_string(raw), "remove it");
   require_at_most("dataset.crop", options.crop, raw.height, raw.width, "size of the images");
   const bool fourier = options.optical_field == OpticalField::fourier;
   if (fourier && (!is_image(raw) || raw.channels != 1))
@@ -81,30 +83,33 @@ Index Encoder::cut_height() const noexcept { return tables_->spectrum ? raw_.hei
 Index Encoder::cut_width() const noexcept { return tables_->spectrum ? raw_.width : window_width(); }
 
 Displacement Encoder::displacement(const RandomStream& stream, Index index) const {
-  if (options_.shift == 0) return {};
+  if (!augments()) return {};
   std::array<std::uint32_t, 2> words{};
   stream.fill_bits(words, 2 * index);
   const auto pick = [this](std::uint32_t word) {
     const auto places = static_cast<std::uint64_t>(2 * options_.shift + 1);
     return static_cast<int>(static_cast<Index>(word * places >> 32) - options_.shift);
   };
-  return {pick(words[0]), pick(words[1])};
+  // A displacement is decided by the upper bits of its word, the mirror by the lowest of one.
+  return {pick(words[0]), pick(words[1]), options_.flip && (words[0] & 1U) != 0};
 }
 
-void Encoder::require_sizes(std::size_t in, std::size_t out, int dy, int dx) const {
+void Encoder::require_fit(std::size_t in, std::size_t out, const Displacement& move) const {
   if (isize(in) != raw_.size() || isize(out) != output_.size())
     throw ShapeError("Encoder::encode", "samples must go from " + to_string(raw_) + " to " + to_string(output_),
                      std::to_string(in) + " to " + std::to_string(out));
-  if (std::max(std::abs(dy), std::abs(dx)) > options_.shift)
+  if (std::max(std::abs(move.dy), std::abs(move.dx)) > options_.shift)
     throw ShapeError("Encoder::encode", "displacements must not exceed dataset.shift = " + std::to_string(options_.shift),
-                     std::to_string(dy) + ", " + std::to_string(dx));
+                     std::to_string(move.dy) + ", " + std::to_string(move.dx));
+  if (move.mirrored && !options_.flip)
+    throw ShapeError("Encoder::encode", "images are mirrored only if dataset.flip is set", "a mirrored one");
 }
 
-// The central window of the displaced sample. Fourier cuts frequencies, not pixels.
+// The central window of the mirrored and displaced sample. Fourier cuts frequencies, not pixels.
 template <class T>
-void Encoder::cut(std::span<const T> sample, std::span<T> out, int dy, int dx) const {
+void Encoder::cut(std::span<const T> sample, std::span<T> out, const Displacement& move) const {
   const Index height = cut_height(), width = cut_width();
-  const Index top = raw_.height / 2 - height / 2 - dy, left = raw_.width / 2 - width / 2 - dx;
+  const Index top = raw_.height / 2 - height / 2 - move.dy, left = raw_.width / 2 - width / 2 - move.dx;
   const Index first = std::clamp<Index>(-left, 0, width), last = std::clamp<Index>(raw_.width - left, first, width);
   auto to = out.begin();
   for (Index c = 0; c < raw_.channels; ++c)
@@ -113,9 +118,12 @@ void Encoder::cut(std::span<const T> sample, std::span<T> out, int dy, int dx) c
         std::fill(to, to + width, T{});
         continue;
       }
-      const auto from = sample.begin() + (c * raw_.height + r) * raw_.width + left + first;
+      const auto row = sample.begin() + (c * raw_.height + r) * raw_.width;
       std::fill(to, to + first, T{});
-      std::copy(from, from + (last - first), to + first);
+      if (move.mirrored)
+        std::reverse_copy(row + raw_.width - left - last, row + raw_.width - left - first, to + first);
+      else
+        std::copy(row + left + first, row + left + last, to + first);
       std::fill(to + last, to + width, T{});
     }
 }
@@ -140,12 +148,12 @@ void Encoder::finish(std::span<float> image, std::span<float> out) const {
   std::fill(out.begin() + isize(pooled.size()), out.end(), 0.0F);
 }
 
-void Encoder::encode(std::span<const std::uint8_t> sample, std::span<float> out, int dy, int dx) const {
-  require_sizes(sample.size(), out.size(), dy, dx);
+void Encoder::encode(std::span<const std::uint8_t> sample, std::span<float> out, const Displacement& move) const {
+  require_fit(sample.size(), out.size(), move);
   std::vector<std::uint8_t> window;
-  if (dy != 0 || dx != 0 || cut_height() != raw_.height || cut_width() != raw_.width) {
+  if (move != Displacement{} || cut_height() != raw_.height || cut_width() != raw_.width) {
     window.resize(usize(raw_.channels * cut_height() * cut_width()));
-    cut<std::uint8_t>(sample, window, dy, dx);
+    cut<std::uint8_t>(sample, window, move);
     sample = window;
   }
   const auto scale = [&](float low, float range, std::span<float> to) {
@@ -168,10 +176,10 @@ void Encoder::encode(std::span<const std::uint8_t> sample, std::span<float> out,
   finish(image, out);
 }
 
-void Encoder::encode(std::span<const float> sample, std::span<float> out, int dy, int dx) const {
-  require_sizes(sample.size(), out.size(), dy, dx);
+void Encoder::encode(std::span<const float> sample, std::span<float> out, const Displacement& move) const {
+  require_fit(sample.size(), out.size(), move);
   std::vector<float> image(usize(raw_.channels * cut_height() * cut_width()));
-  cut<float>(sample, image, dy, dx);
+  cut<float>(sample, image, move);
   finish(image, out);
 }
 

@@ -56,7 +56,8 @@ EncoderOptions encoder_options(const Values& v) {
   return {.crop = v.integer("dataset.crop"),
           .downsample = v.integer("dataset.downsample"),
           .optical_field = v.is("model.kind", "photonic") ? optical_field_from(v.word("dataset.optical_field")) : OpticalField::none,
-          .shift = v.integer("dataset.shift")};
+          .shift = v.integer("dataset.shift"),
+          .flip = v.flag("dataset.flip")};
 }
 
 Index layers_per_block(const Values& v, Index layers) {
@@ -186,7 +187,7 @@ void Config::resolve(const DataFacts& facts) {
     if (values_.is_explicit(key.name)) said.push_back(key.name);
   // A preset speaks of images; what it says about them is void for vectors. The user's own words are left for the encoder to refuse.
   if (!facts.images)
-    for (const char* key : {"dataset.crop", "dataset.downsample", "dataset.shift", "dataset.optical_field"})
+    for (const char* key : {"dataset.crop", "dataset.downsample", "dataset.shift", "dataset.flip", "dataset.optical_field"})
       if (!values_.is_explicit(key)) values_.set(key, key_info(key, "auto").fallback, "auto", false);
   if (values_.at("model.layers").empty() && (values_.is("model.kind", "mlp") || values_.is("objective.scope", "end_to_end")))
     throw ConfigError(fmt::format("{}: model.layers", values_.place_of("model.layers")), "needs at least one dense layer", "[]",

@@ -93,6 +93,7 @@ std::vector<KeyInfo> make_table() {
   add("dataset.validation", integer, 0, 0, kMost, "Samples held out from the end of the train set for choosing settings.");
   add("dataset.shift", integer, 0, 0, 64, "Training images are moved by up to this many pixels in each direction, anew each epoch.",
       images_only);
+  add("dataset.flip", boolean, false, 0, 0, "Training images are mirrored left to right, half of them, anew each epoch.", images_only);
   choice("dataset.optical_field", "amplitude", {"amplitude", "fourier"},
          "How an image becomes light: pixels as amplitudes, or its low frequencies.", mesh_key);
 

@@ -19,9 +19,9 @@ void fetch_ahead(const void* data, std::size_t bytes) {
 
 void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::span<float> out, const Displacement& move) {
   if (data.is_bytes())
-    encoder.encode(data.bytes(i), out, move.dy, move.dx);
+    encoder.encode(data.bytes(i), out, move);
   else
-    encoder.encode(data.values(i), out, move.dy, move.dx);
+    encoder.encode(data.values(i), out, move);
 }
 
 Matrix<float> encode_samples(const Encoder& encoder, const Dataset& data, Index first, Index count) {

@@ -15,19 +15,19 @@
 
 namespace ffzero {
 
-/// out (encoder.output_shape().size()): sample i of `data`, bytes or values, moved by `move` first.
+/// out (encoder.output_shape().size()): sample i of `data`, bytes or values, changed by `move` first.
 void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::span<float> out, const Displacement& move = {});
 /// Samples [first, first + count), (count, encoder.output_shape().size()).
 [[nodiscard]] Matrix<float> encode_samples(const Encoder& encoder, const Dataset& data, Index first, Index count);
 
 /// The inputs of the block that is being trained. Starts at the encoded data set; advance() passes it through a trained layer. Outputs
-/// are kept in memory (4 bytes a number) unless they would exceed `cache_bytes` or training images are shifted: then frozen layers are
+/// are kept in memory (4 bytes a number) unless they would exceed `cache_bytes` or training images are augmented: then frozen layers are
 /// evaluated again for every batch.
 template <class S>
 class SampleSource {
  public:
   struct Options {
-    bool augment = false;         ///< training images are shifted, anew each epoch
+    bool augment = false;         ///< training images are shifted and mirrored as the encoder's options say, anew each epoch
     std::size_t cache_bytes = 0;  ///< largest cache
     std::uint64_t seed = 0;
   };

@@ -135,7 +135,7 @@ Trainer<S>::Trainer(const Config& config, Network<S> network, const Splits& spli
   measured_.resize(blocks_.size());
   const auto options = [&](bool augment) {
     return typename SampleSource<S>::Options{
-        .augment = augment && config.values().integer("dataset.shift") > 0, .cache_bytes = kCacheBytes, .seed = config.values().seed()};
+        .augment = augment && encoder_.augments(), .cache_bytes = kCacheBytes, .seed = config.values().seed()};
   };
   train_.emplace(splits.train, encoder_, network_, *executor_, options(true));
   test_.emplace(splits.test, encoder_, network_, *executor_, options(false));

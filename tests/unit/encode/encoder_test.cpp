@@ -30,15 +30,15 @@ std::vector<std::uint8_t> noise_image(Index size, std::uint64_t seed) {
   return image;
 }
 
-std::vector<float> encode(const Encoder& encoder, const std::vector<std::uint8_t>& image, int dy = 0, int dx = 0) {
+std::vector<float> encode(const Encoder& encoder, const std::vector<std::uint8_t>& image, const Displacement& move = {}) {
   std::vector<float> out(usize(encoder.output_shape().size()), 99.0F);
-  encoder.encode(std::span<const std::uint8_t>(image), out, dy, dx);
+  encoder.encode(std::span<const std::uint8_t>(image), out, move);
   return out;
 }
 
-std::vector<float> encode(const Encoder& encoder, const std::vector<float>& image, int dy = 0, int dx = 0) {
+std::vector<float> encode(const Encoder& encoder, const std::vector<float>& image, const Displacement& move = {}) {
   std::vector<float> out(usize(encoder.output_shape().size()), 99.0F);
-  encoder.encode(std::span<const float>(image), out, dy, dx);
+  encoder.encode(std::span<const float>(image), out, move);
   return out;
 }
 
@@ -133,12 +133,42 @@ TEST(Encoder, ShiftsWithZerosBeforeAllElse) {
       for (int r = 0; r < 4; ++r)
         for (int c = 0; c < 5; ++c)
           if (r - dy >= 0 && r - dy < 4 && c - dx >= 0 && c - dx < 5) moved[usize(r * 5 + c)] = image[usize((r - dy) * 5 + c - dx)];
-      EXPECT_EQ(encode(encoder, image, dy, dx), min_max(moved)) << dy << ", " << dx;
+      EXPECT_EQ(encode(encoder, image, {dy, dx}), min_max(moved)) << dy << ", " << dx;
       const std::vector<float> as_floats(image.begin(), image.end()), moved_floats(moved.begin(), moved.end());
-      EXPECT_EQ(encode(encoder, as_floats, dy, dx), moved_floats) << dy << ", " << dx;
+      EXPECT_EQ(encode(encoder, as_floats, {dy, dx}), moved_floats) << dy << ", " << dx;
       const Encoder cropped({.crop = 2, .shift = 3}, small);
-      EXPECT_EQ(encode(cropped, image, dy, dx), min_max({moved[6], moved[7], moved[11], moved[12]})) << dy << ", " << dx;
+      EXPECT_EQ(encode(cropped, image, {dy, dx}), min_max({moved[6], moved[7], moved[11], moved[12]})) << dy << ", " << dx;
     }
+}
+
+TEST(Encoder, MirrorsBeforeItShifts) {
+  const Shape small{2, 3, 4};
+  std::vector<std::uint8_t> image(24);
+  std::iota(image.begin(), image.end(), std::uint8_t{1});
+  const Encoder encoder({.shift = 2, .flip = true}, small), cropped({.crop = 2, .shift = 2, .flip = true}, small);
+  std::vector<std::uint8_t> mirrored;
+  for (Index row = 0; row < 6; ++row)
+    for (Index c = 3; c >= 0; --c) mirrored.push_back(image[usize(row * 4 + c)]);
+  const std::vector<float> as_floats(image.begin(), image.end()), mirrored_floats(mirrored.begin(), mirrored.end());
+  for (int dy = -2; dy <= 2; ++dy)
+    for (int dx = -2; dx <= 2; ++dx) {
+      EXPECT_EQ(encode(encoder, image, {dy, dx, true}), encode(encoder, mirrored, {dy, dx})) << dy << ", " << dx;
+      EXPECT_EQ(encode(cropped, as_floats, {dy, dx, true}), encode(cropped, mirrored_floats, {dy, dx})) << dy << ", " << dx;
+    }
+}
+
+TEST(Encoder, MirrorsHalfOfTheImagesWhateverTheirDisplacement) {
+  const RandomStream stream(3, Stream::augment);
+  const Encoder shifted({.shift = 1}, kDigit), both({.shift = 1, .flip = true}, kDigit), flipped({.flip = true}, kDigit);
+  std::map<std::pair<int, int>, int> mirrored;
+  for (Index i = 0; i < 9000; ++i) {
+    const Displacement plain = shifted.displacement(stream, i), d = both.displacement(stream, i);
+    EXPECT_EQ((Displacement{d.dy, d.dx}), plain) << "flipping must not change where an image is moved";
+    EXPECT_EQ(flipped.displacement(stream, i), (Displacement{0, 0, d.mirrored}));
+    mirrored[{d.dy, d.dx}] += d.mirrored ? 1 : 0;
+  }
+  EXPECT_EQ(mirrored.size(), 9U);
+  for (const auto& [where, count] : mirrored) EXPECT_NEAR(count, 500, 6 * std::sqrt(250.0)) << where.first << ", " << where.second;
 }
 
 TEST(Encoder, DrawsEveryDisplacementEquallyOftenAndReproducibly) {
@@ -229,6 +259,7 @@ TEST(Encoder, RefusesOptionsThatCannotBeMet) {
             "dataset.downsample: must not exceed the size of the (cropped) images, 10 x 10; got 11; lower it");
   EXPECT_EQ(refusal({.downsample = 2}, {2, 1, 9}), "dataset.downsample: applies to images; got samples of shape 2x1x9; remove it");
   EXPECT_EQ(refusal({.shift = 1}, {1, 1, 9}), "dataset.shift: applies to images; got samples of shape 9; remove it");
+  EXPECT_EQ(refusal({.flip = true}, {1, 1, 9}), "dataset.flip: applies to images; got samples of shape 9; remove it");
   EXPECT_EQ(refusal({.shift = 28}, kDigit), "dataset.shift: must not exceed the size of the images less one, 27 x 27; got 28; lower it");
   EXPECT_EQ(refusal({.optical_field = kFourier}, {2, 1, 9}),
             "dataset.optical_field: fourier needs images of one channel; got samples of shape 2x1x9; use \"amplitude\"");
@@ -248,8 +279,9 @@ TEST(Encoder, RefusesSpansAndDisplacementsThatDoNotFit) {
   std::vector<float> out(784);
   EXPECT_THROW(encoder.encode(std::span<const std::uint8_t>(image).first(783), out), ShapeError);
   EXPECT_THROW(encoder.encode(std::span<const std::uint8_t>(image), std::span(out).first(783)), ShapeError);
-  EXPECT_THROW(encoder.encode(std::span<const std::uint8_t>(image), out, 2, 0), ShapeError);
-  EXPECT_THROW(encoder.encode(std::span<const std::uint8_t>(image), out, 0, -2), ShapeError);
+  EXPECT_THROW(encoder.encode(std::span<const std::uint8_t>(image), out, {2, 0}), ShapeError);
+  EXPECT_THROW(encoder.encode(std::span<const std::uint8_t>(image), out, {0, -2}), ShapeError);
+  EXPECT_THROW(encoder.encode(std::span<const std::uint8_t>(image), out, {0, 0, true}), ShapeError);
   EXPECT_THROW(adaptive_average_pool<float>(out, 28, 28, 29, std::span(out)), ShapeError);
 }
 

@@ -74,6 +74,32 @@ TEST_F(SourceTest, ShiftsDependOnSeedEpochAndSampleAlone) {
   EXPECT_FALSE(a == c);
 }
 
+TEST(Source, MirrorsImagesInTrainingAndNotInEvaluation) {
+  const Splits splits = make_glyphs(1, 100, 20);
+  const Config config = resolved({{"model.layers", "[12]"}, {"dataset.flip", "true"}}, splits);
+  const Encoder encoder(encoder_options(config.values()), splits.train.shape());
+  const Executor executor(1);
+  const auto network = Network<float>::build(config, encoder.output_shape(), 10, std::make_shared<const Executor>(1));
+  const SampleSource<float> plain{splits.train, encoder, network, executor, {.augment = false}},
+      augmented{splits.train, encoder, network, executor, {.augment = true}};
+  Matrix<float> a, b;
+  plain.gather_range(0, 100, 1, a);
+  augmented.gather_range(0, 100, 1, b);
+  const Index side = splits.train.shape().width;
+  Index mirrored = 0;
+  for (Index i = 0; i < a.rows(); ++i) {
+    bool same = true, mirror = true;
+    for (Index p = 0; p < a.cols(); ++p) {
+      same = same && b(i, p) == a(i, p);
+      mirror = mirror && b(i, p) == a(i, p / side * side + side - 1 - p % side);
+    }
+    EXPECT_TRUE(same || mirror) << "sample " << i;
+    mirrored += same ? 0 : 1;
+  }
+  EXPECT_GT(mirrored, 30);
+  EXPECT_LT(mirrored, 70);
+}
+
 TEST_F(SourceTest, TargetsGoWithTheRows) {
   const SampleSource<float> s = source(0, false);
   std::vector<std::int32_t> labels;
