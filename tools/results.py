@@ -46,19 +46,22 @@ STUDIES = {
     "fashion_ff_ad": (f"--preset paper_fashion --solver ff_ad {FASHION} --epochs 5 --control {QUIET}", 3),
     "fashion_bp_ad": (f"--preset paper_fashion --solver bp_ad {FASHION} --epochs 5 {QUIET}", 3),
     # Learning per evaluation, issue 5
-    "opaque_40": ("studies/opaque_pixels.toml", 3),
-    "opaque_pca_40": ("studies/opaque_pca.toml", 3),
-    "opaque_pca_200": ("studies/opaque_pca.toml --epochs 100 --set model.pca=[40,40,40,40]", 3),
-    "grouped_20": ("studies/grouped.toml --control", 3),
-    "grouped_200": ("studies/grouped.toml --epochs 100 --layers 1280,1280", 3),
-    "activity_80": ("studies/activity.toml", 3),
-    "activity_shift_336": ("studies/activity_shift.toml", 3),
-    "adjoint_shift": ("studies/adjoint_shift.toml", 3),
-    "bp_dd_40": ("studies/end_to_end_directions.toml", 3),
+    "opaque_40": ("studies/opaque_pixels.toml", 5),
+    "opaque_pca_40": ("studies/opaque_pca.toml", 5),
+    "opaque_pca_200": ("studies/opaque_pca.toml --epochs 100 --set model.pca=[40,40,40,40]", 5),
+    "grouped_20": ("studies/grouped.toml --control", 5),
+    "grouped_40": ("studies/grouped.toml --epochs 20", 3),
+    "grouped_200": ("studies/grouped.toml --epochs 100 --layers 1280,1280,1280", 5),
+    "activity_80": ("studies/activity.toml", 5),
+    "activity_shift_399": ("studies/activity_shift.toml", 5),
+    "adjoint_shift": ("studies/adjoint_shift.toml", 5),
+    "bp_dd_40": ("studies/end_to_end_directions.toml", 5),
     "cnn_directions_exact_head": ("studies/cnn_directions_exact_head.toml", 3),
     "cnn_directions_all": ("studies/cnn_directions_all.toml", 3),
-    "fashion_activity": (f"studies/activity.toml {FASHION} --epochs 5", 3),
-    "fashion_cnn": (f"studies/cnn_adjoint.toml {FASHION} --control", 3),
+    "fashion_activity": (f"studies/activity.toml {FASHION} --epochs 20 --set dataset.flip=true --set model.dropout=0.1 --set model.input_dropout=0.1",
+                         3),
+    "cnn_32_wide": ("studies/cnn_wide_head.toml --control", 3),
+    "fashion_cnn": (f"studies/cnn_wide_head.toml {FASHION} --set dataset.shift=0 --set model.conv.channels=[64,64] --epochs 2 --control", 3),
     # Photonic with the paper's settings, issue 4
     **{f"crop5_{cell}": (f"--preset paper --model photonic --solver {cell} {MNIST} --classes 5 --set dataset.crop=5 --epochs 100"
                          " --set training.log_test=false --set training.log_samples=0", 3) for cell in ("ff_dd", "ff_ad", "bp_dd", "bp_ad")},
@@ -99,7 +102,7 @@ CHOICES = {
         "pca_25_30_30_20": "", "pca_25_20_20_20": "--set model.pca=[25,20,20,20]", "pca_30": "--set model.pca=[30,30,30,30] --lr 3e-3"}),
     "opaque_pixels_20": ("studies/opaque_pixels.toml --layers 100 --epochs 10", {
         f"batch_{b}_lr_{lr}": f"--set training.batch_size={b} --lr {lr}" for b, lr in ((16, "3e-3"), (64, "3e-3"), (16, "1e-3"), (8, "1e-3"))}),
-    "grouped_20": ("studies/grouped.toml --layers 640", {
+    "grouped_20_layer": ("studies/grouped.toml --layers 640", {
         label: f"--set model.pca=[{p}] --set objective.temperature={t} --set model.normalise=centre_length {more}" for label, p, t, more in (
             ("20_groups", 30, 0.1, ""), ("10_groups", 30, 0.1, "--set model.groups=10"), ("40_groups", 30, 0.1, "--set model.groups=40"),
             ("batch_8", 30, 0.1, "--set training.batch_size=8"), ("lr_1e-2", 30, 0.1, "--lr 1e-2"), ("pca_40", 40, 0.1, ""),
@@ -121,13 +124,37 @@ CHOICES = {
         "linear_batch_64_lr_1e-3": "--set training.batch_size=64 --lr 1e-3", "relu_batch_16_lr_5e-4": "--set model.activation=relu"}),
     "cnn_directions": ("studies/cnn_directions_exact_head.toml --set control.untrained=false", {
         "lr_5e-3": "--lr 5e-3", "lr_2e-3": ""}),
+    "grouped_20": ("studies/grouped.toml", {
+        "two_layers_pca_60": "--layers 640,640 --set model.pca=[40,60]",
+        **{f"three_layers_pca_{p}": f"--set model.pca=[40,{p},{p}]" for p in (60, 80, 120, 160)},
+        "four_layers_pca_120": "--layers 640,640,640,640 --set model.pca=[40,120,120,120]",
+        **{f"three_layers_of_1280_pca_{p}": f"--layers 1280,1280,1280 --set model.pca=[40,{p},{p}]" for p in (60, 80)}}),
     "grouped_200": ("studies/grouped.toml --epochs 100", {
-        "640_pca_50": "--set model.pca=[50,60]",
-        **{f"1280_lr_{lr}": f"--layers 1280,1280 --lr {lr}" for lr in ("5e-3", "1e-2")}}),
-    **{name: (f"studies/cnn_adjoint.toml {data} --set model.conv.channels=[32,32]", {
-        "shift_2_epochs": "--set dataset.shift=1", "shift_4_epochs": "--set dataset.shift=1 --epochs 4",
-        "4_epochs_dropout": "--epochs 4 --set model.dropout=0.2"})
-       for name, data in (("cnn_32", MNIST), ("fashion_cnn_32", FASHION))},
+        "640_pca_50": "--layers 640,640 --set model.pca=[50,60]",
+        **{f"1280_lr_{lr}": f"--layers 1280,1280 --set model.pca=[40,60] --lr {lr}" for lr in ("5e-3", "1e-2")},
+        "1280_batch_8": "--layers 1280,1280 --set model.pca=[40,60] --set training.batch_size=8",
+        "2560_40_groups": "--layers 2560,2560 --set model.pca=[40,60] --set model.groups=40",
+        **{f"three_layers_pca_{p}{label}": f"--layers 1280,1280,1280 --set model.pca=[40,{p},{p}] {more}" for p, label, more in (
+            (60, "", ""), (60, "_batch_8", "--set training.batch_size=8"), (80, "", ""), (80, "_batch_8", "--set training.batch_size=8"),
+            (120, "", ""))}}),
+    "cnn_32": ("studies/cnn_adjoint.toml --set model.conv.channels=[32,32] --set dataset.shift=1", {
+        "2_epochs": "", "4_epochs": "--epochs 4"}),
+    "cnn_32_wide": ("studies/cnn_wide_head.toml", {"no_shift": "--set dataset.shift=0", "shift": ""}),
+    "fashion_cnn": (f"studies/cnn_adjoint.toml {FASHION} --set model.conv.channels=[32,32]", {
+        "dropout": "--set model.dropout=0.2", "flip_4_epochs": "--set dataset.flip=true --epochs 4",
+        "flip_shift_4_epochs": "--set dataset.flip=true --set dataset.shift=1 --epochs 4",
+        "64_flip_4_epochs_dropout": "--set model.conv.channels=[64,64] --set dataset.flip=true --set model.dropout=0.2 --epochs 4"}),
+    "fashion_cnn_wide": (f"studies/cnn_wide_head.toml {FASHION} --set dataset.shift=0 --epochs 2", {
+        "32": "", "32_flip": "--set dataset.flip=true", "64": "--set model.conv.channels=[64,64]"}),
+    "adjoint_shift": ("studies/adjoint_shift.toml", {
+        "600": "--layers 600,600 --epochs 16", "1000": "--epochs 16", "1000_dropout_0.2": "--epochs 16 --set model.dropout=0.2",
+        "three_layers": "--epochs 16 --layers 1000,1000,1000", "1000_30_epochs": "",
+        "1500_dropout_0.2": "--epochs 16 --layers 1500,1500 --set model.dropout=0.2"}),
+    "fashion_activity": (f"studies/activity.toml {FASHION}", {
+        **{f"10_epochs_dropout_{d}": f"--epochs 10 --set model.dropout={d} --set model.input_dropout={d}" for d in (0, 0.1, 0.2)},
+        "10_epochs_flip": "--epochs 10 --set dataset.flip=true", "20_epochs_flip": "--epochs 20 --set dataset.flip=true",
+        **{f"{e}_epochs_flip_dropout_0.1": f"--epochs {e} --set dataset.flip=true --set model.dropout=0.1 --set model.input_dropout=0.1"
+           for e in (20, 40)}}),
     "cnn_adjoint": ("studies/cnn_adjoint.toml --epochs 1", {
         "temperature_0.3": "", "temperature_0.05": "--set objective.temperature=0.05"}),
 }
@@ -139,10 +166,10 @@ CURVES = [
     ("opaque_40", 0, "opaque, pixels (40)"),
     ("opaque_pca_40", 0, "opaque, PCA (40)"),
     ("opaque_pca_200", 0, "opaque, PCA (200)"),
-    ("grouped_20", 1, "grouped, PCA (20)"),
-    ("grouped_200", 1, "grouped, PCA (200)"),
+    ("grouped_20", 2, "grouped, PCA (20)"),
+    ("grouped_200", 2, "grouped, PCA (200)"),
     ("activity_80", 1, "activity (84)"),
-    ("activity_shift_336", 1, "activity, shifts (336)"),
+    ("activity_shift_399", 1, "activity, shifts (399)"),
     ("adjoint_shift", 1, "adjoint, shifts"),
     ("bp_dd_40", 3, "end to end, directional (40)"),
 ]
