@@ -54,8 +54,7 @@ Encoder::Encoder(const EncoderOptions& options, const Shape& raw) : options_(opt
   require_image("dataset.crop", options.crop, raw);
   require_image("dataset.downsample", options.downsample, raw);
   require_image("dataset.shift", options.shift, raw);
-  if (options.flip && !is_image(raw))
-    throw ConfigError("dataset.flip", "applies to images", "samples of shape " + to_string(raw), "remove it");
+  require_image("dataset.flip", options.flip ? 1 : 0, raw);
   require_at_most("dataset.crop", options.crop, raw.height, raw.width, "size of the images");
   const bool fourier = options.optical_field == OpticalField::fourier;
   if (fourier && (!is_image(raw) || raw.channels != 1))
