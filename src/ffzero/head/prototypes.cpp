@@ -2,9 +2,12 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/head/prototypes.hpp"
 
+#include <Eigen/Eigenvalues>
 #include <Eigen/LU>
 #include <Eigen/QR>
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <string>
 
@@ -85,6 +88,27 @@ Matrix<double> simplex_prototypes(Index classes, Index dimension, const RandomSt
   const Matrix<double> frame = haar_frame(gaussian_matrix(dimension, classes, random));
   if (classes == 1) return frame.transpose();
   return simplex_vertices(classes, classes) * frame.transpose();
+}
+
+Matrix<double> gram_pseudo_inverse(const Matrix<double>& gram, double precision) {
+  const Index classes = gram.rows();
+  require_shape("gram_pseudo_inverse", "the Gram matrix", gram.rows(), gram.cols(), classes, classes);
+  const double k = static_cast<double>(classes);
+  if (classes > 1) {
+    Matrix<double> simplex = Matrix<double>::Constant(classes, classes, -1.0 / (k - 1.0));
+    simplex.diagonal().setOnes();
+    if ((gram - simplex).cwiseAbs().maxCoeff() <= 64.0 * precision) {
+      Matrix<double> inverse = Matrix<double>::Constant(classes, classes, -(k - 1.0) / (k * k));
+      inverse.diagonal().array() += (k - 1.0) / k;
+      return inverse;
+    }
+  }
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(gram);
+  const auto& values = solver.eigenvalues();
+  // The decomposition itself is right to some roundings of double.
+  const double least = k * std::max(precision, 16.0 * std::numeric_limits<double>::epsilon()) * values.maxCoeff();
+  const Eigen::VectorXd inverse = values.unaryExpr([least](double value) { return value > least ? 1.0 / value : 0.0; });
+  return solver.eigenvectors() * inverse.asDiagonal() * solver.eigenvectors().transpose();
 }
 
 template <class S>

@@ -20,6 +20,12 @@ namespace ffzero {
 /// Haar-random rotation of SO(d) from a Gaussian matrix (d, d): QR, signs by R's diagonal, first column flipped if det < 0.
 [[nodiscard]] Matrix<double> haar_rotation(const Matrix<double>& gaussian);
 
+/// Pseudo-inverse of the Gram matrix R R^T (K, K) of prototypes R, symmetric. Of a regular simplex, whose rows add up to zero, it is
+/// (K - 1)/K times the centring matrix I - 1/K, and taken so without a decomposition. Of any others: by eigenvalues, those below
+/// K `precision` times the largest count as zero, because rounding alone makes such ones.
+/// precision: epsilon of the numbers that R was rounded to, not of those that the Gram matrix was computed in.
+[[nodiscard]] Matrix<double> gram_pseudo_inverse(const Matrix<double>& gram, double precision);
+
 /// Cosine similarity with the prototypes, group by group: group g owns the input columns [g d, (g + 1) d).
 /// s_k = <z, r_k> / max(|z|, floor). floor = 0: a zero z gives 0.  Photonic: floor = 1e-6, because |z| is sqrt(max(sum I^2, 1e-12)).
 template <class S>

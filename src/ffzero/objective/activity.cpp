@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
-
-#include <Eigen/QR>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/head/prototypes.hpp"
@@ -106,16 +105,12 @@ class Slopes {
   Matrix<double> slopes_;  // (B, G)
 };
 
-// Pseudo-inverse of the prototypes' Gram matrix: of a regular simplex, (K - 1)/K times the centring matrix.
-Matrix<double> gram_pseudo_inverse(const Matrix<double>& prototypes) {
-  const Matrix<double> gram = prototypes * prototypes.transpose();
-  return gram.completeOrthogonalDecomposition().pseudoInverse();
-}
-
 template <class S>
 void along_prototypes(const ActivityOptions<S>& options, const PrototypeHead<S>& head, const std::vector<GroupState>& states,
                       const Targets& targets, const ConstMatrixRef<S>& a, MatrixRef<S> gz) {
   const Index classes = head.classes(), d = head.dimension(), rows = a.rows();
+  // How well a loss tells what lies in the span of the prototypes: they, and the activations, were rounded to S.
+  constexpr double kPrecision = std::numeric_limits<S>::epsilon(), kLeastOutside = std::max(1e-9, 8.0 * kPrecision);
   Slopes slopes(states, options.loss, classes, head.floor(), options.perturbation.eps);
   std::vector<Matrix<double>> grams;
   for (const auto& state : states) grams.push_back(state.prototypes * state.prototypes.transpose());
@@ -127,7 +122,7 @@ void along_prototypes(const ActivityOptions<S>& options, const PrototypeHead<S>&
   }
   for (std::size_t g = 0; g < states.size(); ++g) {
     const GroupState& state = states[g];
-    const Matrix<double> inverse = gram_pseudo_inverse(state.prototypes);
+    const Matrix<double> inverse = gram_pseudo_inverse(grams[g], kPrecision);
     Matrix<double> alpha = c[g] * inverse;  // symmetric
     Vector<double> beta = Vector<double>::Zero(rows);
     for (Index b = 0; b < rows; ++b) {
@@ -136,7 +131,7 @@ void along_prototypes(const ActivityOptions<S>& options, const PrototypeHead<S>&
       const Eigen::RowVectorXd s = state.inner.row(b) * length;
       const Eigen::RowVectorXd ps = s * inverse;
       const double outside = 1.0 - ps.dot(s);  // share of |a|^2 outside the span: none there, the span holds the whole gradient
-      if (clamped || outside < 1e-9) continue;
+      if (clamped || outside < kLeastOutside) continue;
       alpha.row(b) += ps * (s.dot(alpha.row(b)) / outside);
       beta(b) = -s.dot(alpha.row(b)) * length;
     }
@@ -197,6 +192,11 @@ void activity_output_gradient(const ActivityOptions<S>& options, const ConstMatr
     along_prototypes<S>(options, *head, states, targets, a, gz);
   else
     along_random<S>(options, *head, states, targets, random, first_row, a, gz);
+  if (head->floor() > 0.0) return;
+  // Similarities jump at 0, where they are 0 by definition and have no slope: what was measured there says nothing.
+  for (std::size_t g = 0; g < states.size(); ++g)
+    for (Index b = 0; b < a.rows(); ++b)
+      if (states[g].squared(b) == 0.0) gz.row(b).segment(isize(g) * head->dimension(), head->dimension()).setZero();
 }
 
 template void activity_output_gradient<float>(const ActivityOptions<float>&, const ConstMatrixRef<float>&, const Targets&,

@@ -32,6 +32,7 @@ struct ActivityOptions {
 /// a (B, d)   random: draws u, addressed by row `first_row` + b and direction, so shards draw apart.
 /// delta = (l(a + eps u) - l(a - eps u)) / (2 eps), in double. prototypes: with c_k = delta along r_k and s = R a/|a|, the gradient is
 /// R^T alpha + beta a/|a|, beta = -s^T alpha, (R R^T - s s^T) alpha = c: exact as eps -> 0. span, full: (dimension/m) sum_j delta_j u_j.
+/// Where a is 0 and the head has no floor the estimate is 0, as the head's slope is.
 /// @throws ConfigError if the head has no prototypes.
 template <class S>
 void activity_output_gradient(const ActivityOptions<S>& options, const ConstMatrixRef<S>& a, const Targets& targets,

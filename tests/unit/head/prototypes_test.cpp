@@ -4,6 +4,7 @@
 
 #include <Eigen/LU>
 #include <cmath>
+#include <limits>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/head/prototypes.hpp"
@@ -30,6 +31,37 @@ TEST(SimplexPrototypes, HaveTheGramMatrixOfASimplexForAnySize) {
     RC_ASSERT((r * r.transpose() - expected_gram(classes)).cwiseAbs().maxCoeff() < kTight);
     if (classes > 1) RC_ASSERT(r.colwise().sum().cwiseAbs().maxCoeff() < kTight);
   });
+}
+
+TEST(GramPseudoInverse, OfRoundedSimplicesIsTheClosedForm) {
+  for (const Index classes : {2, 3, 4, 5, 7, 9, 64})
+    for (std::uint64_t seed = 0; seed < 10; ++seed) {
+      const Matrix<double> r =
+          simplex_prototypes(classes, classes + 30, RandomStream(seed, Stream::prototype)).cast<float>().template cast<double>();
+      const double k = static_cast<double>(classes);
+      Matrix<double> expected = Matrix<double>::Constant(classes, classes, -(k - 1.0) / (k * k));
+      expected.diagonal().array() += (k - 1.0) / k;
+      const Matrix<double> inverse = gram_pseudo_inverse(r * r.transpose(), std::numeric_limits<float>::epsilon());
+      EXPECT_LT((inverse - expected).cwiseAbs().maxCoeff(), 1e-12) << classes << " classes, seed " << seed;
+    }
+}
+
+TEST(GramPseudoInverse, KnowsTheRankOfWhatWasRounded) {
+  for (const Index rank : {1, 2, 5, 7})
+    for (std::uint64_t seed = 0; seed < 10; ++seed) {
+      Matrix<double> left = test::normal_matrix(7, rank, seed), right = test::normal_matrix(rank, 12, seed + 100);
+      left.diagonal().array() += 5.0;
+      right.diagonal().array() += 5.0;
+      const Matrix<double> exact = left * right;
+      const Matrix<double> rounded = exact.cast<float>().template cast<double>();
+      const Matrix<double> gram = rounded * rounded.transpose();
+      const Matrix<double> inverse = gram_pseudo_inverse(gram, std::numeric_limits<float>::epsilon());
+      EXPECT_NEAR((gram * inverse).trace(), static_cast<double>(rank), 1e-4) << rank << " seed " << seed;  // a projector's trace
+      EXPECT_LT((gram * inverse * gram - gram).cwiseAbs().maxCoeff(), 1e-4 * gram.cwiseAbs().maxCoeff()) << rank << " seed " << seed;
+    }
+  EXPECT_NEAR(gram_pseudo_inverse(Matrix<double>::Constant(1, 1, 4.0), 1e-16)(0, 0), 0.25, 1e-15);
+  EXPECT_EQ(gram_pseudo_inverse(Matrix<double>::Zero(3, 3), 1e-16), (Matrix<double>::Zero(3, 3)));
+  EXPECT_THROW(static_cast<void>(gram_pseudo_inverse(Matrix<double>::Zero(3, 2), 1e-16)), ShapeError);
 }
 
 TEST(SimplexPrototypes, DependOnTheStreamAlone) {

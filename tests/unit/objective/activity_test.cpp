@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <Eigen/QR>
 
+#include <algorithm>
 #include <cmath>
 
 #include "ffzero/base/error.hpp"
@@ -56,6 +57,56 @@ TEST(Activity, AlongAllPrototypesIsTheExactOutputGradient) {
     }
 }
 
+/// What training sees in float, and the exact gradient in double of the very same numbers. returns the worst deviation of a row.
+double deviation_in_float(const std::vector<Matrix<double>>& prototypes, Index rows, std::uint64_t seed) {
+  const PrototypeHead<float> head(prototypes);
+  std::vector<Matrix<double>> rounded;
+  for (Index g = 0; g < head.groups(); ++g) rounded.emplace_back(head.prototypes(g).cast<double>());
+  const PrototypeHead<double> same(rounded);
+  const auto loss = make_cross_entropy_loss<double>(0.2, 0.05);
+  const Matrix<float> a = test::normal_matrix<float>(rows, head.input_size(), seed);
+  const auto labels = test::random_labels(rows, head.classes(), seed);
+  const Targets targets{.labels = labels, .values = {}};
+  Matrix<float> gz(rows, head.input_size());
+  activity_output_gradient<float>({.head = head, .loss = *loss, .perturbation = {.eps = 1e-3}}, a, targets,
+                                  RandomStream(1, Stream::direction), 0, gz);
+  const Matrix<double> exact = exact_output_gradient(same, *loss, a.cast<double>(), targets);
+  double worst = 0.0;
+  for (Index b = 0; b < rows; ++b) worst = std::max(worst, (gz.row(b).cast<double>() - exact.row(b)).norm() / exact.row(b).norm());
+  return worst;
+}
+
+// Prototypes of a simplex add up to zero, so their Gram matrix is singular, and rounding to float hides it.
+TEST(Activity, IsExactInFloatForAnyNumberOfClassesAndAnySeed) {
+  for (const Index classes : {2, 3, 4, 5, 7, 9, 10, 33})
+    for (const Index spare : {0, 1, 60})
+      for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        const std::vector<Matrix<double>> simplex{simplex_prototypes(classes, classes + spare, RandomStream(seed, Stream::prototype))};
+        EXPECT_LT(deviation_in_float(simplex, 3, seed), 2e-3) << classes << " classes, " << spare << " spare outputs, seed " << seed;
+      }
+}
+
+TEST(Activity, IsExactInFloatForPrototypesOfNoSimplex) {
+  for (const Index classes : {3, 5, 9})
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+      Matrix<double> random = test::normal_matrix(classes, 20, seed);
+      random.rowwise().normalize();
+      EXPECT_LT(deviation_in_float({random}, 3, seed), 2e-3) << classes << " random ones, seed " << seed;
+      // One of them depends on the others, but for its rounding.
+      Matrix<double> dependent = random;
+      dependent.row(classes - 1) = (dependent.row(0) + 0.3 * dependent.row(1)).normalized();
+      EXPECT_LT(deviation_in_float({dependent}, 3, seed), 2e-3) << classes << " dependent ones, seed " << seed;
+      // As many as dimensions: no activation has a part outside their span.
+      Matrix<double> full = test::normal_matrix(classes, classes, seed);
+      full.diagonal().array() += 3.0;
+      full.rowwise().normalize();
+      EXPECT_LT(deviation_in_float({full, random.leftCols(classes).rowwise().normalized()}, 3, seed), 2e-2) << classes << " seed " << seed;
+      // A simplex that was projected to fewer dimensions than it spans.
+      const Matrix<double> flat = simplex_vertices(classes, classes) * test::normal_matrix(classes, 2, seed);
+      EXPECT_LT(deviation_in_float({flat.rowwise().normalized()}, 3, seed), 2e-2) << classes << " flat ones, seed " << seed;
+    }
+}
+
 TEST(Activity, AlongPrototypesFollowsTheMarginLossOffItsKinks) {
   const auto head = test::prototype_head<double>(9, 4, 1, 4);
   const auto loss = make_margin_loss<double>();
@@ -66,6 +117,24 @@ TEST(Activity, AlongPrototypesFollowsTheMarginLossOffItsKinks) {
   activity_output_gradient<double>({.head = *head, .loss = *loss, .perturbation = {.eps = 1e-6}}, a, targets,
                                    RandomStream(1, Stream::direction), 0, gz);
   EXPECT_LT((gz - exact_output_gradient(*head, *loss, a, targets)).cwiseAbs().maxCoeff(), 1e-6);
+}
+
+// A difference across 0, where similarities jump, would be as long as 1 / eps.
+TEST(Activity, OfAnActivationOfZeroIsZeroAsTheExactGradient) {
+  const auto head = test::prototype_head<float>(10, 4, 2, 4);
+  const auto loss = make_cross_entropy_loss<double>(0.2);
+  Matrix<float> a = test::normal_matrix<float>(3, 10, 7);
+  a.row(1).setZero();
+  a.row(2).tail(5).setZero();  // the second group alone
+  const std::vector<std::int32_t> labels{0, 1, 2};
+  for (const ActivitySpace space : {ActivitySpace::prototypes, ActivitySpace::span, ActivitySpace::full}) {
+    Matrix<float> gz(3, 10);
+    activity_output_gradient<float>({.head = *head, .loss = *loss, .perturbation = {.space = space}}, a, {.labels = labels, .values = {}},
+                                    RandomStream(1, Stream::direction), 0, gz);
+    EXPECT_TRUE(gz.row(1).isZero(0.0F) && gz.row(2).tail(5).isZero(0.0F));
+    EXPECT_GT(gz.row(2).head(5).norm(), 0.0F);
+    EXPECT_GT(gz.row(0).tail(5).norm(), 0.0F);
+  }
 }
 
 TEST(Activity, ZeroAndClampedActivationsGiveFiniteGradients) {
