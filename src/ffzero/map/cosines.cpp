@@ -80,9 +80,9 @@ void Cosines<S>::finish_statistics() {
   if (count_ == 0) throw DataError("model.pca", "needs at least one sample to fit");
   const double n = static_cast<double>(count_);
   const Vector<double> variances = (squares_ / n).array() - (parts_ / n).array().square();
-  const double floor = 1e-9 * std::max(variances.maxCoeff(), 1e-300);
   this->set_mean(sum_ / n);
-  for (Index c = 0; c < axes_.rows(); ++c) this->set_axis(c, axes_.row(c).transpose().template cast<double>(), variances(c), floor);
+  const double least = this->least_variance(variances.maxCoeff());
+  for (Index c = 0; c < axes_.rows(); ++c) this->set_axis(c, axes_.row(c).transpose().template cast<double>(), variances(c), least);
 }
 
 template class Cosines<float>;

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/front_end.hpp"
 
-#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -30,9 +30,20 @@ void FrontEnd<S>::forward(std::span<const S> /*theta*/, const ConstMatrixRef<S>&
 }
 
 template <class S>
-void FrontEnd<S>::set_axis(Index component, Vector<double> axis, double variance, double floor) {
-  axis /= std::pow(std::max(variance, floor), power_ / 2.0);
-  state_.segment(input_.size() * (component + 1), input_.size()) = axis.cast<S>();
+double FrontEnd<S>::least_variance(double largest) const {
+  const double mean = state_.head(input_.size()).template cast<double>().cwiseAbs().maxCoeff();
+  const double rounding = std::numeric_limits<S>::epsilon() * mean;
+  if (largest <= rounding * rounding * static_cast<double>(input_.size()))
+    throw DataError("model.pca", "needs inputs that differ from sample to sample",
+                    "a layer with " + std::to_string(input_.size()) + " inputs that are the same for all samples",
+                    "look at the data set, or leave model.pca empty");
+  return 1e-9 * largest;
+}
+
+template <class S>
+void FrontEnd<S>::set_axis(Index component, Vector<double> axis, double variance, double least) {
+  const double scale = variance <= least ? 0.0 : std::pow(variance, -power_ / 2.0);
+  state_.segment(input_.size() * (component + 1), input_.size()) = (scale * axis).cast<S>();
 }
 
 template class FrontEnd<float>;

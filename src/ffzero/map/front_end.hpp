@@ -7,7 +7,8 @@
 namespace ffzero {
 
 /// y_c = <x - mean, v_c> / variance_c^(power/2) along `components` orthonormal directions v_c. State: mean (D), then the directions (C, D),
-/// already scaled. Fitted by begin/absorb/finish on forward activations; no parameters.
+/// already scaled. Fitted by begin/absorb/finish on forward activations; no parameters. Where the inputs vary along fewer than `components`
+/// directions, the rest of y is 0.
 template <class S>
 class FrontEnd : public ForwardMap<S>, public StatefulMap<S> {
  public:
@@ -25,8 +26,12 @@ class FrontEnd : public ForwardMap<S>, public StatefulMap<S> {
   /// power in [0, 1]: 0 leaves the variances, 1 makes them equal. @throws ConfigError if components > D or < 1.
   FrontEnd(Shape input, Index components, double power);
   void set_mean(const Vector<double>& mean) { state_.head(input_.size()) = mean.cast<S>(); }
-  /// axis (D): a unit vector; variance of the inputs along it, not below `floor`.
-  void set_axis(Index component, Vector<double> axis, double variance, double floor);
+  /// The variance that a direction must exceed to be a component, given the largest one. After set_mean.
+  /// @throws DataError if inputs are constant up to the rounding of S: then there is no component at all.
+  [[nodiscard]] double least_variance(double largest) const;
+  /// axis (D): a unit vector; variance of the inputs along it. Not above `least`: the inputs do not vary along it, and the component is 0
+  /// for every sample.
+  void set_axis(Index component, Vector<double> axis, double variance, double least);
 
  private:
   Shape input_;

@@ -3,7 +3,6 @@
 #include "ffzero/map/pca.hpp"
 
 #include <Eigen/Eigenvalues>
-#include <algorithm>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm.hpp"
@@ -38,14 +37,14 @@ void Pca<S>::finish_statistics() {
   const Matrix<double> all = products_.template selfadjointView<Eigen::Upper>();
   const Matrix<double> covariance = all / static_cast<double>(count_) - mean * mean.transpose();
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(covariance);
-  const double floor = 1e-9 * std::max(solver.eigenvalues().maxCoeff(), 1e-300);
   this->set_mean(mean + shift_.template cast<double>());
+  const double least = this->least_variance(solver.eigenvalues().maxCoeff());
   for (Index c = 0; c < this->output_shape().size(); ++c) {
     Vector<double> axis = solver.eigenvectors().col(d - 1 - c);
     Index largest = 0;
     axis.cwiseAbs().maxCoeff(&largest);
     if (axis(largest) < 0.0) axis = -axis;
-    this->set_axis(c, axis, solver.eigenvalues()(d - 1 - c), floor);
+    this->set_axis(c, axis, solver.eigenvalues()(d - 1 - c), least);
   }
   products_.resize(0, 0);
 }

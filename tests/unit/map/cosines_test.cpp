@@ -63,6 +63,17 @@ TEST(Cosines, InFloatAgreeWithDoubleAndFitAgain) {
   EXPECT_LT((y.cast<double>() - expected).cwiseAbs().maxCoeff(), 1e-3);
 }
 
+TEST(Cosines, OfImagesThatDoNotVaryAreRefusedAndWavesThatDoNotOccurAreZero) {
+  Cosines<float> constant(kMaps, 3, 0.5);
+  EXPECT_THROW(static_cast<void>(fitted_outputs<float>(constant, Matrix<float>::Constant(20, kMaps.size(), 0.3F), 7)), DataError);
+  // One value for each image: no waves.
+  Matrix<float> x(40, kMaps.size());
+  for (Index i = 0; i < x.rows(); ++i) x.row(i).setConstant(0.1F * static_cast<float>(i));
+  Cosines<float> flat(kMaps, 6, 0.5);
+  const Matrix<float> y = fitted_outputs<float>(flat, x, 7);
+  for (Index c = 0; c < 6; ++c) EXPECT_EQ(y.col(c).isZero(0.0F), c >= 2) << c;
+}
+
 TEST(Cosines, RefuseMoreThanThereAre) {
   EXPECT_THROW(Cosines<float>(kMaps, 49, 0.5), ConfigError);
   Cosines<float> empty(kMaps, 2, 0.5);

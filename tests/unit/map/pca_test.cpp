@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 #include <Eigen/Eigenvalues>
 
+#include <cmath>
+
 #include "ffzero/base/error.hpp"
+#include "support/expect_error.hpp"
 #include "support/property.hpp"
 
 namespace ffzero {
@@ -89,6 +92,34 @@ TEST(Pca, LeavesDegenerateDirectionsFinite) {
   Pca<double> pca({.width = kWidth}, kWidth, 1.0);
   fit(pca, x, 200);
   EXPECT_TRUE(apply(pca, x).allFinite());
+}
+
+// As many as the inputs vary along; the rest is 0 in training and for samples that nobody has seen.
+TEST(Pca, GivesZerosWhereThereIsNoComponentLeft) {
+  Matrix<float> x = samples().cast<float>();
+  x.rightCols(kWidth - 3).setConstant(1e6F);
+  for (const double power : {0.0, 0.5, 1.0}) {
+    Pca<float> pca({.width = kWidth}, 6, power);
+    fit(pca, x, 200);
+    const Matrix<float> y = apply(pca, x), other = apply<float>(pca, Matrix<float>(test::normal_matrix<float>(20, kWidth, 9)));
+    EXPECT_TRUE(y.allFinite());
+    for (Index c = 0; c < 6; ++c) EXPECT_EQ(y.col(c).isZero(0.0F) && other.col(c).isZero(0.0F), c >= 3) << "power " << power << " " << c;
+  }
+}
+
+TEST(Pca, RefusesInputsThatDoNotVary) {
+  for (const float value : {0.0F, 0.1F, 1e9F}) {
+    Pca<float> pca({.width = kWidth}, 2, 0.5);
+    const std::string line = test::message_of<DataError>([&] { fit(pca, Matrix<float>(Matrix<float>::Constant(50, kWidth, value)), 20); });
+    EXPECT_NE(line.find("model.pca: needs inputs that differ"), std::string::npos) << line;
+  }
+  // What rounding leaves of a constant is not a component either.
+  Matrix<float> x = Matrix<float>::Constant(50, kWidth, 0.1F);
+  x(7, 2) = std::nextafter(0.1F, 1.0F);
+  Pca<float> pca({.width = kWidth}, 2, 0.5);
+  EXPECT_THROW(fit(pca, x, 50), DataError);
+  Pca<float> one({.width = kWidth}, 2, 0.5);
+  EXPECT_THROW(fit(one, Matrix<float>(samples().topRows(1).cast<float>()), 50), DataError);
 }
 
 TEST(Pca, RefusesMoreComponentsThanInputs) {
