@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "ffzero/base/error.hpp"
@@ -48,9 +49,13 @@ OpticalField optical_field_from(std::string_view text) {
 
 struct Encoder::Tables {
   std::optional<SpectrumWindow> spectrum;
+  FeatureScale scale;
 };
 
-Encoder::Encoder(const EncoderOptions& options, const Shape& raw) : options_(options), raw_(raw) {
+Encoder::Encoder(const EncoderOptions& options, const Shape& raw, FeatureScale scale) : options_(options), raw_(raw) {
+  if (!scale.empty() && (isize(scale.offset.size()) != raw.size() || isize(scale.factor.size()) != raw.size()))
+    throw ShapeError("Encoder", "the scale must have an entry for each of the " + std::to_string(raw.size()) + " features",
+                     std::to_string(scale.offset.size()) + " and " + std::to_string(scale.factor.size()));
   require_image("dataset.crop", options.crop, raw);
   require_image("dataset.downsample", options.downsample, raw);
   require_image("dataset.shift", options.shift, raw);
@@ -73,8 +78,11 @@ Encoder::Encoder(const EncoderOptions& options, const Shape& raw) : options_(opt
 
   auto tables = std::make_shared<Tables>();
   if (fourier) tables->spectrum.emplace(raw.height, raw.width, window_height(), window_width());
+  tables->scale = std::move(scale);
   tables_ = std::move(tables);
 }
+
+const FeatureScale& Encoder::scale() const noexcept { return tables_->scale; }
 
 Index Encoder::window_height() const noexcept { return options_.crop > 0 ? options_.crop : raw_.height; }
 Index Encoder::window_width() const noexcept { return options_.crop > 0 ? options_.crop : raw_.width; }
@@ -177,6 +185,12 @@ void Encoder::encode(std::span<const std::uint8_t> sample, std::span<float> out,
 
 void Encoder::encode(std::span<const float> sample, std::span<float> out, const Displacement& move) const {
   require_fit(sample.size(), out.size(), move);
+  std::vector<float> scaled;
+  if (!tables_->scale.empty()) {
+    scaled.resize(sample.size());
+    tables_->scale.apply(sample, scaled);
+    sample = scaled;
+  }
   std::vector<float> image(usize(raw_.channels * cut_height() * cut_width()));
   cut<float>(sample, image, move);
   finish(image, out);

@@ -11,6 +11,7 @@
 #include "ffzero/base/index.hpp"
 #include "ffzero/base/random.hpp"
 #include "ffzero/base/shape.hpp"
+#include "ffzero/encode/feature_scale.hpp"
 
 namespace ffzero {
 
@@ -40,7 +41,7 @@ struct Displacement {
 
 /// Encodes one sample at a time; immutable, so any number of threads may share it.
 ///
-/// Order: mirror; shift with zero fill; centre crop; bytes / 255; then
+/// Order: scale of the features (real numbers only); mirror; shift with zero fill; centre crop; bytes / 255; then
 ///   none:      bytes: (x - min) / (max - min + 1e-8) per sample, in float; floats: as they are; then average pooling;
 ///   amplitude: average pooling; divided by the sample's own largest modulus (at least 1e-8), phase 0;
 ///   fourier:   the central crop x crop frequencies (the image itself is not cropped), scaled to unit power.          [spec section 2]
@@ -48,13 +49,15 @@ struct Displacement {
 /// pass unchanged.
 class Encoder {
  public:
-  /// raw: shape of a raw sample. @throws ConfigError naming dataset.crop, .downsample, .shift, .flip or .optical_field.
-  Encoder(const EncoderOptions& options, const Shape& raw);
+  /// raw: shape of a raw sample; scale: of the features of samples of real numbers, empty or one entry a number.
+  /// @throws ConfigError naming dataset.crop, .downsample, .shift, .flip or .optical_field; ShapeError if the scale does not fit.
+  Encoder(const EncoderOptions& options, const Shape& raw, FeatureScale scale = {});
 
   [[nodiscard]] const Shape& input_shape() const noexcept { return raw_; }
   /// {C, H, W} or {1, 1, n}; {2, 1, ports} for optical fields, ports row-major over the window.
   [[nodiscard]] const Shape& output_shape() const noexcept { return output_; }
   [[nodiscard]] const EncoderOptions& options() const noexcept { return options_; }
+  [[nodiscard]] const FeatureScale& scale() const noexcept;
 
   /// Whether the options change training images at all.
   [[nodiscard]] bool augments() const noexcept { return options_.shift > 0 || options_.flip; }

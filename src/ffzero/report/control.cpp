@@ -26,7 +26,7 @@ double linear_accuracy(const Matrix<float>& readout, const Matrix<float>& x, con
 
 // What a linear classifier makes of the same inputs; real and imaginary parts are its features.
 json linear_control(const Config& config, const Splits& splits) {
-  const Encoder encoder(encoder_options(config.values()), splits.train.shape());
+  const Encoder encoder = fitted_encoder(config.values(), splits.train);
   const Matrix<float> train = encode_samples(encoder, splits.train, 0, splits.train.size());
   const Matrix<float> readout = fit_readout<float>(train, splits.train.labels(), splits.train.classes(), {.seed = config.values().seed()});
   return {{"kind", "linear classifier on the same inputs"},

@@ -49,7 +49,7 @@ TrainedNetwork::TrainedNetwork(LoadedRun run, int threads)
       executor_(std::make_shared<const Executor>(threads)),
       info_(info_of(run_)),
       bytes_(run_.meta.at("sample_type") == "bytes"),
-      encoder_(encoder_options(run_.config.values()), info_.shape),
+      encoder_(restored_encoder(run_.config.values(), info_.shape, run_.checkpoint, run_.place)),
       network_(build(run_, encoder_, executor_)) {
   find_voters();
 }

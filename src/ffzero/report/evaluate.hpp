@@ -39,6 +39,8 @@ class TrainedNetwork {
   [[nodiscard]] const Config& config() const noexcept { return run_.config; }
   [[nodiscard]] const nlohmann::json& meta() const noexcept { return run_.meta; }
   [[nodiscard]] const Network<float>& network() const noexcept { return network_; }
+  /// What turns raw samples into inputs of the network, with the scale of the features that the train split had.
+  [[nodiscard]] const Encoder& encoder() const noexcept { return encoder_; }
   [[nodiscard]] const std::vector<Voter>& voters() const noexcept { return voters_; }
   /// Name of the rule by which the voters decide; empty if there is only one or in regression.
   [[nodiscard]] std::string vote_rule() const;

@@ -95,8 +95,7 @@ void add_worst(const EvaluationInputs& in, NpzArchive& archive) {
 }
 
 Matrix<float> encoded(const EvaluationInputs& in, Index first, Index count) {
-  const Encoder encoder(encoder_options(in.config.values()), in.splits.test.shape());
-  return encode_samples(encoder, in.splits.test, first, count);
+  return encode_samples(in.encoder, in.splits.test, first, count);
 }
 
 double mean_power(const Matrix<float>& light) {

@@ -12,7 +12,8 @@
 namespace ffzero {
 
 struct EvaluationInputs {
-  const Config& config;  ///< resolved
+  const Config& config;    ///< resolved
+  const Encoder& encoder;  ///< of the run
   const Network<float>& network;
   const Outputs& outputs;
   const Splits& splits;

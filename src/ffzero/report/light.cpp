@@ -146,7 +146,7 @@ LightData light_of(const LightRequest& request) {
   if (request.sample < 0 || request.sample >= splits.test.size())
     throw DataError("--sample", fmt::format("the test set has samples 0 .. {}", splits.test.size() - 1), std::to_string(request.sample));
   const auto executor = std::make_shared<const Executor>(0);
-  const Encoder encoder(encoder_options(run.config.values()), splits.test.shape());
+  const Encoder encoder = restored_encoder(run.config.values(), splits.test.shape(), run.checkpoint, run.place);
   const Index classes = run.meta.at("classes").get<Index>();
   const auto initial = initial_network<float>(run.config, encoder.output_shape(), classes, executor);
   auto trained = Network<float>::build(run.config, encoder.output_shape(), classes, executor);
@@ -161,7 +161,8 @@ LightData light_of(const LightRequest& request) {
   light.summary = {{"sample", request.sample}, {"label", nullptr}, {"meshes", nlohmann::ordered_json::array()}};
   if (splits.test.task() == Task::classification) light.summary["label"] = splits.test.labels()[usize(request.sample)];
   const Outputs none;
-  NpzArchive powers = mesh_powers({.config = run.config, .network = trained, .outputs = none, .splits = splits, .executor = executor});
+  NpzArchive powers =
+      mesh_powers({.config = run.config, .encoder = encoder, .network = trained, .outputs = none, .splits = splits, .executor = executor});
   for (std::size_t i = 0; i < after.size(); ++i) {
     light.summary["meshes"].push_back(add_mesh(i, meshes_before[i], meshes_after[i], {before[i], after[i]}, light.arrays));
     light.arrays[fmt::format("power_by_class.{}", i)] = std::move(powers.at(fmt::format("mesh_power.{}", i)));

@@ -110,9 +110,8 @@ nlohmann::ordered_json probe_run(const ProbeRequest& request) {
   const Executor executor(request.threads);
   Ledger ledger(network.layers());
   auto setups = make_block_setups<float>(config, network, splits.train.size(), executor, ledger);
-  const Encoder encoder(encoder_options(config.values()), splits.train.shape());
   const std::uint64_t seed = config.values().seed();
-  SampleSource<float> source(splits.train, encoder, network, executor, {});
+  SampleSource<float> source(splits.train, trained.encoder(), network, executor, {});
   json blocks = json::array();
   std::int64_t evaluations = 0, pullbacks = 0;
   for (auto& setup : setups) {

@@ -199,10 +199,12 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
     // Half a control says nothing; resuming trains it anew.
     if (events.stop_requested && events.stop_requested()) return {nullptr, folder.path(), true};
   }
-  folder.write_arrays(
-      "evaluation.npz",
-      evaluation_data(
-          {.config = config, .network = trainer.network(), .outputs = trainer.outputs(), .splits = splits, .executor = executor}));
+  folder.write_arrays("evaluation.npz", evaluation_data({.config = config,
+                                                         .encoder = trainer.encoder(),
+                                                         .network = trainer.network(),
+                                                         .outputs = trainer.outputs(),
+                                                         .splits = splits,
+                                                         .executor = executor}));
   json summary = to_json(record);
   summary["peak_rss_bytes"] = peak_rss_bytes();
   summary["machine"] = machine_description(executor->threads());

@@ -111,6 +111,7 @@ template <class S>
 NpzArchive Trainer<S>::checkpoint() const {
   NpzArchive archive;
   network_.save(archive);
+  save_encoder(encoder_, archive);
   if (rule_) {
     const std::span<const S> moments = std::as_const(*rule_).state();
     archive["optimizer.moments"] = NpyArray::of<S>(moments, {isize(moments.size())});
@@ -161,12 +162,14 @@ NpzArchive Trainer<S>::checkpoint() const {
 template <class S>
 void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place) {
   const json meta = checkpoint_meta(checkpoint, place);
-  if (meta.at("config").get<std::string>() != config_.to_toml())
+  // Written anew, because an earlier version may have left out keys that it did not know.
+  if (Config::parse(meta.at("config").get<std::string>(), place).to_toml() != config_.to_toml())
     throw DataError(place, "must belong to this configuration", "another configuration",
                     "resume without changing settings, or start a new run");
   if (meta.at("train_size") != splits_.train.size())
     throw DataError(place, fmt::format("was trained on {} samples", meta.at("train_size").dump()),
                     fmt::format("a train set of {}", splits_.train.size()), "give the data set back that the run began with");
+  encoder_ = restored_encoder(config_.values(), splits_.train.shape(), checkpoint, place);
   network_.load(checkpoint, place);
   try {
     block_ = meta.at("block");

@@ -6,6 +6,7 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -48,6 +49,38 @@ std::string toml_value(const json& v) {
 
 bool is_activity_space(const std::string& distribution) {
   return distribution == "prototypes" || distribution == "span" || distribution == "full";
+}
+
+// Keys that every run folder's configuration holds, whatever the run.
+constexpr std::array kAlwaysWritten{"seed",
+                                    "threads",
+                                    "preset",
+                                    "dataset.name",
+                                    "dataset.task",
+                                    "dataset.validation",
+                                    "model.kind",
+                                    "objective.scope",
+                                    "objective.loss",
+                                    "objective.reduction",
+                                    "gradient.estimator",
+                                    "update.rule",
+                                    "update.lr",
+                                    "update.schedule",
+                                    "update.warmup",
+                                    "training.epochs",
+                                    "training.batch_size",
+                                    "training.log_samples",
+                                    "training.log_test",
+                                    "budget.forward_evals",
+                                    "control.untrained"};
+
+// A configuration as a run writes it says everything; a key that it lacks did not exist yet.
+void complete_earlier(Values& v, const std::string& place) {
+  const bool complete =
+      std::all_of(kAlwaysWritten.begin(), kAlwaysWritten.end(), [&](const char* key) { return v.is_explicit(key) && v.at(key) != "auto"; });
+  if (!complete) return;
+  for (const KeyInfo& key : keys())
+    if (!key.before.is_null() && !v.is_explicit(key.name)) v.set(key.name, key.before, place, false);
 }
 
 }  // namespace
@@ -115,6 +148,7 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
   Flat flat;
   flatten_toml(table, "", place, flat);
   for (const auto& [key, value] : flat) config.values_.set(key, value, place);
+  complete_earlier(config.values_, place);
   for (const auto& [key, value] : more.overrides) config.values_.set(key, parse_override(key, value), "command line");
   config.apply_preset();
   return config;
@@ -156,6 +190,7 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
     if (v.at(key) == "auto") v.resolve(key, value);
   };
   fill("dataset.task", facts.regression ? "regression" : "classification");
+  fill("dataset.scale", facts.table && !v.word("dataset.name").starts_with("function") ? "standardise" : "none");
   fill("model.activation", paper && !(v.is("model.kind", "cnn") && end_to_end) ? "none" : "relu");
   if (facts.regression)
     fill("objective.loss", "squared");

@@ -28,6 +28,7 @@ struct DataFacts {
   Index train_size = 0;
   bool images = true;  ///< false for vectors, to which crops and the like do not apply
   Shape sample{};      ///< of a raw sample; empty: not known
+  bool table = false;  ///< samples are vectors of real numbers, whose features may have any scale
 };
 
 class Config {

@@ -28,6 +28,8 @@ struct KeyInfo {
   std::string doc;
   /// Empty if the key has an effect on such a run, else the reason why not.
   std::function<std::string(const Values&)> unused;
+  /// What a complete configuration, as run folders hold it, means if it was written before the key existed; null: the fallback.
+  nlohmann::json before = nullptr;
 };
 
 /// The table, in the order of the manual.

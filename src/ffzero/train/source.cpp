@@ -3,7 +3,10 @@
 #include "ffzero/train/source.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+
+#include "ffzero/base/error.hpp"
 
 namespace ffzero {
 
@@ -15,7 +18,43 @@ constexpr Index kAhead = 4;
 void fetch_ahead(const void* data, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const char*>(data) + at);
 }
+
+constexpr const char* kOffsets = "encoder.offset";
+constexpr const char* kFactors = "encoder.factor";
 }  // namespace
+
+Encoder fitted_encoder(const Values& values, const Dataset& train) {
+  const ScaleKind kind = scale_kind_from(values.word("dataset.scale"));
+  const Shape& raw = train.shape();
+  if (kind == ScaleKind::none) return {encoder_options(values), raw};
+  if (train.is_bytes() || (raw.channels == 2 && raw.height == 1))
+    throw ConfigError("dataset.scale", "scales samples of real numbers", train.is_bytes() ? "pixels" : "complex numbers",
+                      "use \"none\", or save the samples as real numbers");
+  return {encoder_options(values), raw, fit_feature_scale(kind, raw.size(), train.size(), [&](Index i) { return train.values(i); })};
+}
+
+Encoder restored_encoder(const Values& values, const Shape& raw, const NpzArchive& checkpoint, const std::string& place) {
+  if (values.is("dataset.scale", "none")) return {encoder_options(values), raw};
+  const auto read = [&](const char* name) {
+    const auto found = checkpoint.find(name);
+    auto numbers = found == checkpoint.end() ? std::vector<double>() : found->second.to<double>();
+    const bool finite = std::all_of(numbers.begin(), numbers.end(), [](double v) { return std::isfinite(v); });
+    if (isize(numbers.size()) != raw.size() || !finite)
+      throw DataError(
+          place,
+          "must hold the array " + std::string(name) + " with a finite number for each of the " + std::to_string(raw.size()) + " features",
+          found == checkpoint.end() ? "none" : std::to_string(numbers.size()), "the file is damaged");
+    return numbers;
+  };
+  return {encoder_options(values), raw, FeatureScale{.offset = read(kOffsets), .factor = read(kFactors)}};
+}
+
+void save_encoder(const Encoder& encoder, NpzArchive& checkpoint) {
+  const FeatureScale& scale = encoder.scale();
+  if (scale.empty()) return;
+  checkpoint[kOffsets] = NpyArray::of<double>(scale.offset, {isize(scale.offset.size())});
+  checkpoint[kFactors] = NpyArray::of<double>(scale.factor, {isize(scale.factor.size())});
+}
 
 void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::span<float> out, const Displacement& move) {
   if (data.is_bytes())

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "ffzero/base/executor.hpp"
@@ -11,9 +12,18 @@
 #include "ffzero/dataset/dataset.hpp"
 #include "ffzero/encode/encoder.hpp"
 #include "ffzero/loss/loss.hpp"
+#include "ffzero/tensor/npz.hpp"
 #include "ffzero/train/network.hpp"
 
 namespace ffzero {
+
+/// The encoder of a resolved configuration with its features scaled as `train`, the train split, asks for. @throws ConfigError naming
+/// dataset.scale if samples are pixels or complex numbers, which have no features to scale, or another key of [dataset].
+[[nodiscard]] Encoder fitted_encoder(const Values& values, const Dataset& train);
+/// The same as it was saved: raw is the shape of a raw sample. @throws DataError naming `place` if the scale is missing or damaged.
+[[nodiscard]] Encoder restored_encoder(const Values& values, const Shape& raw, const NpzArchive& checkpoint, const std::string& place);
+/// Adds what the encoder has learnt from the train split to a checkpoint; nothing if features stay as they are.
+void save_encoder(const Encoder& encoder, NpzArchive& checkpoint);
 
 /// out (encoder.output_shape().size()): sample i of `data`, bytes or values, changed by `move` first.
 void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::span<float> out, const Displacement& move = {});

@@ -105,7 +105,8 @@ DataFacts data_facts(const Splits& splits) {
           .classes = regression ? 1 : splits.train.classes(),
           .train_size = splits.train.size(),
           .images = splits.train.shape().height > 1,
-          .sample = splits.train.shape()};
+          .sample = splits.train.shape(),
+          .table = !splits.train.is_bytes() && splits.train.shape().height == 1 && splits.train.shape().channels == 1};
 }
 
 template <class S>
@@ -122,7 +123,7 @@ Trainer<S>::Trainer(const Config& config, Network<S> network, const Splits& spli
       splits_(splits),
       executor_(std::move(executor)),
       events_(std::move(events)),
-      encoder_(encoder_options(config.values()), splits.train.shape()),
+      encoder_(fitted_encoder(config.values(), splits.train)),
       network_(std::move(network)),
       ledger_(network_.layers()) {
   if (encoder_.output_shape().size() != network_.input_shape().size())

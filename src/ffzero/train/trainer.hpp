@@ -70,6 +70,7 @@ class Trainer {
   RunRecord run();
 
   [[nodiscard]] const Network<S>& network() const noexcept { return network_; }
+  [[nodiscard]] const Encoder& encoder() const noexcept { return encoder_; }
   [[nodiscard]] const Outputs& outputs() const noexcept { return outputs_; }
   [[nodiscard]] const std::vector<EpochRecord>& records() const noexcept { return records_; }
   /// The state to keep: parameters, optimiser, position, ledger, records.

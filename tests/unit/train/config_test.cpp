@@ -315,6 +315,41 @@ TEST(Config, LayerTablesReadBackToo) {
   EXPECT_EQ(again.layer_values(1).word("model.activation"), "tanh");
 }
 
+TEST(Config, ScaleFollowsTheData) {
+  DataFacts table = kImages;
+  table.images = false;
+  table.table = true;
+  EXPECT_EQ(resolved("", table).values().word("dataset.scale"), "standardise");
+  EXPECT_EQ(resolved("dataset.scale = \"unit\"", table).values().word("dataset.scale"), "unit");
+  EXPECT_EQ(resolved("dataset.scale = \"none\"", table).values().word("dataset.scale"), "none");
+  EXPECT_EQ(resolved("", kImages).values().word("dataset.scale"), "none");
+  table.regression = true;
+  EXPECT_EQ(resolved("dataset.name = \"npz\"", table).values().word("dataset.scale"), "standardise");
+  EXPECT_EQ(resolved("dataset.name = \"function2\"", table).values().word("dataset.scale"), "none");
+  table.table = false;
+  EXPECT_EQ(resolved("", table).values().word("dataset.scale"), "none") << "complex vectors and bytes";
+}
+
+TEST(Config, CompleteFilesFromBeforeAKeyMeanWhatTheyMeantThen) {
+  DataFacts table = kImages;
+  table.images = false;
+  table.table = true;
+  for (const char* toml :
+       {"", "model.kind = \"photonic\"", "preset = \"paper\"\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\""}) {
+    std::string text = resolved(std::string(toml) + "\ndataset.scale = \"none\"", table).to_toml();
+    const std::string now = text, line = "scale = \"none\"\n";
+    text.erase(text.find(line), line.size());
+    Config earlier = Config::parse(text, "config.toml");
+    earlier.resolve(table);
+    EXPECT_EQ(earlier.values().word("dataset.scale"), "none") << toml;
+    EXPECT_EQ(earlier.to_toml(), now);
+    Config changed = Config::parse(text, "config.toml", {.file = {}, .overrides = {{"dataset.scale", "unit"}}});
+    changed.resolve(table);
+    EXPECT_EQ(changed.values().word("dataset.scale"), "unit") << "the command line is stronger";
+  }
+  EXPECT_EQ(resolved("training.epochs = 3", table).values().word("dataset.scale"), "standardise") << "a user's file says but a part";
+}
+
 TEST(Keys, HaveNamesFallbacksAndDocumentation) {
   for (const KeyInfo& key : keys()) {
     EXPECT_FALSE(key.doc.empty()) << key.name;

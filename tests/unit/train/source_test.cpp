@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include "ffzero/base/error.hpp"
 #include "small_runs.hpp"
+#include "support/expect_error.hpp"
 
 namespace ffzero::test {
 namespace {
@@ -110,6 +112,37 @@ TEST_F(SourceTest, TargetsGoWithTheRows) {
   EXPECT_EQ(t.labels[1], splits_.train.labels()[3]);
   EXPECT_TRUE(t.values.empty());
   EXPECT_EQ(s.all_targets().size(), 300);
+}
+
+TEST(FittedEncoder, LearnsTheScaleFromTheTrainSplitAndKeepsItInTheCheckpoint) {
+  const Splits splits = small_splits(50, 20, 4, 2);
+  const Config config = resolved({{"model.layers", "[8]"}, {"training.batch_size", "10"}}, splits);
+  ASSERT_EQ(config.values().word("dataset.scale"), "standardise");
+  const Encoder encoder = fitted_encoder(config.values(), splits.train);
+  const Matrix<double> x = encode_samples(encoder, splits.train, 0, 50).cast<double>();
+  for (Index k = 0; k < 4; ++k) {
+    EXPECT_NEAR(x.col(k).mean(), 0.0, 1e-6);
+    EXPECT_NEAR(x.col(k).squaredNorm() / 50, 1.0, 1e-6);
+  }
+  NpzArchive archive;
+  save_encoder(encoder, archive);
+  const Encoder again = restored_encoder(config.values(), splits.train.shape(), archive, "run");
+  EXPECT_TRUE(encode_samples(again, splits.test, 0, 20) == encode_samples(encoder, splits.test, 0, 20));
+  archive["encoder.factor"] = NpyArray::of<double>(std::vector<double>{1, 2, 3}, {3});
+  EXPECT_EQ(message_of<DataError>([&] { (void)restored_encoder(config.values(), splits.train.shape(), archive, "run"); }),
+            "run: must hold the array encoder.factor with a finite number for each of the 4 features; got 3; the file is damaged");
+}
+
+TEST(FittedEncoder, LeavesSamplesAsTheyAreUnlessTheyAreTables) {
+  const Splits images = make_glyphs(1, 20, 20);
+  const Config config = resolved({{"training.batch_size", "10"}}, images);
+  EXPECT_TRUE(fitted_encoder(config.values(), images.train).scale().empty());
+  NpzArchive archive;
+  save_encoder(fitted_encoder(config.values(), images.train), archive);
+  EXPECT_TRUE(archive.empty());
+  const Config asked = resolved({{"dataset.scale", "unit"}, {"training.batch_size", "10"}}, images);
+  EXPECT_EQ(message_of<ConfigError>([&] { (void)fitted_encoder(asked.values(), images.train); }),
+            "dataset.scale: scales samples of real numbers; got pixels; use \"none\", or save the samples as real numbers");
 }
 
 }  // namespace

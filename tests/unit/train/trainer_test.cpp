@@ -392,5 +392,31 @@ TEST(Examples, OfTheFourCellsDifferInTwoLines) {
   }
 }
 
+// x and a x + b, y and c y + d are the same problem.
+TEST(Trainer, TablesOfAnyScaleTrainAlike) {
+  const auto on_scale = [](double factor, double offset, Index classes) {
+    Splits splits = small_splits(64, 32, 5, classes);
+    for (Dataset* set : {&splits.train, &splits.test}) {
+      std::vector<float> values;
+      for (Index i = 0; i < set->size(); ++i)
+        for (const float v : set->values(i)) values.push_back(static_cast<float>(factor * static_cast<double>(v) + offset));
+      if (classes > 1)
+        *set = Dataset(set->info(), std::move(values), std::vector<std::int32_t>(set->labels().begin(), set->labels().end()));
+      else
+        *set = Dataset(set->info(), std::move(values), std::vector<float>(set->targets().begin(), set->targets().end()));
+    }
+    return run<float>(resolved(quick({{"gradient.estimator", "adjoint"}}), splits), splits);
+  };
+  for (const Index classes : {3, 1}) {
+    const auto plain = on_scale(1.0, 0.0, classes);
+    for (const double factor : {1e30, 1e-30, 256.0}) {
+      const auto other = on_scale(factor, 0.0, classes);
+      EXPECT_NEAR(other.record.final_test.value, plain.record.final_test.value, 0.02) << factor;
+      EXPECT_NEAR(other.record.final_test.loss, plain.record.final_test.loss, 0.02) << factor;
+    }
+    EXPECT_NEAR(on_scale(1.0, 100.0, classes).record.final_test.loss, plain.record.final_test.loss, 0.02);
+  }
+}
+
 }  // namespace
 }  // namespace ffzero::test
