@@ -37,49 +37,31 @@ class Bench final : public ffzero::ForwardMap<float> {
   mutable std::atomic<std::uint64_t> readings_{0};
 };
 
-ffzero::Layer<float> bench_layer(Index inputs, Index outputs, Index classes, std::uint32_t number) {
-  const ffzero::RandomStream rotation(1, ffzero::Stream::prototype, number);
-  ffzero::Layer<float> layer;
-  layer.name = "bench" + std::to_string(number);
-  layer.map = std::make_shared<Bench>(inputs, outputs, 1e-3F);
-  layer.head = std::make_shared<ffzero::PrototypeHead<float>>(std::vector{ffzero::simplex_prototypes(classes, outputs, rotation)});
-  return layer;
-}
-
-ffzero::Network<float> two_benches(const ffzero::Config& config, const std::shared_ptr<const ffzero::Executor>& executor) {
-  return ffzero::Network<float>::assemble(config, {.width = 49}, {bench_layer(49, 32, 10, 0), bench_layer(32, 32, 10, 1)}, executor);
-}
-
-/// What the benches are trained with, and the user's choices on top.
-ffzero::Config settings(std::vector<std::pair<std::string, std::string>> choices) {
-  ffzero::Config config = ffzero::Config::parse(R"(
-preset = "paper"
-[dataset]
-downsample = 7
-[training]
-epochs = 30
-batch_size = 16
-log_samples = 0
-log_test = false
-)",
-                                                "settings", {.file = {}, .overrides = std::move(choices)});
-  config.resolve({.regression = false, .classes = 10, .train_size = 2000});
-  return config;
+ffzero::Network<float> two_benches(const std::shared_ptr<const ffzero::Executor>& executor) {
+  std::vector<ffzero::Layer<float>> layers(2);
+  layers[0].map = std::make_shared<Bench>(49, 32, 1e-3F);
+  layers[1].map = std::make_shared<Bench>(32, 32, 1e-3F);
+  return {{.input = {.width = 49}, .classes = 10, .layers = layers, .seed = 1}, executor};
 }
 
 int train_and_ask() {
+  ffzero::TrainOptions options{.seed = 1, .encoder = {.downsample = 7}, .log = {.train_samples = 0, .test = false}};
+  options.block.estimator = ffzero::DirectionalOptions{.eps = 0.1};  // well above the noise
+  options.block.update = {.rule = ffzero::AdamOptions{}, .lr = 1e-2};
+  options.block.epochs = 30;
+  options.block.batch_size = 16;
+
   const auto executor = std::make_shared<const ffzero::Executor>(2);
-  const ffzero::Config config = settings({{"gradient.estimator", "directional"}, {"gradient.eps", "0.1"}});  // well above the noise
-  const ffzero::Splits splits = ffzero::make_glyphs(1, 2000, 500);
-  ffzero::Trainer<float> trainer(config, two_benches(config, executor), splits, executor);
-  const ffzero::RunRecord record = trainer.run();
+  ffzero::Network<float> network = two_benches(executor);
+  const ffzero::RunRecord record = ffzero::train(options, network, ffzero::make_glyphs(1, 2000, 500), {}, executor);
   for (const auto& layer : record.layers)
-    std::printf("%s: test accuracy %.3f, knows: %s\n", layer.name.c_str(), layer.test.value, layer.information.c_str());
+    std::printf("%s: test accuracy %.3f, knows: %s\n", layer.name.c_str(), layer.test.value, to_string(layer.information).c_str());
   std::printf("%lld readings in training\n", static_cast<long long>(record.ledger.total().training));
 
   // No data set is near when the derivative is asked for: the layers alone are enough to say no.
+  options.block.estimator = ffzero::AdjointOptions{};
   try {
-    const ffzero::Network<float> refused = two_benches(settings({{"gradient.estimator", "adjoint"}}), executor);
+    ffzero::require_trainable(options, network);
     std::printf("a derivative of a black box?\n");
     return 1;
   } catch (const ffzero::ConfigError& refusal) {

@@ -1,6 +1,6 @@
 // Settings: TOML through train/config.hpp. An accepted file, resolved and printed, reads back as the same file.
 // SPDX-License-Identifier: MIT
-#include "ffzero/train/config.hpp"
+#include "ffzero/settings/config.hpp"
 
 #include <string>
 

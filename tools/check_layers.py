@@ -21,6 +21,7 @@ LEVELS = [
     ["dataset", "encode", "map", "head", "loss", "gradient", "update", "vote", "metric"],
     ["objective", "device"],
     ["train"],
+    ["settings"],
     ["report"],
 ]
 NESTED = {"map/conv": "map", "map/mesh": "map"}

@@ -9,6 +9,7 @@
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/evaluate.hpp"
+#include "ffzero/settings/configured.hpp"
 
 namespace ffzero::app {
 

@@ -10,7 +10,7 @@
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/run.hpp"
-#include "ffzero/train/keys.hpp"
+#include "ffzero/settings/keys.hpp"
 
 namespace ffzero::app {
 

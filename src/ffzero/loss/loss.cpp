@@ -266,6 +266,22 @@ std::unique_ptr<Loss<S>> make_squared_loss() {
   return std::make_unique<SquaredLoss<S>>();
 }
 
+template <class S>
+std::unique_ptr<Loss<S>> make_loss(const LossOptions& options) {
+  struct Maker {
+    std::unique_ptr<Loss<S>> operator()(const CrossEntropyOptions& o) const {
+      return make_cross_entropy_loss<S>(o.temperature, o.smoothing);
+    }
+    std::unique_ptr<Loss<S>> operator()(const NPairOptions& o) const { return make_n_pair_loss<S>(o.temperature, o.margin); }
+    std::unique_ptr<Loss<S>> operator()(const MarginOptions& o) const { return make_margin_loss<S>(o.margin); }
+    std::unique_ptr<Loss<S>> operator()(const CosineOptions& /*none*/) const { return make_cosine_loss<S>(); }
+    std::unique_ptr<Loss<S>> operator()(const SquaredOptions& /*none*/) const { return make_squared_loss<S>(); }
+  };
+  return std::visit(Maker(), options);
+}
+
+template std::unique_ptr<Loss<float>> make_loss<float>(const LossOptions&);
+template std::unique_ptr<Loss<double>> make_loss<double>(const LossOptions&);
 template std::unique_ptr<Loss<float>> make_margin_loss<float>(double);
 template std::unique_ptr<Loss<double>> make_margin_loss<double>(double);
 template std::unique_ptr<Loss<float>> make_cosine_loss<float>();

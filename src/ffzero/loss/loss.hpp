@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <variant>
 
 #include "ffzero/tensor/types.hpp"
 
@@ -54,5 +55,24 @@ template <class S>
 /// (y - mean over groups of s)^2, K = 1; joint  [spec.md section 4].
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_squared_loss();
+
+struct CrossEntropyOptions {
+  double temperature = 0.05;  ///< > 0; similarities are bounded and need a small one, raw outputs take 1
+  double smoothing = 0.0;     ///< in [0, 1)
+};
+struct NPairOptions {
+  double temperature = 0.05;  ///< > 0
+  double margin = 0.3;        ///< >= 0
+};
+struct MarginOptions {
+  double margin = 0.3;  ///< >= 0
+};
+struct CosineOptions {};
+struct SquaredOptions {};
+/// One of the losses above with its settings.
+using LossOptions = std::variant<CrossEntropyOptions, NPairOptions, MarginOptions, CosineOptions, SquaredOptions>;
+
+template <class S>
+[[nodiscard]] std::unique_ptr<Loss<S>> make_loss(const LossOptions& options);
 
 }  // namespace ffzero

@@ -9,6 +9,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/metric/metric.hpp"
+#include "ffzero/settings/configured.hpp"
 #include "ffzero/train/readout.hpp"
 #include "ffzero/vote/vote.hpp"
 
@@ -26,7 +27,7 @@ double linear_accuracy(const Matrix<float>& readout, const Matrix<float>& x, con
 
 // What a linear classifier makes of the same inputs; real and imaginary parts are its features.
 json linear_control(const Config& config, const Splits& splits) {
-  const Encoder encoder = fitted_encoder(config.values(), splits.train);
+  const Encoder encoder = fitted_encoder(encoder_options(config.values()), feature_scale(config.values()), splits.train);
   const Matrix<float> train = encode_samples(encoder, splits.train, 0, splits.train.size());
   const Matrix<float> readout = fit_readout<float>(train, splits.train.labels(), splits.train.classes(), {.seed = config.values().seed()});
   return {{"kind", "linear classifier on the same inputs"},
@@ -48,7 +49,7 @@ json untrained_control(const Config& config, const Splits& splits, std::shared_p
   TrainEvents train_events;
   train_events.stop_requested = events.stop_requested;
   train_events.step_done = events.step_done;
-  Trainer<float> trainer(control, splits, std::move(executor), train_events);
+  auto trainer = make_trainer<float>(control, splits, std::move(executor), train_events);
   const RunRecord record = trainer.run();
   return {{"kind", "the same head on untrained layers"},
           {"metric", record.metric},

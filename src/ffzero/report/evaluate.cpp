@@ -9,6 +9,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/metric/metric.hpp"
+#include "ffzero/settings/build_network.hpp"
 #include "ffzero/train/layer_vote.hpp"
 #include "ffzero/train/source.hpp"
 
@@ -30,7 +31,7 @@ DatasetInfo info_of(const LoadedRun& run) {
 
 Network<float> build(const LoadedRun& run, const Encoder& encoder, std::shared_ptr<const Executor> executor) {
   try {
-    auto network = Network<float>::build(run.config, encoder.output_shape(), run.meta.at("classes").get<Index>(), std::move(executor));
+    auto network = build_network<float>(run.config, encoder.output_shape(), run.meta.at("classes").get<Index>(), std::move(executor));
     network.load(run.checkpoint, run.place);
     return network;
   } catch (const ConfigError& e) {
@@ -49,7 +50,8 @@ TrainedNetwork::TrainedNetwork(LoadedRun run, int threads)
       executor_(std::make_shared<const Executor>(threads)),
       info_(info_of(run_)),
       bytes_(run_.meta.at("sample_type") == "bytes"),
-      encoder_(restored_encoder(run_.config.values(), info_.shape, run_.checkpoint, run_.place)),
+      encoder_(restored_encoder(encoder_options(run_.config.values()), feature_scale(run_.config.values()), info_.shape, run_.checkpoint,
+                                run_.place)),
       network_(build(run_, encoder_, executor_)) {
   find_voters();
 }
@@ -67,10 +69,10 @@ void TrainedNetwork::find_voters() {
 }
 
 std::string TrainedNetwork::vote_rule() const {
-  const Values& v = run_.config.values();
-  if (!has_vote(v)) return {};
+  const auto options = run_.config.vote();
+  if (!options) return {};
   // Before the end of a run, validation has not chosen yet.
-  return v.is("vote.rule", "validated") ? run_.meta.value("vote_rule", to_string(VoteRule::last)) : v.word("vote.rule");
+  return options->validated ? run_.meta.value("vote_rule", to_string(VoteRule::last)) : to_string(options->rule);
 }
 
 std::int32_t TrainedNetwork::class_name(std::int32_t k) const { return info_.class_names.empty() ? k : info_.class_names.at(usize(k)); }
@@ -105,7 +107,7 @@ Opinions TrainedNetwork::infer(const Dataset& samples, const std::string& place)
   if (task() == Task::classification) {
     for (const auto& scores : summed) opinions.predictions.push_back(predict<float>(scores));
     opinions.decision = opinions.predictions.back();
-    if (!vote_rule().empty()) opinions.decision = layer_vote(v, vote_rule(), summed);
+    if (!vote_rule().empty()) opinions.decision = layer_vote(*run_.config.vote(), parse_vote_rule(vote_rule()), summed);
   }
   for (std::size_t i = 0; i < voters_.size(); ++i) {
     summed[i] /= static_cast<float>(network_.head_of(voters_[i].last_layer).groups());

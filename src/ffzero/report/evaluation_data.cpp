@@ -11,7 +11,7 @@
 
 #include "ffzero/head/prototypes.hpp"
 #include "ffzero/report/mesh_light.hpp"
-#include "ffzero/train/mesh_start.hpp"
+#include "ffzero/settings/build_network.hpp"
 
 namespace ffzero {
 

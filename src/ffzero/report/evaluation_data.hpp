@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "ffzero/base/executor.hpp"
+#include "ffzero/settings/config.hpp"
 #include "ffzero/tensor/npz.hpp"
-#include "ffzero/train/config.hpp"
 #include "ffzero/train/trainer.hpp"
 
 namespace ffzero {

@@ -16,6 +16,7 @@
 #include "ffzero/report/page.hpp"
 #include "ffzero/report/run.hpp"
 #include "ffzero/report/table.hpp"
+#include "ffzero/settings/build_network.hpp"
 #include "ffzero/train/mesh_start.hpp"
 
 namespace ffzero {
@@ -146,10 +147,11 @@ LightData light_of(const LightRequest& request) {
   if (request.sample < 0 || request.sample >= splits.test.size())
     throw DataError("--sample", fmt::format("the test set has samples 0 .. {}", splits.test.size() - 1), std::to_string(request.sample));
   const auto executor = std::make_shared<const Executor>(0);
-  const Encoder encoder = restored_encoder(run.config.values(), splits.test.shape(), run.checkpoint, run.place);
+  const Encoder encoder = restored_encoder(encoder_options(run.config.values()), feature_scale(run.config.values()), splits.test.shape(),
+                                           run.checkpoint, run.place);
   const Index classes = run.meta.at("classes").get<Index>();
   const auto initial = initial_network<float>(run.config, encoder.output_shape(), classes, executor);
-  auto trained = Network<float>::build(run.config, encoder.output_shape(), classes, executor);
+  auto trained = build_network<float>(run.config, encoder.output_shape(), classes, executor);
   trained.load(run.checkpoint, run.place);
 
   std::vector<float> x(usize(encoder.output_shape().size()));

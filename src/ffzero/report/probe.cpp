@@ -10,6 +10,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/evaluate.hpp"
+#include "ffzero/settings/configured.hpp"
 #include "ffzero/train/block_probe.hpp"
 #include "ffzero/train/source.hpp"
 
@@ -71,7 +72,7 @@ class Batches {
  public:
   Batches(const SampleSource<float>& source, const BlockSetup<float>& setup, std::uint64_t seed)
       : source_(source), seed_(seed), part_(static_cast<std::uint32_t>(setup.first)) {
-    rows_ = std::min(setup.values.integer("training.batch_size"), source.size());
+    rows_ = std::min(setup.options.batch_size, source.size());
     order_.resize(usize(source.size()));
     RandomStream(seed, Stream::order, part_, 0).permutation(order_);
   }
@@ -109,7 +110,7 @@ nlohmann::ordered_json probe_run(const ProbeRequest& request) {
   const Splits splits = data_of(request, trained);
   const Executor executor(request.threads);
   Ledger ledger(network.layers());
-  auto setups = make_block_setups<float>(config, network, splits.train.size(), executor, ledger);
+  auto setups = make_block_setups<float>(config.plan(network.layers()), network, splits.train.size(), executor, ledger);
   const std::uint64_t seed = config.values().seed();
   SampleSource<float> source(splits.train, trained.encoder(), network, executor, {});
   json blocks = json::array();
@@ -131,13 +132,13 @@ nlohmann::ordered_json probe_run(const ProbeRequest& request) {
     const Vector<float> initial = initial_values(network, setup, seed);
     probe(as_span(initial), "initial");
     probe(network.theta(setup.first, setup.last), "checkpoint");
-    const Values& v = setup.values;
+    const Values v = config.layer_values(setup.first);
     const bool directional = v.is("gradient.estimator", "directional");
     const ParameterLayout& layout = setup.gradient->layout();
     blocks.push_back({{"name", setup.name},
                       {"layer", setup.last - 1},
                       {"estimator", v.word("gradient.estimator")},
-                      {"information", setup.gradient->information()},
+                      {"information", to_string(setup.gradient->information())},
                       {"parameters", setup.block.parameter_count()},
                       {"groups", layout.groups},
                       {"directions", directional ? json(v.integer("gradient.directions")) : json(nullptr)},

@@ -13,6 +13,7 @@
 #include "ffzero/report/control.hpp"
 #include "ffzero/report/evaluation_data.hpp"
 #include "ffzero/report/report.hpp"
+#include "ffzero/settings/configured.hpp"
 #include "ffzero/train/checkpoint.hpp"
 
 namespace ffzero {
@@ -175,7 +176,7 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
                                },
                            .stop_requested = events.stop_requested,
                            .save = [&](const NpzArchive& archive) { folder.write_checkpoint(archive); }};
-  Trainer<float> trainer(config, splits, executor, train_events);
+  auto trainer = make_trainer<float>(config, splits, executor, train_events);
   if (earlier) {
     trainer.restore(earlier->checkpoint, earlier->place);
     folder.remove_leftovers();

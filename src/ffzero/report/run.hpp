@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "ffzero/train/config.hpp"
+#include "ffzero/settings/config.hpp"
 #include "ffzero/train/trainer.hpp"
 
 namespace ffzero {

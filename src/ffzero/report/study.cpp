@@ -12,8 +12,8 @@
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
-#include "ffzero/train/config.hpp"
-#include "ffzero/train/toml_values-inl.hpp"
+#include "ffzero/settings/config.hpp"
+#include "ffzero/settings/toml_values-inl.hpp"
 
 namespace ffzero {
 

@@ -40,12 +40,12 @@ std::vector<GroupShare> group_shares(const ParameterLayout& layout, const Vector
 
 // |estimate|^2 of m directions among P parameters is (P + m - 1) / m times |gradient|^2 in the mean, P / m if they are orthogonal.
 template <class S>
-double expected_cosine(const Values& v, const ParameterLayout& layout, const Vector<S>& gradient) {
-  if (!v.is("gradient.estimator", "directional")) return 1.0;
-  const double m = static_cast<double>(v.integer("gradient.directions"));
-  const std::string distribution = v.word("gradient.distribution");
-  const bool orthogonal =
-      distribution == "hadamard" || distribution == "coordinate" || (m > 1.0 && v.is("gradient.aggregation", "aligned"));
+double expected_cosine(const EstimatorOptions& options, const ParameterLayout& layout, const Vector<S>& gradient) {
+  const auto* directional = std::get_if<DirectionalOptions>(&options);
+  if (directional == nullptr) return 1.0;
+  const double m = static_cast<double>(directional->directions);
+  const bool orthogonal = directional->distribution == Distribution::hadamard || directional->distribution == Distribution::coordinate ||
+                          (m > 1.0 && directional->aggregation == Aggregation::aligned);
   double gradient_squared = 0.0, estimate_squared = 0.0;
   for (const GroupShare& share : group_shares(layout, gradient)) {
     const double p = share.parameters;
@@ -103,7 +103,7 @@ void probe_along(BlockSetup<S>& setup, std::span<const S> theta, const std::func
   const Index parameters = isize(theta.size());
   Vector<S> gradient(parameters), step(parameters), moved(parameters);
   static_cast<void>(setup.gradient->estimate(batch(0), theta, random, as_span(gradient)));
-  first_step<S>(setup.values, as_span(std::as_const(gradient)), as_span(step));
+  first_step<S>(setup.options.update.rule, as_span(std::as_const(gradient)), as_span(step));
   const double norm = static_cast<double>(step.norm()), size = static_cast<double>(as_vector(theta).norm());
   const ScalarFunction<S>& f = setup.gradient->loss();
   probe.loss = total_loss<S>(f, theta);
@@ -127,7 +127,6 @@ template <class S>
 BlockProbe probe_block(BlockSetup<S>& setup, std::span<const S> theta, const std::function<Batch<S>(Index)>& batch, Index draws,
                        const RandomStream& random, const Executor& executor, Ledger& ledger) {
   const Evaluations before = ledger.total();
-  const Values& v = setup.values;
   BlockProbe probe;
   StepGradient<S>& estimator = *setup.gradient;
   BlockLoss<S>& loss = estimator.loss();
@@ -136,9 +135,10 @@ BlockProbe probe_block(BlockSetup<S>& setup, std::span<const S> theta, const std
   loss.set_batch(batch(0));
   probe.ladder = climb_slopes<S>(loss, theta, Distribution::rademacher, kControlBatches, part(1), executor);
   probe.eps = probe.ladder.eps[probe.ladder.best];
-  if (v.is("gradient.eps", "measured")) estimator.set_eps(probe.eps);
-  const bool has_eps = v.is("gradient.estimator", "directional") && !v.is("gradient.eps", "measured");
-  probe_noise<S>(loss, theta, has_eps ? v.number("gradient.eps") : probe.eps, draws, part(2), executor, probe);
+  if (measures_eps(setup.options)) estimator.set_eps(probe.eps);
+  const auto* directional = std::get_if<DirectionalOptions>(&setup.options.estimator);
+  const bool has_eps = directional != nullptr && !measures_eps(setup.options);
+  probe_noise<S>(loss, theta, has_eps ? directional->eps : probe.eps, draws, part(2), executor, probe);
 
   Vector<S> gradient;
   if (has_adjoint(setup.block)) {
@@ -151,9 +151,9 @@ BlockProbe probe_block(BlockSetup<S>& setup, std::span<const S> theta, const std
     static_cast<void>(exact.value_and_gradient(theta, as_span(gradient)));
     probe.angle = probe_angle<S>(setup, gradient, other, theta, batch, draws, random);
   }
-  probe.expected_cosine = expected_cosine<S>(v, estimator.layout(), gradient);
+  probe.expected_cosine = expected_cosine<S>(setup.options.estimator, estimator.layout(), gradient);
   probe_along<S>(setup, theta, batch, part(3), probe);
-  probe.scan = scan_steps<S>(estimator, v, theta, kControlBatches, batch, random);
+  probe.scan = scan_steps<S>(estimator, setup.options.update.rule, theta, kControlBatches, batch, random);
   probe.lr = probe.scan.straight;
 
   const std::span<S> memory = estimator.memory();

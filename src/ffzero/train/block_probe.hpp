@@ -1,4 +1,4 @@
-// What an estimator can and cannot see of a block: angles, noise, lengths. Dependency level 4 (train).
+// What an estimator can and cannot see of a block: angles, noise, lengths.
 // SPDX-License-Identifier: MIT
 #pragma once
 

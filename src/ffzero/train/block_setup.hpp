@@ -1,4 +1,4 @@
-// A block of a configured network, ready to be trained or probed. Dependency level 4 (train).
+// A block of a network, ready to be trained or probed.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ffzero/train/network.hpp"
+#include "ffzero/train/plan.hpp"
 #include "ffzero/train/step_gradient.hpp"
 
 namespace ffzero {
@@ -18,20 +19,18 @@ struct BlockSetup {
   std::unique_ptr<Loss<S>> loss;
   std::unique_ptr<Loss<double>> exact_loss;
   std::unique_ptr<StepGradient<S>> gradient;
-  Values values;
+  BlockOptions options;
   std::string name;  ///< that of its last layer; "all" end to end
-  // Looked up once, because a step may take less time than finding a key by its name.
-  Index epochs = 0, batch = 1, steps = 0;  ///< steps of an epoch
-  double lr = 0.0;                         ///< 0: to be measured
+  Index steps = 0;   ///< of an epoch
+  Index evaluation_rows = kEvaluationRows;
+  double lr = 0.0;  ///< 0: to be measured
   double input_dropout = 0.0;
-  bool hold_norm = false;
 };
 
-/// The blocks that the objective's scope cuts `network` into, in order, to be trained on `samples` samples. config: resolved. Everything
-/// given outlives the result.
+/// The blocks of `plan`, in order, to be trained on `samples` samples. Everything given outlives the result.
 /// @throws ConfigError if a map cannot serve its estimator, or a front end stands inside a block.
 template <class S>
-[[nodiscard]] std::vector<BlockSetup<S>> make_block_setups(const Config& config, const Network<S>& network, Index samples,
+[[nodiscard]] std::vector<BlockSetup<S>> make_block_setups(const TrainPlan& plan, const Network<S>& network, Index samples,
                                                            const Executor& executor, Ledger& ledger);
 
 }  // namespace ffzero

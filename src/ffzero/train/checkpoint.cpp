@@ -55,8 +55,13 @@ EpochRecord epoch_from_meta(const json& j) {
 }
 
 bool is_vote_rule(const json& name) {
-  const auto& rules = key_info("vote.rule", "checkpoint").choices;
-  return name.is_string() && name != "validated" && std::find(rules.begin(), rules.end(), name.get<std::string>()) != rules.end();
+  if (!name.is_string()) return false;
+  try {
+    static_cast<void>(parse_vote_rule(name.get<std::string>()));
+    return true;
+  } catch (const ConfigError&) {
+    return false;
+  }
 }
 
 // Every member that a reader may take, with its type, so that a damaged file is told here and nowhere else.
@@ -134,7 +139,8 @@ NpzArchive Trainer<S>::checkpoint() const {
   const Shape raw = splits_.train.shape();
   const bool finished = block_ >= blocks_.size() || stopped_by_ == "budget";
   json meta = {{"format", kFormat},
-               {"config", config_.to_toml()},
+               {"config", plan_.description},
+               {"network", plan_.described_by_config ? "config" : "own"},
                {"block", block_},
                {"epoch", epoch_},
                {"step", step_},
@@ -153,7 +159,7 @@ NpzArchive Trainer<S>::checkpoint() const {
                {"sample_type", splits_.train.is_bytes() ? "bytes" : "floats"},
                {"sample_shape", {raw.channels, raw.height, raw.width}}};
   // Settings name any other rule themselves.
-  if (config_.values().is("vote.rule", "validated") && finished) meta["vote_rule"] = vote_rule_;
+  if (plan_.vote && plan_.vote->validated && finished) meta["vote_rule"] = to_string(vote_rule_);
   const std::string text = meta.dump();
   archive["meta"] = NpyArray::of<std::uint8_t>({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, {isize(text.size())});
   return archive;
@@ -162,14 +168,14 @@ NpzArchive Trainer<S>::checkpoint() const {
 template <class S>
 void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place) {
   const json meta = checkpoint_meta(checkpoint, place);
-  // Written anew, because an earlier version may have left out keys that it did not know.
-  if (Config::parse(meta.at("config").get<std::string>(), place).to_toml() != config_.to_toml())
+  const std::string written = meta.at("config").get<std::string>();
+  if ((plan_.rewrite ? plan_.rewrite(written) : written) != plan_.description)
     throw DataError(place, "must belong to this configuration", "another configuration",
                     "resume without changing settings, or start a new run");
   if (meta.at("train_size") != splits_.train.size())
     throw DataError(place, fmt::format("was trained on {} samples", meta.at("train_size").dump()),
                     fmt::format("a train set of {}", splits_.train.size()), "give the data set back that the run began with");
-  encoder_ = restored_encoder(config_.values(), splits_.train.shape(), checkpoint, place);
+  encoder_ = restored_encoder(plan_.encoder, plan_.scale, splits_.train.shape(), checkpoint, place);
   network_.load(checkpoint, place);
   try {
     block_ = meta.at("block");
@@ -182,7 +188,7 @@ void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place)
     for (const auto& r : meta.at("records")) records_.push_back(epoch_from_meta(r));
     if (block_ > blocks_.size())
       throw DataError(place, fmt::format("must stand in one of {} blocks", blocks_.size()), std::to_string(block_), "the file is damaged");
-    if (block_ < blocks_.size() && (epoch_ > blocks_[block_].epochs || step_ > blocks_[block_].steps))
+    if (block_ < blocks_.size() && (epoch_ > blocks_[block_].options.epochs || step_ > blocks_[block_].steps))
       throw DataError(place, "must stand within its training", fmt::format("epoch {}, step {}", epoch_, step_), "the file is damaged");
     trained_ = meta.at("finished");
     for (std::size_t b = 0; b < std::min(measured_.size(), meta.at("measured").size()); ++b) {

@@ -1,4 +1,4 @@
-// What a checkpoint says besides its arrays. Dependency level 4 (train).
+// What a checkpoint says besides its arrays.
 // SPDX-License-Identifier: MIT
 #pragma once
 

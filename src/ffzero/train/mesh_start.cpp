@@ -27,9 +27,8 @@ const MeshLayout& only_layout(const Network<S>& network, const std::string& plac
 }  // namespace
 
 template <class S>
-void start_from_mesh_file(const Config& config, Network<S>& network) {
-  const std::string path = config.values().word("model.mesh.file");
-  if (!config.values().is("model.kind", "photonic") || path.empty()) return;
+void start_from_mesh_file(const std::filesystem::path& mesh_file, Network<S>& network) {
+  const std::string path = mesh_file.string();
   const MeshFile file = read_mesh_file(path, only_layout(network, "model.mesh.file"));
   if (isize(file.layers.size()) != network.layers())
     throw DataError(path, fmt::format("must hold {} meshes, one a layer", network.layers()), std::to_string(file.layers.size()),
@@ -60,7 +59,7 @@ MeshExport mesh_export(const Network<float>& network) {
   return result;
 }
 
-template void start_from_mesh_file(const Config&, Network<float>&);
-template void start_from_mesh_file(const Config&, Network<double>&);
+template void start_from_mesh_file(const std::filesystem::path&, Network<float>&);
+template void start_from_mesh_file(const std::filesystem::path&, Network<double>&);
 
 }  // namespace ffzero

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/head/prototypes.hpp"
 #include "ffzero/map/fixed_state.hpp"
 #include "ffzero/train/readout.hpp"
 
@@ -45,6 +46,78 @@ bool tail_is_independent(const Layer<S>& layer) {
 }
 
 }  // namespace
+
+std::vector<Matrix<double>> layer_prototypes(Index classes, Index outputs, Index groups, std::uint64_t seed, Index layer) {
+  std::vector<Matrix<double>> prototypes;
+  for (Index g = 0; g < groups; ++g)
+    prototypes.push_back(
+        simplex_prototypes(classes, outputs / groups,
+                           RandomStream(seed, Stream::prototype, static_cast<std::uint32_t>(layer), static_cast<std::uint64_t>(g))));
+  return prototypes;
+}
+
+template <class S>
+Network<S>::Network(NetworkParts<S> parts, std::shared_ptr<const Executor> executor, std::vector<std::shared_ptr<FrontEnd<S>>> fronts)
+    : input_(parts.input),
+      classes_(parts.classes),
+      layers_(std::move(parts.layers)),
+      fronts_(std::move(fronts)),
+      executor_(std::move(executor)),
+      end_to_end_(parts.end_to_end) {
+  if (layers_.empty()) throw ConfigError("network", "needs at least one layer", "none");
+  if (classes_ < 1) throw ConfigError("network", "needs at least one class (1 in regression)", std::to_string(classes_));
+  fronts_.resize(layers_.size());
+  Shape shape = input_;
+  for (Index i = 0; i < layers(); ++i) {
+    complete_layer(i, parts.seed);
+    const Layer<S>& layer = layers_[usize(i)];
+    if (fronts_[usize(i)]) shape = fronts_[usize(i)]->output_shape();
+    if (layer.map->input_shape().size() != shape.size())
+      throw ConfigError(layer.name, fmt::format("must take {} inputs, what comes before it gives", shape.size()),
+                        to_string(layer.map->input_shape()), "make the shapes follow one another");
+    if (!end_to_end_ && layer.head->classes() != classes_)
+      throw ConfigError(layer.name, fmt::format("must have a head for {} classes, as the network", classes_),
+                        std::to_string(layer.head->classes()), "give the heads one prototype for each class");
+    shape = layer.output_shape();
+  }
+  if (end_to_end_) {
+    const Layer<S>& last = layers_.back();
+    const Index outputs = last.readout ? last.readout->output_shape().size() : last.map->output_shape().size();
+    if (classes_ > outputs)
+      throw ConfigError("model.layers", fmt::format("the last layer needs at least one output for each of the {} classes", classes_),
+                        std::to_string(outputs), "widen it");
+    end_to_end_head_ = std::make_shared<LogitsHead<S>>(outputs, classes_);
+  }
+  Index offset = 0;
+  for (const auto& layer : layers_) {
+    readouts_.push_back(parts.fitted_readout ? Matrix<S>(Matrix<S>::Zero(classes_, layer.head->input_size() + 1)) : Matrix<S>());
+    offsets_.push_back(offset);
+    offset += layer.map->parameter_count();
+  }
+  readout_active_.assign(layers_.size(), 0);
+  offsets_.push_back(offset);
+  theta_.resize(offset);
+  for (Index i = 0; i < layers(); ++i)
+    layers_[usize(i)].map->initialise(theta(i, i + 1), RandomStream(parts.seed, Stream::initial, static_cast<std::uint32_t>(i)));
+}
+
+template <class S>
+void Network<S>::complete_layer(Index i, std::uint64_t seed) {
+  Layer<S>& layer = layers_[usize(i)];
+  if (layer.name.empty()) layer.name = fmt::format("layer{}", i);
+  if (!layer.map) throw ConfigError(layer.name, "needs a map", "none");
+  if (layer.head) return;
+  const auto tail = layer.tail();
+  const Index outputs = (tail.empty() ? layer.map->output_shape() : tail.back()->output_shape()).size();
+  if (classes_ > outputs && !end_to_end_)
+    throw ConfigError(layer.name,
+                      fmt::format("needs at least K = {} outputs: a simplex of K prototypes does not fit into fewer dimensions", classes_),
+                      std::to_string(outputs), "give it more outputs or use fewer classes");
+  if (end_to_end_)
+    layer.head = std::make_shared<LogitsHead<S>>(outputs, std::min(classes_, outputs));
+  else
+    layer.head = std::make_shared<PrototypeHead<S>>(layer_prototypes(classes_, outputs, 1, seed, i));
+}
 
 template <class S>
 std::span<S> Network<S>::theta(Index first, Index last) {
@@ -172,6 +245,13 @@ void Network<S>::load(const NpzArchive& archive, const std::string& place) {
   for (Index i = 0; i < layers(); ++i) read(fmt::format("layer{}.theta", i), theta(i, i + 1));
   for (const StateSlot& slot : slots()) read(slot.name, slot.values);
   for (std::size_t i = 0; i < readouts_.size(); ++i) readout_active_[i] = readouts_[i].size() > 0 && readouts_[i].squaredNorm() > S{0};
+}
+
+template <class S>
+void Network<S>::take_parameters(const Network& other) {
+  theta_ = other.theta_;
+  readouts_ = other.readouts_;
+  readout_active_ = other.readout_active_;
 }
 
 template <class S>

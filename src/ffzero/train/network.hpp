@@ -1,7 +1,8 @@
-// Layers with their parameters: built from a configuration, evaluated in inference. Dependency level 4 (train).
+// Layers with their parameters, evaluated in inference.
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,7 +12,6 @@
 #include "ffzero/map/front_end.hpp"
 #include "ffzero/objective/layer.hpp"
 #include "ffzero/tensor/npz.hpp"
-#include "ffzero/train/config.hpp"
 
 namespace ffzero {
 
@@ -32,18 +32,27 @@ struct LayerOutput {
 /// What Network::infer is asked for.
 enum class Wanted { passed_on, head, both };
 
+/// What a network is made of.
+template <class S>
+struct NetworkParts {
+  Shape input = {};   ///< of one encoded sample
+  Index classes = 0;  ///< K; 1 in regression
+  /// In the order of the data flow. A layer without a name is called layer0, layer1, ..; one without a head gets the vertices of a
+  /// simplex as prototypes (one random direction in regression), drawn from the seed.
+  std::vector<Layer<S>> layers;
+  bool end_to_end = false;      ///< the last layer's raw outputs are the scores of the whole network
+  bool fitted_readout = false;  ///< every layer gets a digital readout when it has been trained
+  std::uint64_t seed = 0;       ///< of initial parameters, and of prototypes where none are given
+};
+
 template <class S>
 class Network {
  public:
-  /// The network of a resolved configuration for samples of shape `input` and `classes` classes (1 in regression), with its initial
-  /// parameters and prototypes drawn from the seed. @throws ConfigError if shapes do not fit (K > d, groups, kernels, ...).
-  static Network build(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor);
-
-  /// A network of layers of the user's own, e.g. of devices; each needs a map and a head. config: resolved; its keys model.* that describe
-  /// maps are not looked at, all others hold. Parameters as Layer::map->initialise draws them from the seed.
-  /// @throws ConfigError if a layer has no map or head or does not take what the one before it passes on (the first one: `input`), if the
-  /// heads differ in their classes, or if the estimator of a layer needs an adjoint that its map lacks. No data are needed.
-  static Network assemble(const Config& config, const Shape& input, std::vector<Layer<S>> layers, std::shared_ptr<const Executor> executor);
+  /// fronts: fitted maps before the layers, one a layer, null: none; may be left empty.
+  /// Initial parameters as Layer::map->initialise draws them from the seed. No data are needed.
+  /// @throws ConfigError if a layer has no map or does not take what the one before it passes on (the first one: `input`), if the
+  /// heads differ in their classes, or if K classes do not fit into a layer's outputs.
+  Network(NetworkParts<S> parts, std::shared_ptr<const Executor> executor, std::vector<std::shared_ptr<FrontEnd<S>>> fronts = {});
 
   [[nodiscard]] Index layers() const noexcept { return isize(layers_.size()); }
   [[nodiscard]] const Layer<S>& layer(Index i) const { return layers_.at(usize(i)); }
@@ -51,6 +60,8 @@ class Network {
   [[nodiscard]] FrontEnd<S>* front(Index i) const { return fronts_.at(usize(i)).get(); }
   [[nodiscard]] Shape input_shape() const noexcept { return input_; }
   [[nodiscard]] Index classes() const noexcept { return classes_; }
+  /// True if the last layer's raw outputs are the scores of the whole network.
+  [[nodiscard]] bool end_to_end() const noexcept { return end_to_end_; }
 
   /// Parameters of layers [first, last), contiguous.
   [[nodiscard]] std::span<S> theta(Index first, Index last);
@@ -71,6 +82,9 @@ class Network {
   /// True if this layer is to get a readout when it has been trained.
   [[nodiscard]] bool wants_readout(Index layer) const { return readouts_.at(usize(layer)).size() > 0; }
 
+  /// The parameters and readouts of a network with the same layers.
+  void take_parameters(const Network& other);
+
   /// Everything that is not configuration: parameters, prototypes, projections, statistics, components.
   void save(NpzArchive& archive) const;
   /// @throws DataError naming `place` and the array if it is missing or of another size (a checkpoint of another architecture).
@@ -82,6 +96,8 @@ class Network {
     std::span<S> values;
   };
   [[nodiscard]] std::vector<StateSlot> slots() const;
+  /// Name and head of layer i, where the caller gave none. @throws ConfigError as the constructor
+  void complete_layer(Index i, std::uint64_t seed);
   using Buffers = typename LayerOutput<S>::Buffers;
   /// Front end and map, into buffers.mapped.
   void map_rows(Index layer, const ConstMatrixRef<S>& x, bool front_done, Buffers& buffers) const;
@@ -99,10 +115,12 @@ class Network {
   std::shared_ptr<Head<S>> end_to_end_head_;
   std::shared_ptr<const Executor> executor_;
   bool end_to_end_ = false;
-
-  template <class T>
-  friend class NetworkBuilder;
 };
+
+/// Prototypes of layer number `layer` (one matrix a group): the vertices of a randomly rotated simplex of K classes in the outputs of each
+/// group, a random unit vector for K = 1. outputs: of the head input, all groups together.
+/// @throws ConfigError if K classes need more dimensions than a group has
+[[nodiscard]] std::vector<Matrix<double>> layer_prototypes(Index classes, Index outputs, Index groups, std::uint64_t seed, Index layer);
 
 /// Head inputs on a common scale: each row divided by its mean (powers relative to the sample's own), zero rows stay zero.
 template <class S>

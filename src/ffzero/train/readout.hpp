@@ -1,4 +1,4 @@
-// A digital linear classifier on measured features: trained readouts and linear controls. Dependency level 4 (train).
+// A digital linear classifier on measured features: trained readouts and linear controls.
 // SPDX-License-Identifier: MIT
 #pragma once
 

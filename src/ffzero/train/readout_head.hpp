@@ -1,4 +1,4 @@
-// A digital linear readout that learns together with the layer in front of it. Dependency level 4 (train).
+// A digital linear readout that learns together with the layer in front of it.
 // SPDX-License-Identifier: MIT
 #pragma once
 

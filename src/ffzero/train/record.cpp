@@ -31,7 +31,7 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
   for (const LayerRecord& layer : r.layers) {
     json entry = {{"name", layer.name},
                   {"parameters", layer.parameters},
-                  {"information", layer.information},
+                  {"information", to_string(layer.information)},
                   {"train", measure(layer.train, r.metric)},
                   {"test", measure(layer.test, r.metric)}};
     const MeasuredControl& m = layer.measured;
@@ -61,7 +61,7 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
   }
   return {{"schema", 1},
           {"solver", r.solver},
-          {"information", r.information},
+          {"information", to_string(r.information)},
           {"front_ends", r.front_ends},
           {"dataset", r.dataset},
           {"seed", r.seed},

@@ -1,4 +1,4 @@
-// What a run records about itself. Dependency level 4 (train).
+// What a run records about itself.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ffzero/base/ledger.hpp"
+#include "ffzero/gradient/information.hpp"
 #include "ffzero/tensor/types.hpp"
 
 namespace ffzero {
@@ -40,7 +41,7 @@ struct EpochRecord {
 struct LayerRecord {
   std::string name;
   Index parameters = 0;
-  std::string information;  ///< opaque | grouped | activity | adjoint | none
+  Information information = Information::none;
   Measure train, test;
   std::optional<Measure> validation;
   MeasuredControl measured;  ///< what the step control found; zeros: nothing was asked of it
@@ -54,7 +55,8 @@ struct VoteRecord {
 
 /// Everything that summary.json says about learning; machine and version are added by the writer.
 struct RunRecord {
-  std::string solver, information, dataset, preset, estimator, metric;
+  std::string solver, dataset, preset, estimator, metric;
+  Information information = Information::none;  ///< the strongest that a layer used
   std::uint64_t seed = 0;
   Index epochs = 0;
   std::vector<LayerRecord> layers;

@@ -23,18 +23,18 @@ constexpr const char* kOffsets = "encoder.offset";
 constexpr const char* kFactors = "encoder.factor";
 }  // namespace
 
-Encoder fitted_encoder(const Values& values, const Dataset& train) {
-  const ScaleKind kind = scale_kind_from(values.word("dataset.scale"));
+Encoder fitted_encoder(const EncoderOptions& options, ScaleKind kind, const Dataset& train) {
   const Shape& raw = train.shape();
-  if (kind == ScaleKind::none) return {encoder_options(values), raw};
+  if (kind == ScaleKind::none) return {options, raw};
   if (train.is_bytes() || (raw.channels == 2 && raw.height == 1))
     throw ConfigError("dataset.scale", "scales samples of real numbers", train.is_bytes() ? "pixels" : "complex numbers",
                       "use \"none\", or save the samples as real numbers");
-  return {encoder_options(values), raw, fit_feature_scale(kind, raw.size(), train.size(), [&](Index i) { return train.values(i); })};
+  return {options, raw, fit_feature_scale(kind, raw.size(), train.size(), [&](Index i) { return train.values(i); })};
 }
 
-Encoder restored_encoder(const Values& values, const Shape& raw, const NpzArchive& checkpoint, const std::string& place) {
-  if (values.is("dataset.scale", "none")) return {encoder_options(values), raw};
+Encoder restored_encoder(const EncoderOptions& options, ScaleKind kind, const Shape& raw, const NpzArchive& checkpoint,
+                         const std::string& place) {
+  if (kind == ScaleKind::none) return {options, raw};
   const auto read = [&](const char* name) {
     const auto found = checkpoint.find(name);
     auto numbers = found == checkpoint.end() ? std::vector<double>() : found->second.to<double>();
@@ -46,7 +46,7 @@ Encoder restored_encoder(const Values& values, const Shape& raw, const NpzArchiv
           found == checkpoint.end() ? "none" : std::to_string(numbers.size()), "the file is damaged");
     return numbers;
   };
-  return {encoder_options(values), raw, FeatureScale{.offset = read(kOffsets), .factor = read(kFactors)}};
+  return {options, raw, FeatureScale{.offset = read(kOffsets), .factor = read(kFactors)}};
 }
 
 void save_encoder(const Encoder& encoder, NpzArchive& checkpoint) {

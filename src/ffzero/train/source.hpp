@@ -1,4 +1,4 @@
-// Where a block's samples come from: the data set, a cache of a frozen layer's outputs, or recomputation. Dependency level 4 (train).
+// Where a block's samples come from: the data set, a cache of a frozen layer's outputs, or recomputation.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -17,11 +17,12 @@
 
 namespace ffzero {
 
-/// The encoder of a resolved configuration with its features scaled as `train`, the train split, asks for. @throws ConfigError naming
+/// The encoder of these options with its features scaled as `train`, the train split, asks for. @throws ConfigError naming
 /// dataset.scale if samples are pixels or complex numbers, which have no features to scale, or another key of [dataset].
-[[nodiscard]] Encoder fitted_encoder(const Values& values, const Dataset& train);
+[[nodiscard]] Encoder fitted_encoder(const EncoderOptions& options, ScaleKind scale, const Dataset& train);
 /// The same as it was saved: raw is the shape of a raw sample. @throws DataError naming `place` if the scale is missing or damaged.
-[[nodiscard]] Encoder restored_encoder(const Values& values, const Shape& raw, const NpzArchive& checkpoint, const std::string& place);
+[[nodiscard]] Encoder restored_encoder(const EncoderOptions& options, ScaleKind scale, const Shape& raw, const NpzArchive& checkpoint,
+                                       const std::string& place);
 /// Adds what the encoder has learnt from the train split to a checkpoint; nothing if features stay as they are.
 void save_encoder(const Encoder& encoder, NpzArchive& checkpoint);
 

@@ -83,17 +83,18 @@ SlopeLadder climb_slopes(const ScalarFunction<S>& f, std::span<const S> theta, D
 }
 
 template <class S>
-void first_step(const Values& values, std::span<const S> gradient, std::span<S> step) {
-  if (values.is("update.rule", "adam")) {
+void first_step(const RuleOptions& rule, std::span<const S> gradient, std::span<S> step) {
+  if (std::holds_alternative<AdamOptions>(rule)) {
     for (std::size_t i = 0; i < step.size(); ++i) step[i] = static_cast<S>((gradient[i] > S{0}) - (gradient[i] < S{0}));
     return;
   }
-  const double scale = values.is("update.rule", "momentum") ? 1.0 / (1.0 - values.number("update.momentum")) : 1.0;
+  const auto* momentum = std::get_if<MomentumOptions>(&rule);
+  const double scale = momentum != nullptr ? 1.0 / (1.0 - momentum->beta) : 1.0;
   as_vector(step) = static_cast<S>(scale) * as_vector(gradient);
 }
 
 template <class S>
-StepScan scan_steps(StepGradient<S>& gradient, const Values& values, std::span<const S> theta, Index batches,
+StepScan scan_steps(StepGradient<S>& gradient, const RuleOptions& rule, std::span<const S> theta, Index batches,
                     const std::function<Batch<S>(Index)>& batch, const RandomStream& random) {
   BlockLoss<S>& loss = gradient.loss();
   const Index parameters = isize(theta.size());
@@ -103,7 +104,7 @@ StepScan scan_steps(StepGradient<S>& gradient, const Values& values, std::span<c
   double length = 0.0;
   for (Index i = 0; i < batches; ++i) {
     static_cast<void>(gradient.estimate(batch(i), theta, random.at(static_cast<std::uint64_t>(i)), as_span(estimate)));
-    first_step<S>(values, as_span(std::as_const(estimate)), {steps.row(i).data(), usize(parameters)});
+    first_step<S>(rule, as_span(std::as_const(estimate)), {steps.row(i).data(), usize(parameters)});
     start.push_back(total_loss<S>(loss, theta));
     length += static_cast<double>(steps.row(i).norm()) / static_cast<double>(batches);
   }
@@ -130,29 +131,34 @@ StepScan scan_steps(StepGradient<S>& gradient, const Values& values, std::span<c
   return scan;
 }
 
-bool wants_control(const Values& values) { return values.is("gradient.eps", "measured") || values.is("update.lr", "measured"); }
+bool measures_eps(const BlockOptions& options) {
+  const auto* directional = std::get_if<DirectionalOptions>(&options.estimator);
+  return directional != nullptr && directional->eps == kMeasured;
+}
+
+bool wants_control(const BlockOptions& options) { return measures_eps(options) || options.update.lr == kMeasured; }
 
 template <class S>
-std::int64_t control_cost(const StepGradient<S>& gradient, const Values& values, Index layers, Index rows) {
+std::int64_t control_cost(const StepGradient<S>& gradient, const BlockOptions& options, Index layers, Index rows) {
   std::int64_t cost = 0;
-  if (values.is("gradient.eps", "measured")) cost += 2 * kControlBatches * kLadderLengths * layers;
-  if (values.is("update.lr", "measured")) cost += kControlBatches * (gradient.cost_per_sample() + (1 + kScanLengths) * layers);
+  if (measures_eps(options)) cost += 2 * kControlBatches * kLadderLengths * layers;
+  if (options.update.lr == kMeasured) cost += kControlBatches * (gradient.cost_per_sample() + (1 + kScanLengths) * layers);
   return cost * rows;
 }
 
 template <class S>
-MeasuredControl measure_control(StepGradient<S>& gradient, const Values& values, std::span<const S> theta,
+MeasuredControl measure_control(StepGradient<S>& gradient, const BlockOptions& options, std::span<const S> theta,
                                 const std::function<Batch<S>(Index)>& batch, const RandomStream& random, const Executor& executor) {
   MeasuredControl control;
-  if (values.is("gradient.eps", "measured")) {
+  if (measures_eps(options)) {
     gradient.loss().set_batch(batch(0));
     const SlopeLadder ladder = climb_slopes<S>(gradient.loss(), theta, Distribution::rademacher, kControlBatches,
                                                random.at(static_cast<std::uint64_t>(kControlBatches)), executor);
     control.eps = ladder.eps[ladder.best];
     gradient.set_eps(control.eps);
   }
-  if (values.is("update.lr", "measured")) {
-    const StepScan scan = scan_steps<S>(gradient, values, theta, kControlBatches, batch, random);
+  if (options.update.lr == kMeasured) {
+    const StepScan scan = scan_steps<S>(gradient, options.update.rule, theta, kControlBatches, batch, random);
     // Nothing to step along: any rate will do.
     control.lr = scan.straight > 0.0 ? scan.straight : 1e-3;
   }
@@ -165,12 +171,12 @@ MeasuredControl measure_control(StepGradient<S>& gradient, const Values& values,
 #define FFZERO_INSTANTIATE(S)                                                                                                          \
   template SlopeLadder climb_slopes(const ScalarFunction<S>&, std::span<const S>, Distribution, Index, const RandomStream&,            \
                                     const Executor&);                                                                                  \
-  template void first_step(const Values&, std::span<const S>, std::span<S>);                                                           \
-  template StepScan scan_steps(StepGradient<S>&, const Values&, std::span<const S>, Index, const std::function<Batch<S>(Index)>&,      \
+  template void first_step(const RuleOptions&, std::span<const S>, std::span<S>);                                                      \
+  template StepScan scan_steps(StepGradient<S>&, const RuleOptions&, std::span<const S>, Index, const std::function<Batch<S>(Index)>&, \
                                const RandomStream&);                                                                                   \
-  template std::int64_t control_cost(const StepGradient<S>&, const Values&, Index, Index);                                             \
-  template MeasuredControl measure_control(StepGradient<S>&, const Values&, std::span<const S>, const std::function<Batch<S>(Index)>&, \
-                                           const RandomStream&, const Executor&);
+  template std::int64_t control_cost(const StepGradient<S>&, const BlockOptions&, Index, Index);                                       \
+  template MeasuredControl measure_control(StepGradient<S>&, const BlockOptions&, std::span<const S>,                                  \
+                                           const std::function<Batch<S>(Index)>&, const RandomStream&, const Executor&);
 FFZERO_INSTANTIATE(float)
 FFZERO_INSTANTIATE(double)
 #undef FFZERO_INSTANTIATE

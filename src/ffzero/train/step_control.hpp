@@ -1,4 +1,4 @@
-// Step sizes from measurements: the length of a perturbation, the length of a step. Dependency level 4 (train).
+// Step sizes from measurements: the length of a perturbation, the length of a step.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -37,25 +37,27 @@ struct StepScan {
 
 /// The first step of a rule at lr = 1: the gradient for sgd, over 1 - momentum for momentum, its signs for adam.
 template <class S>
-void first_step(const Values& values, std::span<const S> gradient, std::span<S> step);
+void first_step(const RuleOptions& rule, std::span<const S> gradient, std::span<S> step);
 
 /// For each of `batches` batches one estimate u = first_step and the loss at theta - lr u, lr from steps of 1e-4 |theta| on, until the
 /// loss has risen for two lengths (kScanLengths at most). batch(i): the i-th one, valid until the next call.
 /// Cost a batch: the estimate, and one evaluation a length.
 template <class S>
-[[nodiscard]] StepScan scan_steps(StepGradient<S>& gradient, const Values& values, std::span<const S> theta, Index batches,
+[[nodiscard]] StepScan scan_steps(StepGradient<S>& gradient, const RuleOptions& rule, std::span<const S> theta, Index batches,
                                   const std::function<Batch<S>(Index)>& batch, const RandomStream& random);
 inline constexpr Index kScanLengths = 20;
 
-/// True if gradient.eps or update.lr is to be measured.
-[[nodiscard]] bool wants_control(const Values& values);
+/// True if the eps of a directional estimator is to be measured.
+[[nodiscard]] bool measures_eps(const BlockOptions& options);
+/// True if an eps or a learning rate is to be measured.
+[[nodiscard]] bool wants_control(const BlockOptions& options);
 /// Most training evaluations that measure_control bills, if the batches have `rows` samples.
 template <class S>
-[[nodiscard]] std::int64_t control_cost(const StepGradient<S>& gradient, const Values& values, Index layers, Index rows);
-/// Measures what `values` ask for on kControlBatches batches; sets the estimator's eps. eps: the ladder's best. lr: the scan's `straight`,
+[[nodiscard]] std::int64_t control_cost(const StepGradient<S>& gradient, const BlockOptions& options, Index layers, Index rows);
+/// Measures what `options` ask for on kControlBatches batches; sets the estimator's eps. eps: the ladder's best. lr: the scan's `straight`,
 /// half of the best step on a parabola; the loss of a batch along its own step often stays flat far beyond the bottom.
 template <class S>
-[[nodiscard]] MeasuredControl measure_control(StepGradient<S>& gradient, const Values& values, std::span<const S> theta,
+[[nodiscard]] MeasuredControl measure_control(StepGradient<S>& gradient, const BlockOptions& options, std::span<const S> theta,
                                               const std::function<Batch<S>(Index)>& batch, const RandomStream& random,
                                               const Executor& executor);
 inline constexpr Index kControlBatches = 8;

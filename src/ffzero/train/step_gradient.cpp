@@ -11,33 +11,22 @@ namespace ffzero {
 
 namespace {
 
-Distribution distribution_of(const Values& v) {
-  const std::string word = v.word("gradient.distribution");
-  if (word == "rademacher") return Distribution::rademacher;
-  if (word == "hadamard") return Distribution::hadamard;
-  if (word == "coordinate") return Distribution::coordinate;
-  return Distribution::gaussian;
-}
-
 // The length to begin with where it is to be measured.
-double first_eps(const Values& v) { return v.is("gradient.eps", "measured") ? 1e-3 : v.number("gradient.eps"); }
+constexpr double kFirstEps = 1e-3;
 
-DirectionalOptions directional_options(const Values& v) {
-  return {.directions = v.integer("gradient.directions"),
-          .eps = first_eps(v),
-          .distribution = distribution_of(v),
-          .aggregation = v.is("gradient.aggregation", "aligned") ? Aggregation::aligned : Aggregation::average,
-          .recycle = v.number("gradient.recycle")};
+DirectionalOptions started(DirectionalOptions options) {
+  if (options.eps == kMeasured) options.eps = kFirstEps;
+  return options;
 }
 
 template <class S>
 class DirectionalStep final : public StepGradient<S> {
  public:
-  DirectionalStep(const Values& v, const Block<S>& block, const Executor& executor, Ledger& ledger)
+  DirectionalStep(const DirectionalOptions& options, const Block<S>& block, const Executor& executor, Ledger& ledger)
       : executor_(executor),
         loss_(block, executor, ledger),
-        estimator_(directional_options(v)),
-        cost_(2 * v.integer("gradient.directions") * isize(block.layers.size()) * (block.loss->joint() ? loss_.layout().groups : 1)) {
+        estimator_(started(options)),
+        cost_(2 * options.directions * isize(block.layers.size()) * (block.loss->joint() ? loss_.layout().groups : 1)) {
     estimator_.start_memory(loss_.dimension());
   }
   double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) override {
@@ -45,7 +34,7 @@ class DirectionalStep final : public StepGradient<S> {
     return estimator_.estimate(loss_, theta, random, executor_, gradient);
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
-  [[nodiscard]] std::string information() const override { return loss_.layout().groups > 1 ? "grouped" : "opaque"; }
+  [[nodiscard]] Information information() const override { return loss_.layout().groups > 1 ? Information::grouped : Information::opaque; }
   void set_eps(double eps) override { estimator_.set_eps(eps); }
   [[nodiscard]] std::span<S> memory() override { return estimator_.memory(); }
   [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
@@ -67,7 +56,7 @@ class AdjointStep final : public StepGradient<S> {
     return loss_.value_and_gradient(theta, gradient);
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
-  [[nodiscard]] std::string information() const override { return "adjoint"; }
+  [[nodiscard]] Information information() const override { return Information::adjoint; }
   [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
 
  private:
@@ -98,7 +87,7 @@ class CoordinateStep final : public StepGradient<S> {
     return loss;
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return 1 + reads_; }
-  [[nodiscard]] std::string information() const override { return "activity"; }
+  [[nodiscard]] Information information() const override { return Information::activity; }
   [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
 
  private:
@@ -111,11 +100,8 @@ class CoordinateStep final : public StepGradient<S> {
 template <class S>
 class ActivityStep final : public StepGradient<S> {
  public:
-  ActivityStep(const Values& v, const Block<S>& block, const Executor& executor, Ledger& ledger) : loss_(block, executor, ledger) {
-    const std::string space = v.word("gradient.distribution");
-    perturbation_.space = space == "full" ? ActivitySpace::full : space == "span" ? ActivitySpace::span : ActivitySpace::prototypes;
-    perturbation_.directions = v.integer("gradient.directions");
-    perturbation_.eps = first_eps(v);
+  ActivityStep(const ActivityPerturbation& options, const Block<S>& block, const Executor& executor, Ledger& ledger)
+      : loss_(block, executor, ledger), perturbation_(options) {
     cost_ = activity_cost(perturbation_, *block.head, block.loss->joint());
     if (block.layers.size() != 1 || block.end_to_end)
       throw ConfigError("gradient.estimator", "activity perturbation trains one layer at a time", "a block of several layers",
@@ -126,7 +112,7 @@ class ActivityStep final : public StepGradient<S> {
     return loss_.activity_gradient(theta, perturbation_, random, gradient);
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
-  [[nodiscard]] std::string information() const override { return "activity"; }
+  [[nodiscard]] Information information() const override { return Information::activity; }
   [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
 
  private:
@@ -138,14 +124,17 @@ class ActivityStep final : public StepGradient<S> {
 }  // namespace
 
 template <class S>
-std::unique_ptr<StepGradient<S>> make_step_gradient(const Values& v, const Block<S>& block, const Executor& executor, Ledger& ledger) {
-  if (v.is("gradient.estimator", "adjoint")) return std::make_unique<AdjointStep<S>>(block, executor, ledger);
-  if (v.is("gradient.estimator", "activity")) return std::make_unique<ActivityStep<S>>(v, block, executor, ledger);
-  if (v.is("gradient.estimator", "coordinate")) return std::make_unique<CoordinateStep<S>>(block, executor, ledger);
-  return std::make_unique<DirectionalStep<S>>(v, block, executor, ledger);
+std::unique_ptr<StepGradient<S>> make_step_gradient(const EstimatorOptions& options, const Block<S>& block, const Executor& executor,
+                                                    Ledger& ledger) {
+  if (const auto* activity = std::get_if<ActivityPerturbation>(&options))
+    return std::make_unique<ActivityStep<S>>(*activity, block, executor, ledger);
+  if (const auto* directional = std::get_if<DirectionalOptions>(&options))
+    return std::make_unique<DirectionalStep<S>>(*directional, block, executor, ledger);
+  if (std::holds_alternative<CoordinateOptions>(options)) return std::make_unique<CoordinateStep<S>>(block, executor, ledger);
+  return std::make_unique<AdjointStep<S>>(block, executor, ledger);
 }
 
-template std::unique_ptr<StepGradient<float>> make_step_gradient(const Values&, const Block<float>&, const Executor&, Ledger&);
-template std::unique_ptr<StepGradient<double>> make_step_gradient(const Values&, const Block<double>&, const Executor&, Ledger&);
+template std::unique_ptr<StepGradient<float>> make_step_gradient(const EstimatorOptions&, const Block<float>&, const Executor&, Ledger&);
+template std::unique_ptr<StepGradient<double>> make_step_gradient(const EstimatorOptions&, const Block<double>&, const Executor&, Ledger&);
 
 }  // namespace ffzero

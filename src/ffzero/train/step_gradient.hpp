@@ -1,4 +1,4 @@
-// The estimator of a block, bound to the block's loss. Dependency level 4 (train).
+// The estimator of a block, bound to the block's loss.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -6,8 +6,9 @@
 #include <string>
 
 #include "ffzero/base/executor.hpp"
+#include "ffzero/gradient/information.hpp"
 #include "ffzero/objective/block_loss.hpp"
-#include "ffzero/train/config.hpp"
+#include "ffzero/train/options.hpp"
 
 namespace ffzero {
 
@@ -20,8 +21,7 @@ class StepGradient {
   virtual double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) = 0;
   /// Training evaluations that one sample costs in one step, all layers of the block together.
   [[nodiscard]] virtual std::int64_t cost_per_sample() const = 0;
-  /// What the estimator knows: opaque | grouped | activity | adjoint.
-  [[nodiscard]] virtual std::string information() const = 0;
+  [[nodiscard]] virtual Information information() const = 0;
   /// The loss that it asks, for probing; set_batch first.
   [[nodiscard]] virtual BlockLoss<S>& loss() = 0;
   [[nodiscard]] const ParameterLayout& layout() { return loss().layout(); }
@@ -35,7 +35,7 @@ class StepGradient {
 /// Binds before any data are read. block, executor, ledger outlive the result. @throws ConfigError if a map of the block cannot serve the
 /// estimator, naming the layer and the remedy.
 template <class S>
-[[nodiscard]] std::unique_ptr<StepGradient<S>> make_step_gradient(const Values& values, const Block<S>& block, const Executor& executor,
-                                                                  Ledger& ledger);
+[[nodiscard]] std::unique_ptr<StepGradient<S>> make_step_gradient(const EstimatorOptions& options, const Block<S>& block,
+                                                                  const Executor& executor, Ledger& ledger);
 
 }  // namespace ffzero

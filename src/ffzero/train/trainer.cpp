@@ -10,7 +10,6 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/metric/metric.hpp"
 #include "ffzero/train/layer_vote.hpp"
-#include "ffzero/train/mesh_start.hpp"
 #include "ffzero/train/readout.hpp"
 
 namespace ffzero {
@@ -43,21 +42,6 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-ScheduleOptions schedule_options(const Values& v) {
-  return {.kind = parse_schedule_kind(v.word("update.schedule")), .warmup_steps = v.integer("update.warmup")};
-}
-
-template <class S>
-std::unique_ptr<UpdateRule<S>> make_rule(const Values& v, Index parameters) {
-  if (v.is("update.rule", "sgd")) return make_sgd<S>();
-  if (v.is("update.rule", "momentum")) return make_momentum<S>(parameters, v.number("update.momentum"));
-  return make_adam<S>(parameters, {.beta1 = v.number("update.beta1"),
-                                   .beta2 = v.number("update.beta2"),
-                                   .epsilon = v.number("update.epsilon"),
-                                   .epsilon_form = v.is("update.epsilon_form", "keras") ? EpsilonForm::keras : EpsilonForm::torch,
-                                   .weight_decay = v.number("update.weight_decay")});
-}
-
 template <class S>
 double unit_norm(const Unit& unit, std::span<const S> theta) {
   double squared = 0.0;
@@ -82,61 +66,27 @@ std::vector<Segment> uncovered_segments(const ParameterLayout& layout, Index par
 
 }  // namespace
 
-DatasetOptions dataset_options(const Values& v) {
-  DatasetOptions o;
-  o.name = v.word("dataset.name");
-  o.dir = v.word("dataset.dir");
-  if (o.name == "npz" && o.dir.empty())
-    throw ConfigError("dataset.dir", "an npz data set is a file of yours", "none", "name it with --data-dir");
-  o.task = v.word("dataset.task");
-  if (v.at("dataset.classes").is_array())
-    o.class_list = v.at("dataset.classes").get<std::vector<std::int32_t>>();
-  else
-    o.classes = v.integer("dataset.classes");
-  o.validation = v.integer("dataset.validation");
-  o.seed = v.seed();
-  o.threads = v.integer("threads");
-  return o;
-}
-
-DataFacts data_facts(const Splits& splits) {
-  const bool regression = splits.train.task() == Task::regression;
-  return {.regression = regression,
-          .classes = regression ? 1 : splits.train.classes(),
-          .train_size = splits.train.size(),
-          .images = splits.train.shape().height > 1,
-          .sample = splits.train.shape(),
-          .table = !splits.train.is_bytes() && splits.train.shape().height == 1 && splits.train.shape().channels == 1};
-}
-
 template <class S>
-Trainer<S>::Trainer(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events)
-    : Trainer(config,
-              initial_network<S>(config, Encoder(encoder_options(config.values()), splits.train.shape()).output_shape(),
-                                 data_facts(splits).classes, executor),
-              splits, executor, std::move(events)) {}
-
-template <class S>
-Trainer<S>::Trainer(const Config& config, Network<S> network, const Splits& splits, std::shared_ptr<const Executor> executor,
+Trainer<S>::Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& splits, std::shared_ptr<const Executor> executor,
                     TrainEvents events)
-    : config_(config),
+    : plan_(plan),
       splits_(splits),
       executor_(std::move(executor)),
       events_(std::move(events)),
-      encoder_(fitted_encoder(config.values(), splits.train)),
+      encoder_(fitted_encoder(plan.encoder, plan.scale, splits.train)),
       network_(std::move(network)),
       ledger_(network_.layers()) {
   if (encoder_.output_shape().size() != network_.input_shape().size())
     throw ConfigError("network", "must take samples of " + to_string(encoder_.output_shape()), to_string(network_.input_shape()),
                       "give the first layer the shape of the encoded samples");
-  if (data_facts(splits).classes != network_.classes())
-    throw ConfigError("network", fmt::format("must have heads for {} classes", data_facts(splits).classes),
-                      std::to_string(network_.classes()), "give the heads one prototype for each class");
-  blocks_ = make_block_setups<S>(config_, network_, splits.train.size(), *executor_, ledger_);
+  const Index classes = splits.train.task() == Task::regression ? 1 : splits.train.classes();
+  if (classes != network_.classes())
+    throw ConfigError("network", fmt::format("must have heads for {} classes", classes), std::to_string(network_.classes()),
+                      "give the heads one prototype for each class");
+  blocks_ = make_block_setups<S>(plan_, network_, splits.train.size(), *executor_, ledger_);
   measured_.resize(blocks_.size());
   const auto options = [&](bool augment) {
-    return typename SampleSource<S>::Options{
-        .augment = augment && encoder_.augments(), .cache_bytes = kCacheBytes, .seed = config.values().seed()};
+    return typename SampleSource<S>::Options{.augment = augment && encoder_.augments(), .cache_bytes = kCacheBytes, .seed = plan_.seed};
   };
   train_.emplace(splits.train, encoder_, network_, *executor_, options(true));
   test_.emplace(splits.test, encoder_, network_, *executor_, options(false));
@@ -146,8 +96,8 @@ Trainer<S>::Trainer(const Config& config, Network<S> network, const Splits& spli
 template <class S>
 std::int64_t Trainer<S>::planned_evaluations() const {
   std::int64_t planned = 0;
-  for (const auto& setup : blocks_) planned += setup.gradient->cost_per_sample() * splits_.train.size() * setup.epochs;
-  const std::int64_t budget = config_.values().integer("budget.forward_evals");
+  for (const auto& setup : blocks_) planned += setup.gradient->cost_per_sample() * splits_.train.size() * setup.options.epochs;
+  const std::int64_t budget = plan_.forward_evals;
   return budget > 0 ? std::min(planned, budget) : planned;
 }
 
@@ -196,10 +146,10 @@ RunRecord Trainer<S>::run() {
 template <class S>
 void Trainer<S>::start_block(BlockSetup<S>& setup) {
   const Index parameters = setup.block.parameter_count();
-  rule_ = make_rule<S>(setup.values, parameters);
+  rule_ = make_rule<S>(setup.options.update.rule, parameters);
   auto* const readout = learning_readout(setup);
   readout_rule_ = readout != nullptr ? make_adam<S>(isize(readout->state().size())) : nullptr;
-  schedule_ = Schedule(schedule_options(setup.values));
+  schedule_ = Schedule(setup.options.update.schedule);
   gradient_.resize(parameters);
   fixed_ = uncovered_segments(setup.gradient->layout(), parameters);
   find_initial_norms(setup);
@@ -213,7 +163,7 @@ void Trainer<S>::find_initial_norms(const BlockSetup<S>& setup) {
   for (Index i = setup.first; i < setup.last; ++i) {
     const auto& map = *network_.layer(i).map;
     map.initialise(as_span(initial).subspan(usize(at), usize(map.parameter_count())),
-                   RandomStream(config_.values().seed(), Stream::initial, static_cast<std::uint32_t>(i)));
+                   RandomStream(plan_.seed, Stream::initial, static_cast<std::uint32_t>(i)));
     at += map.parameter_count();
   }
   initial_norms_.clear();
@@ -262,8 +212,8 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
     loss_sum_ = 0.0;
   }
   block_ = b;
-  if (setup.epochs > 0 && epoch_ == 0 && step_ == 0 && !measure_block(setup)) return Outcome::budget;
-  for (; epoch_ < setup.epochs; ++epoch_, step_ = 0, loss_sum_ = 0.0) {
+  if (setup.options.epochs > 0 && epoch_ == 0 && step_ == 0 && !measure_block(setup)) return Outcome::budget;
+  for (; epoch_ < setup.options.epochs; ++epoch_, step_ = 0, loss_sum_ = 0.0) {
     // The part of an epoch that a budget left room for is recorded once, also if the run was killed right after that.
     const bool recorded = step_ > 0 && has_recorded(setup) && records_.back().epoch == epoch_ + 1;
     const Outcome outcome = train_epoch(setup);
@@ -276,9 +226,9 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
 
 template <class S>
 typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup<S>& setup) {
-  const Index batch = setup.batch, steps = setup.steps, size = splits_.train.size();
-  const auto seed = config_.values().seed();
-  const std::int64_t budget = config_.values().integer("budget.forward_evals");
+  const Index batch = setup.options.batch_size, steps = setup.steps, size = splits_.train.size();
+  const auto seed = plan_.seed;
+  const std::int64_t budget = plan_.forward_evals;
   std::vector<std::uint32_t> order(usize(size));
   RandomStream(seed, Stream::order, static_cast<std::uint32_t>(setup.first), static_cast<std::uint64_t>(epoch_)).permutation(order);
   for (; step_ < steps; ++step_) {
@@ -291,7 +241,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup<S>& setup) {
                          .block = isize(block_),
                          .blocks = isize(blocks_.size()),
                          .epoch = epoch_,
-                         .epochs = setup.epochs,
+                         .epochs = setup.options.epochs,
                          .step = step_,
                          .steps = steps,
                          .loss = loss_sum_ / static_cast<double>(step_ + 1),
@@ -310,7 +260,7 @@ typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup<S>& setup) {
 
 template <class S>
 double Trainer<S>::train_step(BlockSetup<S>& setup, std::span<const std::uint32_t> rows) {
-  const auto seed = config_.values().seed();
+  const auto seed = plan_.seed;
   const auto part = static_cast<std::uint32_t>(setup.first);
   const Index step = epoch_ * setup.steps + step_;
   const auto position = static_cast<std::uint64_t>(step);
@@ -320,7 +270,7 @@ double Trainer<S>::train_step(BlockSetup<S>& setup, std::span<const std::uint32_
   const double loss = setup.gradient->estimate(batch, theta, RandomStream(seed, Stream::direction, part, position), as_span(gradient_));
   if (!std::isfinite(loss)) diverged(setup, "the loss must stay finite", fmt::format("a loss of {}", loss));
   if (network_.wants_readout(setup.last - 1)) keep_step_reads(rows);
-  const double factor = schedule_.factor(step, setup.steps * setup.epochs);
+  const double factor = schedule_.factor(step, setup.steps * setup.options.epochs);
   if (readout != nullptr) step_readout(setup, *readout, batch.targets, kReadoutLr * factor);
   const double lr = setup.lr * factor;
   // Weight decay reaches every parameter of the rule; those of no unit stay as they are.
@@ -328,7 +278,7 @@ double Trainer<S>::train_step(BlockSetup<S>& setup, std::span<const std::uint32_
   rule_->step(theta, as_span(std::as_const(gradient_)), lr, *executor_);
   for (const Segment& s : fixed_) as_vector(theta).segment(s.begin, s.size) = before.segment(s.begin, s.size);
   if (step < kFirstSteps || step % kCheckEvery == 0) require_sound_parameters(setup);
-  if (setup.hold_norm) hold_norms(setup, theta);
+  if (setup.options.update.hold_norm) hold_norms(setup, theta);
   return loss;
 }
 
@@ -340,26 +290,28 @@ Batch<S> Trainer<S>::gather_batch(const BlockSetup<S>& setup, std::span<const st
   drop_inputs(setup, batch_x_);
   return {.x = batch_x_,
           .targets = train_->targets(rows, batch_labels_, batch_values_),
-          .dropout = RandomStream(config_.values().seed(), Stream::dropout, static_cast<std::uint32_t>(setup.first), step),
+          .dropout = RandomStream(plan_.seed, Stream::dropout, static_cast<std::uint32_t>(setup.first), step),
           .reads = network_.wants_readout(setup.last - 1) || learning_readout(setup) != nullptr ? &step_reads_ : nullptr};
 }
 
 template <class S>
 bool Trainer<S>::measure_block(BlockSetup<S>& setup) {
-  if (!wants_control(setup.values)) return true;
-  const std::int64_t budget = config_.values().integer("budget.forward_evals"), before = ledger_.total().training;
-  if (budget > 0 && before + control_cost(*setup.gradient, setup.values, setup.last - setup.first, setup.batch) > budget) return false;
-  const auto seed = config_.values().seed();
+  if (!wants_control(setup.options)) return true;
+  const std::int64_t budget = plan_.forward_evals, before = ledger_.total().training;
+  if (budget > 0 && before + control_cost(*setup.gradient, setup.options, setup.last - setup.first, setup.options.batch_size) > budget)
+    return false;
+  const auto seed = plan_.seed;
   const auto part = static_cast<std::uint32_t>(setup.first);
   std::vector<std::uint32_t> order(usize(splits_.train.size()));
   RandomStream(seed, Stream::order, part, 0).permutation(order);
-  const Index whole = std::max<Index>(1, isize(order.size()) / setup.batch);
+  const Index whole = std::max<Index>(1, isize(order.size()) / setup.options.batch_size);
   const auto batch = [&](Index i) {
-    return gather_batch(setup, std::span<const std::uint32_t>(order).subspan(usize(i % whole * setup.batch), usize(setup.batch)));
+    return gather_batch(
+        setup, std::span<const std::uint32_t>(order).subspan(usize(i % whole * setup.options.batch_size), usize(setup.options.batch_size)));
   };
   const RandomStream random(seed, Stream::direction, part);
   MeasuredControl& control = measured_[block_];
-  control = measure_control<S>(*setup.gradient, setup.values, network_.theta(setup.first, setup.last), batch, random, *executor_);
+  control = measure_control<S>(*setup.gradient, setup.options, network_.theta(setup.first, setup.last), batch, random, *executor_);
   control.forward_evals = ledger_.total().training - before;
   if (control.lr > 0.0) setup.lr = control.lr;
   return true;
@@ -394,8 +346,7 @@ void Trainer<S>::drop_inputs(const BlockSetup<S>& setup, Matrix<S>& x) const {
   const std::uint32_t part = setup.first == 0 ? kNetworkInput : static_cast<std::uint32_t>(setup.first - 1);
   const auto step = static_cast<std::uint64_t>(epoch_ * setup.steps + step_);
   Matrix<S> mask(x.rows(), x.cols());
-  dropout_mask<S>(RandomStream(config_.values().seed(), Stream::dropout, part, step), setup.input_dropout,
-                  {mask.data(), usize(mask.size())});
+  dropout_mask<S>(RandomStream(plan_.seed, Stream::dropout, part, step), setup.input_dropout, {mask.data(), usize(mask.size())});
   x.array() *= mask.array();
 }
 
@@ -454,9 +405,9 @@ void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
       if (source.recomputes()) bill(0, source.depth(), &Evaluations::logging, samples);
       return m;
     };
-    const Index train_samples = std::min(config_.values().integer("training.log_samples"), splits_.train.size());
+    const Index train_samples = std::min(plan_.log.train_samples, splits_.train.size());
     if (train_samples > 0) record.train = log(*train_, splits_.train, train_samples);
-    if (config_.values().flag("training.log_test")) record.test = log(*test_, splits_.test, splits_.test.size());
+    if (plan_.log.test) record.test = log(*test_, splits_.test, splits_.test.size());
     if (validation_) record.validation = log(*validation_, splits_.validation, splits_.validation.size());
   }
   record.forward_evals = ledger_.total().training;
@@ -527,7 +478,7 @@ typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup<S>& setup
   Matrix<S> x;
   LayerOutput<S> out;
   Matrix<double> losses;
-  const Index rows = evaluation_rows(setup.values);
+  const Index rows = setup.evaluation_rows;
   for (Index first = 0; first < samples; first += rows) {
     const Index count = std::min(rows, samples - first);
     source.gather_range(first, count, 0, x);
@@ -554,7 +505,7 @@ Measure Trainer<S>::measure(const SplitScores& scores, const Dataset& data) cons
 
 template <class S>
 bool Trainer<S>::reads_will_be_replaced() const {
-  return step_ == 0 && block_ < blocks_.size() && epoch_ < blocks_[block_].epochs && config_.values().integer("budget.forward_evals") == 0;
+  return step_ == 0 && block_ < blocks_.size() && epoch_ < blocks_[block_].options.epochs && plan_.forward_evals == 0;
 }
 
 template <class S>
@@ -584,8 +535,8 @@ void Trainer<S>::fit_block_readout(BlockSetup<S>& setup) {
       labels.push_back(splits_.train.labels()[usize(i)]);
     }
   if (!lit.empty())
-    network_.set_readout(setup.last - 1, fit_readout<S>(readout_features<S>(reads_(lit, Eigen::all)), labels, network_.classes(),
-                                                        {.seed = config_.values().seed()}));
+    network_.set_readout(setup.last - 1,
+                         fit_readout<S>(readout_features<S>(reads_(lit, Eigen::all)), labels, network_.classes(), {.seed = plan_.seed}));
   reads_.resize(0, 0);
 }
 
@@ -611,7 +562,7 @@ void Trainer<S>::finish_block(BlockSetup<S>& setup, bool replay) {
   };
   LayerRecord record{.name = setup.name,
                      .parameters = setup.block.parameter_count(),
-                     .information = setup.epochs == 0 ? "none" : setup.gradient->information(),
+                     .information = setup.options.epochs == 0 ? Information::none : setup.gradient->information(),
                      .train = pass(*train_, splits_.train, train_scores_, true),
                      .test = {},
                      .validation = {},
@@ -623,25 +574,18 @@ void Trainer<S>::finish_block(BlockSetup<S>& setup, bool replay) {
 
 template <class S>
 void Trainer<S>::finish_run(RunRecord& record) {
-  const Values& v = config_.values();
   const bool regression = splits_.train.task() == Task::regression;
-  record.solver = config_.solver();
-  record.dataset = v.word("dataset.name");
-  record.preset = v.word("preset");
-  record.estimator = v.word("gradient.estimator");
+  record.solver = plan_.names.solver;
+  record.dataset = plan_.names.dataset;
+  record.preset = plan_.names.preset;
+  record.estimator = plan_.names.estimator;
   record.metric = regression ? "r2" : "accuracy";
-  record.seed = v.seed();
-  record.epochs = v.integer("training.epochs");
+  record.seed = plan_.seed;
+  record.epochs = plan_.names.epochs;
   record.layers = layer_records_;
   record.stopped_by = stopped_by_;
   record.ledger = ledger_;
-  static const std::vector<std::string> strength{"none", "opaque", "grouped", "activity", "adjoint"};
-  const auto rank = [&](const std::string& information) {
-    return std::find(strength.begin(), strength.end(), information) - strength.begin();
-  };
-  record.information = "none";
-  for (const auto& layer : layer_records_)
-    if (rank(layer.information) > rank(record.information)) record.information = layer.information;
+  for (const auto& layer : layer_records_) record.information = std::max(record.information, layer.information);
   for (Index i = 0; i < network_.layers(); ++i)
     if (network_.front(i) != nullptr) {
       const std::string kind = network_.front(i)->kind();
@@ -660,17 +604,17 @@ void Trainer<S>::finish_run(RunRecord& record) {
     outputs_.test_scores.push_back(s.scores);
     if (!regression) outputs_.predictions.push_back(predict<float>(s.scores));
   }
-  if (has_vote(v)) {
+  if (plan_.vote) {
     const auto scores_of = [](const std::vector<SplitScores>& layers) {
       std::vector<Matrix<float>> scores;
       for (const auto& layer : layers) scores.push_back(layer.scores);
       return scores;
     };
-    vote_rule_ = v.word("vote.rule");
-    if (vote_rule_ == "validated") vote_rule_ = validated_rule(v, scores_of(validation_scores_), splits_.validation.labels());
-    const auto vote_of = [&](const std::vector<SplitScores>& layers) { return layer_vote(v, vote_rule_, scores_of(layers)); };
+    vote_rule_ = plan_.vote->rule;
+    if (plan_.vote->validated) vote_rule_ = validated_rule(*plan_.vote, scores_of(validation_scores_), splits_.validation.labels());
+    const auto vote_of = [&](const std::vector<SplitScores>& layers) { return layer_vote(*plan_.vote, vote_rule_, scores_of(layers)); };
     outputs_.vote = vote_of(test_scores_);
-    VoteRecord result{.rule = vote_rule_,
+    VoteRecord result{.rule = to_string(vote_rule_),
                       .train = accuracy(vote_of(train_scores_), splits_.train.labels()),
                       .test = accuracy(outputs_.vote, splits_.test.labels()),
                       .validation = {}};

@@ -1,4 +1,4 @@
-// The one training loop: for every block, epoch after epoch: batch, estimate, update. Dependency level 4 (train).
+// The one training loop: for every block, epoch after epoch: batch, estimate, update.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,8 +13,8 @@
 #include "ffzero/encode/encoder.hpp"
 #include "ffzero/tensor/npz.hpp"
 #include "ffzero/train/block_setup.hpp"
-#include "ffzero/train/config.hpp"
 #include "ffzero/train/network.hpp"
+#include "ffzero/train/plan.hpp"
 #include "ffzero/train/readout_head.hpp"
 #include "ffzero/train/record.hpp"
 #include "ffzero/train/source.hpp"
@@ -53,15 +53,14 @@ struct Outputs {
 template <class S>
 class Trainer {
  public:
-  /// config: resolved. splits and config outlive the trainer. @throws ConfigError if the model does not fit the data.
-  Trainer(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, TrainEvents events = {});
-
-  /// The same for a network of the user's own (Network::assemble). Checkpoints hold its parameters and state; to continue from one,
-  /// assemble the same layers again. @throws ConfigError if samples or classes do not fit
-  Trainer(const Config& config, Network<S> network, const Splits& splits, std::shared_ptr<const Executor> executor,
+  /// splits outlive the trainer. Checkpoints hold the network's parameters and state, not its layers: to continue from one, make the same
+  /// layers again. @throws ConfigError if samples, classes, plan and network do not fit each other, or a map cannot serve its estimator
+  Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& splits, std::shared_ptr<const Executor> executor,
           TrainEvents events = {});
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
-  /// Continues from a checkpoint of this configuration. `place` names it in messages. @throws DataError
+  /// Continues from a checkpoint of this plan. `place` names it in messages. @throws DataError
   void restore(const NpzArchive& checkpoint, const std::string& place);
 
   /// Trains what is left and evaluates. Cost: counted in the record's ledger. @throws DivergedError when a loss or a parameter stops
@@ -124,7 +123,7 @@ class Trainer {
   [[nodiscard]] double elapsed() const;
   void save() const;
 
-  Config config_;
+  TrainPlan plan_;
   const Splits& splits_;
   std::shared_ptr<const Executor> executor_;
   TrainEvents events_;
@@ -152,8 +151,8 @@ class Trainer {
   std::vector<SplitScores> train_scores_, validation_scores_, test_scores_;
   Outputs outputs_;
   std::string stopped_by_ = "epochs";
-  bool trained_ = false;   ///< restored from the end of a run: nothing is left to train
-  std::string vote_rule_;  ///< that the layers decided by in the end
+  bool trained_ = false;                 ///< restored from the end of a run: nothing is left to train
+  VoteRule vote_rule_ = VoteRule::last;  ///< that the layers decided by in the end
   double earlier_s_ = 0.0, evaluation_s_ = 0.0;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Vector<S> gradient_;
@@ -167,10 +166,5 @@ class Trainer {
 
 extern template class Trainer<float>;
 extern template class Trainer<double>;
-
-/// Facts of loaded data for Config::resolve.
-[[nodiscard]] DataFacts data_facts(const Splits& splits);
-/// Options of the loader that a configuration asks for. @throws ConfigError if it names an npz data set, but no file
-[[nodiscard]] DatasetOptions dataset_options(const Values& values);
 
 }  // namespace ffzero

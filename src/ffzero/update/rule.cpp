@@ -146,8 +146,17 @@ std::unique_ptr<UpdateRule<S>> make_adam(Index parameter_count, const AdamOption
   return std::make_unique<Adam<S>>(parameter_count, options);
 }
 
+template <class S>
+std::unique_ptr<UpdateRule<S>> make_rule(const RuleOptions& options, Index parameter_count) {
+  if (const auto* adam = std::get_if<AdamOptions>(&options)) return make_adam<S>(parameter_count, *adam);
+  if (const auto* momentum = std::get_if<MomentumOptions>(&options)) return make_momentum<S>(parameter_count, momentum->beta);
+  return make_sgd<S>();
+}
+
 template class UpdateRule<float>;
 template class UpdateRule<double>;
+template std::unique_ptr<UpdateRule<float>> make_rule<float>(const RuleOptions&, Index);
+template std::unique_ptr<UpdateRule<double>> make_rule<double>(const RuleOptions&, Index);
 template std::unique_ptr<UpdateRule<float>> make_sgd<float>();
 template std::unique_ptr<UpdateRule<double>> make_sgd<double>();
 template std::unique_ptr<UpdateRule<float>> make_momentum<float>(Index, double);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <variant>
 
 #include "ffzero/base/executor.hpp"
 #include "ffzero/base/index.hpp"
@@ -70,6 +71,17 @@ template <class S>
 /// m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, then as EpsilonForm says. Bias corrections in double. @throws ConfigError
 template <class S>
 [[nodiscard]] std::unique_ptr<UpdateRule<S>> make_adam(Index parameter_count, const AdamOptions& options = {});
+
+struct SgdOptions {};
+struct MomentumOptions {
+  double beta = 0.9;  ///< decay of the velocity, in [0, 1)
+};
+/// One of the rules above with its settings.
+using RuleOptions = std::variant<SgdOptions, MomentumOptions, AdamOptions>;
+
+/// @throws ConfigError if an option is out of range.
+template <class S>
+[[nodiscard]] std::unique_ptr<UpdateRule<S>> make_rule(const RuleOptions& options, Index parameter_count);
 
 extern template class UpdateRule<float>;
 extern template class UpdateRule<double>;

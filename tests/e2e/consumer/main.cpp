@@ -7,6 +7,6 @@ int main() {
   ffzero::Config config =
       ffzero::Config::parse("dataset.downsample = 7\nmodel.layers = [32]\ntraining.epochs = 5\ntraining.batch_size = 16", "settings");
   config.resolve(ffzero::data_facts(splits));
-  ffzero::Trainer<float> trainer(config, splits, std::make_shared<const ffzero::Executor>(2));
+  auto trainer = ffzero::make_trainer<float>(config, splits, std::make_shared<const ffzero::Executor>(2));
   return trainer.run().final_test.value > 0.5 ? 0 : 1;
 }

@@ -1,11 +1,11 @@
 // Settings: layers of sources, what "auto" means, refusals in one line, and the resolved file.
 // SPDX-License-Identifier: MIT
-#include "ffzero/train/config.hpp"
+#include "ffzero/settings/config.hpp"
 
 #include <gtest/gtest.h>
 
 #include "ffzero/base/error.hpp"
-#include "ffzero/train/presets.hpp"
+#include "ffzero/settings/presets.hpp"
 #include "support/expect_error.hpp"
 #include "support/property.hpp"
 #include "support/temporary_folder.hpp"

@@ -39,7 +39,7 @@ Config config_of(const Model& model, const char* seed) {
 }
 
 Network<float> network_of(const Model& model, const char* seed, int threads = 1) {
-  return Network<float>::build(config_of(model, seed), model.input, 10, std::make_shared<const Executor>(threads));
+  return build_network<float>(config_of(model, seed), model.input, 10, std::make_shared<const Executor>(threads));
 }
 
 /// Scores of the last layer, layer after layer.
@@ -73,8 +73,8 @@ TEST(Network, RefusesArraysOfAnotherArchitectureNamingThem) {
   NpzArchive archive;
   saved.save(archive);
   Network<float> other =
-      Network<float>::build(config_of({.name = "", .settings = {{"model.layers", "[14, 13]"}, {"model.pca", "[5, 0]"}}, .input = {}}, "1"),
-                            {.width = 9}, 10, std::make_shared<const Executor>(1));
+      build_network<float>(config_of({.name = "", .settings = {{"model.layers", "[14, 13]"}, {"model.pca", "[5, 0]"}}, .input = {}}, "1"),
+                           {.width = 9}, 10, std::make_shared<const Executor>(1));
   EXPECT_EQ(message_of<DataError>([&] { other.load(archive, "a.npz"); }),
             "a.npz: layer1.theta must have 195 numbers; got 180; this checkpoint is of another architecture");
   archive.erase("layer0.theta");
@@ -94,8 +94,8 @@ TEST(Network, InferenceDependsNeitherOnThreadsNorOnBatchMates) {
 TEST(Network, RefusesShapesThatDoNotFit) {
   const auto refused = [](Settings settings, const Shape& input) {
     return message_of<ConfigError>([&] {
-      static_cast<void>(Network<float>::build(config_of({.name = "", .settings = settings, .input = input}, "1"), input, 10,
-                                              std::make_shared<const Executor>(1)));
+      static_cast<void>(build_network<float>(config_of({.name = "", .settings = settings, .input = input}, "1"), input, 10,
+                                             std::make_shared<const Executor>(1)));
     });
   };
   EXPECT_NE(refused({{"model.layers", "[9]"}}, {.width = 20}).find("needs at least K = 10 outputs"), std::string::npos);

@@ -74,7 +74,7 @@ double relative_distance(std::uint64_t seed) {
                                   {"training.batch_size", std::to_string(kBatch)},
                                   {"training.log_samples", "0"}},
                                  splits);
-  Trainer<S> trainer(config, splits, std::make_shared<const Executor>(2));
+  auto trainer = make_trainer<S>(config, splits, std::make_shared<const Executor>(2));
   trainer.run();
   const Vector<double> theta = as_vector(trainer.network().theta(0, 1)).template cast<double>();
   std::vector<double> prototypes;

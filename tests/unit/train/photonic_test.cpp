@@ -77,7 +77,7 @@ TEST(TrainedReadout, ResumesBitForBit) {
     events.stop_requested = [&] { return ++steps == 7; };  // inside the second or, with two layers, a later epoch
     static_cast<void>(run<float>(config, splits, 1, events));
     for (const NpzArchive& state : kept) {
-      Trainer<float> trainer(config, splits, std::make_shared<const Executor>(2));
+      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
       trainer.restore(state, "checkpoint");
       const RunRecord record = trainer.run();
       EXPECT_EQ(record.final_test, whole.record.final_test);
@@ -144,7 +144,7 @@ TEST(JointReadout, NeedsCrossEntropyAndOneMesh) {
   const Config parallel = resolved(photonic({{"preset", "opaque"}, {"model.mesh.readout", "joint"}, {"model.mesh.parallel", "2"}}), splits);
   EXPECT_EQ(
       message_of<ConfigError>([&] {
-        static_cast<void>(Network<float>::build(parallel, {2, 1, 16}, 10, std::make_shared<const Executor>(1)));
+        static_cast<void>(build_network<float>(parallel, {2, 1, 16}, 10, std::make_shared<const Executor>(1)));
       }),
       "model.mesh.readout: a readout that learns along with the mesh looks at one mesh; got model.mesh.parallel = 2; use \"trained\"");
 }
@@ -159,7 +159,7 @@ TEST(TrainedReadout, RefusesReadingsOfAnotherSize) {
   static_cast<void>(run<float>(config, splits, 1, events));
   ASSERT_EQ(state.at("readout.reads").shape, (std::vector<Index>{kTrain, 16}));
   state.at("readout.reads") = NpyArray::of<float>(std::vector<float>(32), {2, 16});
-  Trainer<float> trainer(config, splits, std::make_shared<const Executor>(1));
+  auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
   EXPECT_EQ(message_of<DataError>([&] { trainer.restore(state, "c.npz"); }),
             "c.npz: readout.reads must be 60 x 16; got 2 x 16; the file is damaged");
 }
@@ -168,7 +168,7 @@ TEST(MeshStart, GivesBackWhatWasExported) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   const Settings two = photonic({{"preset", "adjoint"}, {"model.mesh.layers", "2"}});
   const Config config = resolved(two, splits);
-  Trainer<float> trained(config, splits, std::make_shared<const Executor>(1));
+  auto trained = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
   trained.run();
   const TemporaryFolder folder;
   const std::string path = (folder.path() / "meshes.npz").string();
@@ -176,7 +176,7 @@ TEST(MeshStart, GivesBackWhatWasExported) {
   write_mesh_file(path, meshes.file, meshes.layout);
   Settings again = two;
   again.insert(again.end(), {{"seed", "9"}, {"model.mesh.file", path}, {"training.epochs", "0"}});
-  Trainer<float> start(resolved(again, splits), splits, std::make_shared<const Executor>(1));
+  auto start = make_trainer<float>(resolved(again, splits), splits, std::make_shared<const Executor>(1));
   EXPECT_EQ(Vector<float>(as_vector(start.network().theta(0, 2))), Vector<float>(as_vector(trained.network().theta(0, 2))));
   start.run();
   EXPECT_EQ(start.outputs().test_scores[1], trained.outputs().test_scores[1]);  // the prototypes came along
@@ -193,7 +193,7 @@ TEST(MeshStart, SaysWhatDoesNotFit) {
     return message_of<Error>([&] { static_cast<void>(initial_network<float>(config, {2, 1, 16}, 10, executor)); });
   };
   const Config one = resolved(photonic({{"model.mesh.layers", "1"}}), splits);
-  MeshExport meshes = mesh_export(Network<float>::build(one, {2, 1, 16}, 10, executor));
+  MeshExport meshes = mesh_export(build_network<float>(one, {2, 1, 16}, 10, executor));
   write_mesh_file(path, meshes.file, meshes.layout);
   const Config fits = resolved(photonic({{"model.mesh.layers", "1"}, {"model.mesh.file", path}}), splits);
   EXPECT_NO_THROW(static_cast<void>(initial_network<float>(fits, {2, 1, 16}, 10, executor)));
@@ -213,7 +213,7 @@ TEST(MeshDirections, AreJointUnlessThePaperIsRepeated) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   const auto units = [&](const char* preset) {
     const Config config = resolved({{"preset", preset}, {"model.kind", "photonic"}, {"training.batch_size", "16"}}, splits);
-    return Network<float>::build(config, {2, 1, 25}, 10, std::make_shared<const Executor>(1)).layer(0).map->parameter_layout().units.size();
+    return build_network<float>(config, {2, 1, 25}, 10, std::make_shared<const Executor>(1)).layer(0).map->parameter_layout().units.size();
   };
   EXPECT_EQ(units("opaque"), 1U);
   EXPECT_EQ(units("paper"), 3U);

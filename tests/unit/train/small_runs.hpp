@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "ffzero/dataset/glyphs.hpp"
-#include "ffzero/train/trainer.hpp"
+#include "ffzero/settings/configured.hpp"
 
 namespace ffzero::test {
 
@@ -58,7 +58,7 @@ struct RunResult {
 
 template <class S>
 RunResult<S> run(const Config& config, const Splits& splits, int threads = 1, TrainEvents events = {}) {
-  Trainer<S> trainer(config, splits, std::make_shared<const Executor>(threads), std::move(events));
+  auto trainer = make_trainer<S>(config, splits, std::make_shared<const Executor>(threads), std::move(events));
   RunResult<S> result;
   result.record = trainer.run();
   result.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));

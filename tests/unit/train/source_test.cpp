@@ -17,7 +17,7 @@ class SourceTest : public ::testing::Test {
       : splits_(make_glyphs(1, 300, 20)),
         config_(resolved({{"model.layers", "[20, 12]"}, {"dataset.downsample", "7"}, {"dataset.shift", "2"}}, splits_)),
         encoder_(encoder_options(config_.values()), splits_.train.shape()),
-        network_(Network<float>::build(config_, encoder_.output_shape(), 10, std::make_shared<const Executor>(2))) {}
+        network_(build_network<float>(config_, encoder_.output_shape(), 10, std::make_shared<const Executor>(2))) {}
 
   SampleSource<float> source(std::size_t cache, bool augment) {
     return {splits_.train, encoder_, network_, executor_, {.augment = augment, .cache_bytes = cache, .seed = 1}};
@@ -81,7 +81,7 @@ TEST(Source, MirrorsImagesInTrainingAndNotInEvaluation) {
   const Config config = resolved({{"model.layers", "[12]"}, {"dataset.flip", "true"}}, splits);
   const Encoder encoder(encoder_options(config.values()), splits.train.shape());
   const Executor executor(1);
-  const auto network = Network<float>::build(config, encoder.output_shape(), 10, std::make_shared<const Executor>(1));
+  const auto network = build_network<float>(config, encoder.output_shape(), 10, std::make_shared<const Executor>(1));
   const SampleSource<float> plain{splits.train, encoder, network, executor, {.augment = false}},
       augmented{splits.train, encoder, network, executor, {.augment = true}};
   Matrix<float> a, b;
@@ -118,7 +118,7 @@ TEST(FittedEncoder, LearnsTheScaleFromTheTrainSplitAndKeepsItInTheCheckpoint) {
   const Splits splits = small_splits(50, 20, 4, 2);
   const Config config = resolved({{"model.layers", "[8]"}, {"training.batch_size", "10"}}, splits);
   ASSERT_EQ(config.values().word("dataset.scale"), "standardise");
-  const Encoder encoder = fitted_encoder(config.values(), splits.train);
+  const Encoder encoder = fitted_encoder(encoder_options(config.values()), feature_scale(config.values()), splits.train);
   const Matrix<double> x = encode_samples(encoder, splits.train, 0, 50).cast<double>();
   for (Index k = 0; k < 4; ++k) {
     EXPECT_NEAR(x.col(k).mean(), 0.0, 1e-6);
@@ -126,23 +126,28 @@ TEST(FittedEncoder, LearnsTheScaleFromTheTrainSplitAndKeepsItInTheCheckpoint) {
   }
   NpzArchive archive;
   save_encoder(encoder, archive);
-  const Encoder again = restored_encoder(config.values(), splits.train.shape(), archive, "run");
+  const Encoder again =
+      restored_encoder(encoder_options(config.values()), feature_scale(config.values()), splits.train.shape(), archive, "run");
   EXPECT_TRUE(encode_samples(again, splits.test, 0, 20) == encode_samples(encoder, splits.test, 0, 20));
   archive["encoder.factor"] = NpyArray::of<double>(std::vector<double>{1, 2, 3}, {3});
-  EXPECT_EQ(message_of<DataError>([&] { (void)restored_encoder(config.values(), splits.train.shape(), archive, "run"); }),
+  EXPECT_EQ(message_of<DataError>([&] {
+              (void)restored_encoder(encoder_options(config.values()), feature_scale(config.values()), splits.train.shape(), archive,
+                                     "run");
+            }),
             "run: must hold the array encoder.factor with a finite number for each of the 4 features; got 3; the file is damaged");
 }
 
 TEST(FittedEncoder, LeavesSamplesAsTheyAreUnlessTheyAreTables) {
   const Splits images = make_glyphs(1, 20, 20);
   const Config config = resolved({{"training.batch_size", "10"}}, images);
-  EXPECT_TRUE(fitted_encoder(config.values(), images.train).scale().empty());
+  EXPECT_TRUE(fitted_encoder(encoder_options(config.values()), feature_scale(config.values()), images.train).scale().empty());
   NpzArchive archive;
-  save_encoder(fitted_encoder(config.values(), images.train), archive);
+  save_encoder(fitted_encoder(encoder_options(config.values()), feature_scale(config.values()), images.train), archive);
   EXPECT_TRUE(archive.empty());
   const Config asked = resolved({{"dataset.scale", "unit"}, {"training.batch_size", "10"}}, images);
-  EXPECT_EQ(message_of<ConfigError>([&] { (void)fitted_encoder(asked.values(), images.train); }),
-            "dataset.scale: scales samples of real numbers; got pixels; use \"none\", or save the samples as real numbers");
+  EXPECT_EQ(
+      message_of<ConfigError>([&] { (void)fitted_encoder(encoder_options(asked.values()), feature_scale(asked.values()), images.train); }),
+      "dataset.scale: scales samples of real numbers; got pixels; use \"none\", or save the samples as real numbers");
 }
 
 }  // namespace

@@ -51,6 +51,8 @@ TEST(StepControl, LongerPerturbationsForNoisierReadings) {
   EXPECT_LT(louder, 3.0);
 }
 
+EstimatorOptions directions(Index m) { return DirectionalOptions{.directions = m, .distribution = Distribution::rademacher}; }
+
 /// A dense layer with a batch of its own, as a block to estimate on.
 struct Bench {
   Executor executor{1};
@@ -60,30 +62,25 @@ struct Bench {
   Ledger ledger{1};
   BlockSetup<double> setup;
 
-  explicit Bench(const Settings& settings, std::shared_ptr<ForwardMap<double>> map = nullptr) {
+  explicit Bench(const BlockOptions& options, std::shared_ptr<ForwardMap<double>> map = nullptr) {
     block.layers.push_back(dense_layer<double>({.width = 7}, 8, 4, {.activation = ActivationKind::relu, .loss_after_all = true}));
     if (map) block.layers[0].map = std::move(map);
     block.set_loss(kCrossEntropy, Reduction::mean).draw_parameters(3);
     setup.last = 1;
     setup.block = block.view();
-    Values values;
-    for (const auto& [key, value] : settings)
-      values.set(key, nlohmann::json::parse(value, nullptr, false).is_discarded() ? nlohmann::json(value) : nlohmann::json::parse(value),
-                 "test");
-    for (const char* key : {"gradient.distribution", "update.rule"})
-      if (values.is(key, "auto")) values.resolve(key, key == std::string("update.rule") ? "sgd" : "rademacher");
-    setup.values = values;
-    setup.gradient = make_step_gradient<double>(values, setup.block, executor, ledger);
+    setup.options = options;
+    setup.gradient = make_step_gradient<double>(options.estimator, setup.block, executor, ledger);
   }
   [[nodiscard]] Batch<double> batch() const { return {.x = x, .targets = {.labels = labels, .values = {}}}; }
 };
 
 TEST(StepControl, ScansUntilTheLossRisesAndFindsTheLowest) {
-  for (const char* rule : {"sgd", "adam", "momentum"}) {
-    Bench bench({{"gradient.estimator", "adjoint"}, {"update.rule", rule}});
+  for (const RuleOptions& options : {RuleOptions(SgdOptions{}), RuleOptions(AdamOptions{}), RuleOptions(MomentumOptions{})}) {
+    const std::string rule = make_rule<double>(options, 64)->name();
+    Bench bench({.estimator = AdjointOptions{}, .update = {.rule = options}});
     const auto batch = [&](Index) { return bench.batch(); };
-    const StepScan scan = scan_steps<double>(*bench.setup.gradient, bench.setup.values, as_span(std::as_const(bench.block.theta)), 2, batch,
-                                             RandomStream(1, Stream::direction));
+    const StepScan scan = scan_steps<double>(*bench.setup.gradient, bench.setup.options.update.rule,
+                                             as_span(std::as_const(bench.block.theta)), 2, batch, RandomStream(1, Stream::direction));
     ASSERT_GE(scan.lr.size(), scan.best + 1) << rule;
     EXPECT_LT(scan.change[scan.best], 0.0) << rule;
     for (const double change : scan.change) EXPECT_GE(change, scan.change[scan.best]) << rule;
@@ -93,10 +90,10 @@ TEST(StepControl, ScansUntilTheLossRisesAndFindsTheLowest) {
     bench.setup.gradient->estimate(bench.batch(), as_span(std::as_const(bench.block.theta)), RandomStream(1, Stream::direction),
                                    as_span(gradient));
     const double lr = scan.lr[scan.best];
-    if (rule == std::string("adam"))
+    if (rule == "adam")
       moved.array() -= lr * gradient.array().sign();
     else
-      moved -= lr / (rule == std::string("momentum") ? 1.0 - 0.9 : 1.0) * gradient;
+      moved -= lr / (rule == "momentum" ? 1.0 - 0.9 : 1.0) * gradient;
     double before = 0.0, after = 0.0;
     bench.setup.gradient->loss().values(as_span(std::as_const(bench.block.theta)), {&before, 1});
     bench.setup.gradient->loss().values(as_span(std::as_const(moved)), {&after, 1});
@@ -105,20 +102,21 @@ TEST(StepControl, ScansUntilTheLossRisesAndFindsTheLowest) {
 }
 
 TEST(StepControl, CostsNoMoreThanItSays) {
-  for (const char* estimator : {"directional", "adjoint"}) {
-    Bench bench({{"gradient.estimator", estimator}, {"update.lr", "measured"}, {"gradient.directions", "3"}});
+  for (const EstimatorOptions& options : {directions(3), EstimatorOptions(AdjointOptions{})}) {
+    const std::string estimator = estimator_name(options);
+    Bench bench({.estimator = options, .update = {.lr = kMeasured}});
     const auto batch = [&](Index) { return bench.batch(); };
     const MeasuredControl control =
-        measure_control<double>(*bench.setup.gradient, bench.setup.values, as_span(std::as_const(bench.block.theta)), batch,
+        measure_control<double>(*bench.setup.gradient, bench.setup.options, as_span(std::as_const(bench.block.theta)), batch,
                                 RandomStream(1, Stream::direction), bench.executor);
     EXPECT_GT(control.lr, 0.0);
     EXPECT_EQ(control.eps, 0.0) << "not asked for";
-    EXPECT_LE(bench.ledger.total().training, control_cost(*bench.setup.gradient, bench.setup.values, 1, 24)) << estimator;
+    EXPECT_LE(bench.ledger.total().training, control_cost(*bench.setup.gradient, bench.setup.options, 1, 24)) << estimator;
   }
 }
 
 TEST(BlockProbe, MeasuresTheCosineThatTheoryExpects) {
-  Bench bench({{"gradient.estimator", "directional"}, {"gradient.directions", "8"}});
+  Bench bench({.estimator = directions(8)});
   const auto batch = [&](Index) { return bench.batch(); };
   const BlockProbe probe = probe_block<double>(bench.setup, as_span(std::as_const(bench.block.theta)), batch, 400,
                                                RandomStream(4, Stream::direction), bench.executor, bench.ledger);
@@ -155,8 +153,8 @@ class NoisyDevice final : public ForwardMap<double> {
 };
 
 TEST(BlockProbe, OfADeviceTellsWhatNeedsNoExactGradient) {
-  Bench quiet({{"gradient.estimator", "directional"}}, std::make_shared<NoisyDevice>(1e-4));
-  Bench loud({{"gradient.estimator", "directional"}}, std::make_shared<NoisyDevice>(1e-2));
+  Bench quiet({.estimator = directions(1)}, std::make_shared<NoisyDevice>(1e-4));
+  Bench loud({.estimator = directions(1)}, std::make_shared<NoisyDevice>(1e-2));
   const auto probe_of = [](Bench& bench) {
     return probe_block<double>(
         bench.setup, as_span(std::as_const(bench.block.theta)), [&](Index) { return bench.batch(); }, 16,

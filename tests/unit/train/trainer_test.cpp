@@ -96,7 +96,7 @@ TEST(Trainer, ResumesBitForBitFromAnyStep) {
       events.stop_requested = [&] { return ++steps >= stop_after; };
       const auto first = run<float>(config, splits, 1, events);
       if (first.record.stopped_by != "interrupt") continue;  // the block was over
-      Trainer<float> trainer(config, splits, std::make_shared<const Executor>(2));
+      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
       trainer.restore(kept, "checkpoint");
       RunResult<float> rest;
       rest.record = trainer.run();
@@ -121,7 +121,7 @@ TEST(Trainer, ResumesFromTheCheckpointOfEveryEpoch) {
     const auto whole = run<float>(config, splits, 1, events);
     ASSERT_GT(kept.size(), 3U);
     for (const NpzArchive& state : kept) {
-      Trainer<float> trainer(config, splits, std::make_shared<const Executor>(1));
+      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
       trainer.restore(state, "checkpoint");
       RunResult<float> rest;
       rest.record = trainer.run();
@@ -138,7 +138,7 @@ TEST(Trainer, LayersNeverHearFromTheLayersAfterThem) {
   const Splits splits = small_splits(70, 30, 6, 4);
   for (const char* estimator : {"directional", "adjoint", "activity"}) {
     const auto theta_of_first = [&](const char* widths) {
-      Trainer<float> trainer(
+      auto trainer = make_trainer<float>(
           resolved(quick({{"gradient.estimator", estimator}, {"model.layers", widths}, {"model.dropout", "0.2"}, {"model.groups", "1"}}),
                    splits),
           splits, std::make_shared<const Executor>(1));
@@ -202,17 +202,17 @@ TEST(Trainer, MeasuresStepSizesBillsThemAndSaysSo) {
 
 TEST(Trainer, FixedParametersStayWhereTheyAreUnderWeightDecay) {
   const Splits splits = make_glyphs(1, 40, 20);
-  Trainer<float> trainer(resolved({{"preset", "paper"},
-                                   {"model.kind", "cnn"},
-                                   {"model.conv.channels", "[2]"},
-                                   {"objective.scope", "end_to_end"},
-                                   {"gradient.estimator", "adjoint"},
-                                   {"update.weight_decay", "0.1"},
-                                   {"dataset.downsample", "10"},
-                                   {"training.epochs", "2"},
-                                   {"training.batch_size", "10"}},
-                                  splits),
-                         splits, std::make_shared<const Executor>(1));
+  auto trainer = make_trainer<float>(resolved({{"preset", "paper"},
+                                               {"model.kind", "cnn"},
+                                               {"model.conv.channels", "[2]"},
+                                               {"objective.scope", "end_to_end"},
+                                               {"gradient.estimator", "adjoint"},
+                                               {"update.weight_decay", "0.1"},
+                                               {"dataset.downsample", "10"},
+                                               {"training.epochs", "2"},
+                                               {"training.batch_size", "10"}},
+                                              splits),
+                                     splits, std::make_shared<const Executor>(1));
   const Vector<float> before = as_vector(trainer.network().theta(0, 1));
   trainer.run();
   const Vector<float> after = as_vector(trainer.network().theta(0, 1));
@@ -222,7 +222,7 @@ TEST(Trainer, FixedParametersStayWhereTheyAreUnderWeightDecay) {
 
 TEST(Trainer, HoldsTheLengthOfEveryUnit) {
   const Splits splits = small_splits(70, 30, 6, 4);
-  Trainer<double> trainer(
+  auto trainer = make_trainer<double>(
       resolved(quick({{"gradient.estimator", "directional"}, {"model.groups", "2"}, {"update.hold_norm", "true"}}), splits), splits,
       std::make_shared<const Executor>(1));
   const auto lengths = [&] {
@@ -250,7 +250,7 @@ TEST(Trainer, StopsWhenTheLossIsNoNumberNamingTheKey) {
                                         {"update.rule", "sgd"},
                                         {"update.lr", "1e9"}}),
                                  splits);
-  Trainer<float> trainer(config, splits, std::make_shared<const Executor>(1));
+  auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
   const std::string message = message_of<DivergedError>([&] { trainer.run(); });
   EXPECT_NE(message.find("lower update.lr (now 1e+09)"), std::string::npos) << message;
   EXPECT_EQ(message.find('\n'), std::string::npos);
@@ -266,7 +266,7 @@ TEST(Trainer, StopsWhenParametersExplodeThoughTheLossIsFinite) {
       NpzArchive kept;
       TrainEvents events;
       events.save = [&](const NpzArchive& state) { kept = state; };
-      Trainer<float> trainer(config, splits, std::make_shared<const Executor>(1), events);
+      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1), events);
       const std::string message = message_of<DivergedError>([&] { trainer.run(); });
       for (const char* part : {"dense0, epoch 1, step 1: ", "1e+06 times their first length", "lower update.lr (now 1e+09)", "checkpoint"})
         EXPECT_NE(message.find(part), std::string::npos) << message;
@@ -305,8 +305,8 @@ TEST(Trainer, ChoosesTheVoteByTheValidationSamples) {
 
 TEST(Trainer, RefusesTheCheckpointOfAnotherConfiguration) {
   const Splits splits = small_splits(70, 30, 6, 4);
-  Trainer<float> a(resolved(quick({}), splits), splits, std::make_shared<const Executor>(1));
-  Trainer<float> b(resolved(quick({{"seed", "5"}}), splits), splits, std::make_shared<const Executor>(1));
+  auto a = make_trainer<float>(resolved(quick({}), splits), splits, std::make_shared<const Executor>(1));
+  auto b = make_trainer<float>(resolved(quick({{"seed", "5"}}), splits), splits, std::make_shared<const Executor>(1));
   const NpzArchive state = a.checkpoint();
   EXPECT_NE(message_of<DataError>([&] { b.restore(state, "other.npz"); }).find("other.npz: must belong to this configuration"),
             std::string::npos);
@@ -338,15 +338,20 @@ std::vector<Layer<float>> benches(Index width, Index classes) {
   return layers;
 }
 
+Network<float> own_network(const Shape& input, std::vector<Layer<float>> layers) {
+  return {{.input = input, .classes = layers.empty() ? 1 : layers.back().head->classes(), .layers = std::move(layers)},
+          std::make_shared<const Executor>(2)};
+}
+
 TEST(Trainer, TrainsLayersOfTheUsersOwn) {
   const Splits splits = small_splits(200, 50, 6, 4);
   const auto executor = std::make_shared<const Executor>(2);
   const Config config = resolved({{"gradient.estimator", "directional"}, {"training.epochs", "20"}, {"training.batch_size", "10"}}, splits);
-  Trainer<float> trainer(config, Network<float>::assemble(config, {.width = 6}, benches(6, 4), executor), splits, executor);
+  auto trainer = make_trainer<float>(config, own_network({.width = 6}, benches(6, 4)), splits, executor);
   const RunRecord record = trainer.run();
   EXPECT_GT(record.layers[0].test.value, 0.5);  // twice what guessing gives
   EXPECT_EQ(record.layers[1].name, "layer1");
-  EXPECT_EQ(record.information, "opaque");
+  EXPECT_EQ(record.information, Information::opaque);
   EXPECT_EQ(record.ledger.layer(1).training, 2 * 200 * 20);
 }
 
@@ -356,7 +361,7 @@ TEST(Network, OfTheUsersOwnLayersRefusesWhatDoesNotFit) {
   const Config directional = resolved({{"gradient.estimator", "directional"}}, splits),
                adjoint = resolved({{"gradient.estimator", "adjoint"}}, splits);
   const auto assemble = [&](const Config& config, const Shape& input, std::vector<Layer<float>> layers) {
-    static_cast<void>(Network<float>::assemble(config, input, std::move(layers), executor));
+    static_cast<void>(make_trainer<float>(config, own_network(input, std::move(layers)), splits, executor));
   };
   EXPECT_EQ(message_of<ConfigError>([&] { assemble(adjoint, {.width = 6}, benches(6, 4)); }),
             "gradient.estimator: this estimator needs maps with an adjoint; got layer 0 ('bench'), which is forward-only; "
@@ -367,8 +372,7 @@ TEST(Network, OfTheUsersOwnLayersRefusesWhatDoesNotFit) {
   auto odd = benches(6, 4);
   odd[0].head = std::make_shared<PrototypeHead<float>>(std::vector{simplex_prototypes(3, 6, RandomStream(1, Stream::prototype))});
   EXPECT_THROW(assemble(directional, {.width = 6}, odd), ConfigError);
-  const Network<float> network = Network<float>::assemble(directional, {.width = 6}, benches(6, 3), executor);
-  EXPECT_THROW(Trainer<float>(directional, network, splits, executor), ConfigError);
+  EXPECT_THROW(assemble(directional, {.width = 6}, benches(6, 3)), ConfigError);
 }
 
 std::vector<std::string> lines_of(const std::string& name) {

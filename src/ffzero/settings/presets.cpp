@@ -1,10 +1,10 @@
 // Presets.
 // SPDX-License-Identifier: MIT
-#include "ffzero/train/presets.hpp"
+#include "ffzero/settings/presets.hpp"
 
 #include <algorithm>
 
-#include "ffzero/train/config.hpp"
+#include "ffzero/settings/config.hpp"
 
 namespace ffzero {
 

@@ -1,5 +1,5 @@
 // Every setting of a run, with type, range, default and meaning: the one table behind config files, --set, error messages, resolved
-// configs and the reference manual. Dependency level 4 (train).
+// configs and the reference manual.
 // SPDX-License-Identifier: MIT
 #pragma once
 

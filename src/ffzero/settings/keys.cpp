@@ -1,6 +1,6 @@
 // The table of keys.
 // SPDX-License-Identifier: MIT
-#include "ffzero/train/keys.hpp"
+#include "ffzero/settings/keys.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

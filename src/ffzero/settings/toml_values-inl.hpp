@@ -1,4 +1,4 @@
-// TOML documents as keys with JSON values, for configurations and studies. Dependency level 4 (train).
+// TOML documents as keys with JSON values, for configurations and studies.
 // Private: keeps toml++ out of what the library installs.
 // SPDX-License-Identifier: MIT
 #pragma once

@@ -1,5 +1,7 @@
 // From a configuration to a network: the only place that knows which maps a kind of model is made of.
 // SPDX-License-Identifier: MIT
+#include "ffzero/settings/build_network.hpp"
+
 #include <fmt/format.h>
 
 #include "ffzero/base/error.hpp"
@@ -14,59 +16,40 @@
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/map/normalise.hpp"
 #include "ffzero/map/pca.hpp"
-#include "ffzero/objective/adjoint_block_loss.hpp"
-#include "ffzero/train/network.hpp"
+#include "ffzero/train/mesh_start.hpp"
 #include "ffzero/train/readout_head.hpp"
 
 namespace ffzero {
+
+namespace {
 
 template <class S>
 class NetworkBuilder {
  public:
   NetworkBuilder(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor)
       : config_(config), seed_(config.values().seed()), classes_(classes), executor_(std::move(executor)) {
-    network_.input_ = input;
-    network_.classes_ = classes;
-    network_.executor_ = executor_;
-    network_.end_to_end_ = config.values().is("objective.scope", "end_to_end");
+    const Values& v = config.values();
+    parts_.input = input;
+    parts_.classes = classes;
+    parts_.end_to_end = v.is("objective.scope", "end_to_end");
+    parts_.fitted_readout = v.is("model.kind", "photonic") && !parts_.end_to_end && v.is("model.mesh.readout", "trained");
+    parts_.seed = seed_;
   }
 
   Network<S> build() {
     const Values& v = config_.values();
-    Shape shape = network_.input_;
+    Shape shape = parts_.input;
     if (v.is("model.kind", "photonic")) {
       add_meshes(shape);
     } else {
       if (v.is("model.kind", "cnn")) shape = add_convolutions(shape);
       add_dense_layers(shape);
     }
-    finish();
-    return std::move(network_);
-  }
-
-  Network<S> assemble(std::vector<Layer<S>> layers) {
-    Shape shape = network_.input_;
-    for (Layer<S>& layer : layers) {
-      const auto index = isize(network_.layers_.size());
-      if (layer.name.empty()) layer.name = fmt::format("layer{}", index);
-      if (!layer.map || !layer.head) throw ConfigError(layer.name, "needs a map and a head");
-      if (layer.map->input_shape().size() != shape.size())
-        throw ConfigError(layer.name, fmt::format("must take {} inputs, what comes before it gives", shape.size()),
-                          to_string(layer.map->input_shape()), "make the shapes follow one another");
-      if (!network_.end_to_end_ && layer.head->classes() != classes_)
-        throw ConfigError(layer.name, fmt::format("must have a head for {} classes, as the last layer", classes_),
-                          std::to_string(layer.head->classes()));
-      if (!config_.layer_values(index).is("gradient.estimator", "directional")) static_cast<void>(require_adjoint(*layer.map, index));
-      shape = layer.output_shape();
-      network_.layers_.push_back(std::move(layer));
-      network_.fronts_.push_back(nullptr);
-    }
-    finish();
-    return std::move(network_);
+    return Network<S>(std::move(parts_), executor_, std::move(fronts_));
   }
 
  private:
-  [[nodiscard]] std::uint32_t next_index() const { return static_cast<std::uint32_t>(network_.layers_.size()); }
+  [[nodiscard]] std::uint32_t next_index() const { return static_cast<std::uint32_t>(parts_.layers.size()); }
 
   // One entry of a list with an entry a convolution, or of a list of one that stands for all.
   [[nodiscard]] Index conv_entry(const char* key, std::size_t i, std::size_t convolutions) const {
@@ -87,7 +70,7 @@ class NetworkBuilder {
                                 .stride = conv_entry("model.conv.stride", i, channels.size()),
                                 .padding = conv_entry("model.conv.padding", i, channels.size()),
                                 .batchnorm = batchnorm_mode(config_.values().word("model.conv.batchnorm")),
-                                .train_batchnorm = !network_.end_to_end_};
+                                .train_batchnorm = !parts_.end_to_end};
       shape = add_convolution(options, conv_entry("model.conv.pool", i, channels.size()),
                               conv_entry("model.conv.pool_stride", i, channels.size()));
     }
@@ -105,7 +88,7 @@ class NetworkBuilder {
     const Shape passed = layer.passed_on.back()->output_shape();
     layer.loss_after = v.is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
     layer.dropout = v.number("model.dropout");
-    if (!network_.end_to_end_) {
+    if (!parts_.end_to_end) {
       const Index size = config_.values().integer("model.conv.projection");
       layer.readout = std::make_shared<ChannelProjection<S>>(layer.loss_after == 0 ? maps : passed, size,
                                                              RandomStream(seed_, Stream::projection, next_index()),
@@ -117,8 +100,8 @@ class NetworkBuilder {
     } else {
       layer.head = std::make_shared<LogitsHead<S>>(passed.size(), std::min(classes_, passed.size()));
     }
-    network_.layers_.push_back(std::move(layer));
-    network_.fronts_.push_back(nullptr);
+    parts_.layers.push_back(std::move(layer));
+    fronts_.push_back(nullptr);
     return passed;
   }
 
@@ -157,15 +140,15 @@ class NetworkBuilder {
     // |z| is sqrt(max(sum I^2, 1e-12))  [spec.md section 7].
     layer.head =
         prototype_head(layer.name, ports, parallel, 1e-6, {.key = "dataset.crop", .remedy = "let more light in, or use fewer classes"});
-    if (!network_.end_to_end_ && config_.values().is("model.mesh.readout", "joint")) {
+    if (!parts_.end_to_end && config_.values().is("model.mesh.readout", "joint")) {
       if (parallel > 1)
         throw ConfigError("model.mesh.readout", "a readout that learns along with the mesh looks at one mesh",
                           fmt::format("model.mesh.parallel = {}", parallel), "use \"trained\"");
       const auto& prototypes = dynamic_cast<const PrototypeHead<S>&>(*layer.head).prototypes(0);
       layer.head = std::make_shared<ReadoutHead<S>>(prototypes.template cast<double>(), v.number("objective.temperature"));
     }
-    network_.layers_.push_back(std::move(layer));
-    network_.fronts_.push_back(nullptr);
+    parts_.layers.push_back(std::move(layer));
+    fronts_.push_back(nullptr);
   }
 
   void add_dense_layers(Shape shape) {
@@ -181,7 +164,7 @@ class NetworkBuilder {
         shape = front->output_shape();
       }
       shape = add_dense(shape, widths[i], fmt::format("dense{}", i), i + 1 == widths.size());
-      network_.fronts_.push_back(std::move(front));
+      fronts_.push_back(std::move(front));
     }
   }
 
@@ -194,12 +177,12 @@ class NetworkBuilder {
 
   Shape add_dense(const Shape& input, Index width, const std::string& name, bool last) {
     const Values v = config_.layer_values(next_index());
-    const Index groups = network_.end_to_end_ ? 1 : v.integer("model.groups");
+    const Index groups = parts_.end_to_end ? 1 : v.integer("model.groups");
     Layer<S> layer;
     layer.name = name;
     layer.map = std::make_shared<Dense<S>>(input, width, groups, v.flag("model.skip_zeros"));
     const Shape shape = layer.map->output_shape();
-    if (!(network_.end_to_end_ && last)) {
+    if (!(parts_.end_to_end && last)) {
       if (const auto kind = activation_kind(v.word("model.activation")); kind != ActivationKind::none)
         layer.passed_on.push_back(std::make_shared<Activation<S>>(shape, kind));
       if (const auto kind = normalise_kind(v.word("model.normalise")); kind != NormaliseKind::none)
@@ -211,7 +194,7 @@ class NetworkBuilder {
         name, shape.size(), groups, 0.0,
         {.key = groups == 1 ? "model.layers" : "model.groups",
          .remedy = groups == 1 ? "widen the layer or use fewer classes" : "widen the layer, use fewer groups or fewer classes"});
-    network_.layers_.push_back(std::move(layer));
+    parts_.layers.push_back(std::move(layer));
     return shape;
   }
 
@@ -223,71 +206,44 @@ class NetworkBuilder {
 
   std::shared_ptr<Head<S>> prototype_head(const std::string& name, Index outputs, Index groups, double floor, const Cause& cause) const {
     const Index dimension = outputs / groups;
-    if (!network_.end_to_end_ && classes_ > dimension)
+    if (!parts_.end_to_end && classes_ > dimension)
       throw ConfigError(cause.key,
                         fmt::format("{} needs at least K = {} outputs{}: a simplex of K prototypes does not fit into fewer dimensions",
                                     name, classes_, groups == 1 ? "" : " in every group"),
                         std::to_string(dimension), cause.remedy);
-    std::vector<Matrix<double>> prototypes;
-    for (Index g = 0; g < groups; ++g) {
-      // One stream a layer and group; 4096 groups are far more than any model has channels.
-      const RandomStream random(seed_, Stream::prototype, next_index(), static_cast<std::uint64_t>(g));
-      prototypes.push_back(classes_ > dimension ? Matrix<double>::Zero(classes_, dimension)
-                                                : simplex_prototypes(classes_, dimension, random));
-    }
-    return std::make_shared<PrototypeHead<S>>(prototypes, floor);
-  }
-
-  void finish() {
-    const Layer<S>& last = network_.layers_.back();
-    if (network_.end_to_end_) {
-      const Index outputs = last.readout ? last.readout->output_shape().size() : last.map->output_shape().size();
-      if (classes_ > outputs)
-        throw ConfigError("model.layers", fmt::format("the last layer needs at least one output for each of the {} classes", classes_),
-                          std::to_string(outputs), "widen it");
-      network_.end_to_end_head_ = std::make_shared<LogitsHead<S>>(outputs, classes_);
-    }
-    const bool readout =
-        config_.values().is("model.kind", "photonic") && !network_.end_to_end_ && config_.values().is("model.mesh.readout", "trained");
-    for (const auto& layer : network_.layers_)
-      network_.readouts_.push_back(readout ? Matrix<S>(Matrix<S>::Zero(classes_, layer.head->input_size() + 1)) : Matrix<S>());
-    network_.readout_active_.assign(network_.layers_.size(), 0);
-    Index offset = 0;
-    for (const auto& layer : network_.layers_) {
-      network_.offsets_.push_back(offset);
-      offset += layer.map->parameter_count();
-    }
-    network_.offsets_.push_back(offset);
-    network_.theta_.resize(offset);
-    for (Index i = 0; i < network_.layers(); ++i)
-      network_.layers_[usize(i)].map->initialise(network_.theta(i, i + 1),
-                                                 RandomStream(seed_, Stream::initial, static_cast<std::uint32_t>(i)));
+    // End to end no prototype is looked at: zeros where the classes would not fit.
+    if (classes_ > dimension)
+      return std::make_shared<PrototypeHead<S>>(std::vector<Matrix<double>>(usize(groups), Matrix<double>::Zero(classes_, dimension)),
+                                                floor);
+    return std::make_shared<PrototypeHead<S>>(layer_prototypes(classes_, outputs, groups, seed_, isize(parts_.layers.size())), floor);
   }
 
   const Config& config_;
   std::uint64_t seed_;
   Index classes_;
   std::shared_ptr<const Executor> executor_;
-  Network<S> network_;
+  NetworkParts<S> parts_;
+  std::vector<std::shared_ptr<FrontEnd<S>>> fronts_;
 };
 
+}  // namespace
+
 template <class S>
-Network<S> Network<S>::build(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor) {
+Network<S> build_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor) {
   return NetworkBuilder<S>(config, input, classes, std::move(executor)).build();
 }
 
 template <class S>
-Network<S> Network<S>::assemble(const Config& config, const Shape& input, std::vector<Layer<S>> layers,
-                                std::shared_ptr<const Executor> executor) {
-  if (layers.empty() || !layers.back().head) throw ConfigError("network", "needs at least one layer, each with a head");
-  const Index classes = layers.back().head->classes();
-  return NetworkBuilder<S>(config, input, classes, std::move(executor)).assemble(std::move(layers));
+Network<S> initial_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor) {
+  auto network = build_network<S>(config, input, classes, std::move(executor));
+  const Values& v = config.values();
+  if (v.is("model.kind", "photonic") && !v.word("model.mesh.file").empty()) start_from_mesh_file(v.word("model.mesh.file"), network);
+  return network;
 }
 
-template Network<float> Network<float>::assemble(const Config&, const Shape&, std::vector<Layer<float>>, std::shared_ptr<const Executor>);
-template Network<double> Network<double>::assemble(const Config&, const Shape&, std::vector<Layer<double>>,
-                                                   std::shared_ptr<const Executor>);
-template Network<float> Network<float>::build(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
-template Network<double> Network<double>::build(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
+template Network<float> build_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
+template Network<double> build_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
+template Network<float> initial_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
+template Network<double> initial_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
 
 }  // namespace ffzero

@@ -1,4 +1,4 @@
-// A run's settings: presets, files, overrides, resolution of "auto", and the resolved file. Dependency level 4 (train).
+// A run's settings: presets, files, overrides, resolution of "auto", and the resolved file.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -11,7 +11,8 @@
 #include "ffzero/base/index.hpp"
 #include "ffzero/base/shape.hpp"
 #include "ffzero/encode/encoder.hpp"
-#include "ffzero/train/keys.hpp"
+#include "ffzero/settings/keys.hpp"
+#include "ffzero/train/plan.hpp"
 
 namespace ffzero {
 
@@ -51,6 +52,11 @@ class Config {
   /// ff_dd | ff_ad | bp_dd | bp_ad, ff_activity, ff_coordinate, grouped_dd, ..: what reports call the cell.
   [[nodiscard]] std::string solver() const;
 
+  /// What the training loop reads of a resolved configuration, for a network of `layers` layers: the one translation from keys to options.
+  [[nodiscard]] TrainPlan plan(Index layers) const;
+  /// How the layers decide; none: end to end or in regression.
+  [[nodiscard]] std::optional<VoteOptions> vote() const;
+
   /// Sets a key before resolve(), as the user would.
   void set(const std::string& key, const nlohmann::json& value, const std::string& place);
 
@@ -76,11 +82,12 @@ class Config {
 
 /// Options of the encoder that a resolved configuration asks for.
 [[nodiscard]] EncoderOptions encoder_options(const Values& values);
+/// How a resolved configuration scales the features of tables.
+[[nodiscard]] ScaleKind feature_scale(const Values& values);
 /// Layers that are trained as one function, of a network of `layers`: objective.scope.
 [[nodiscard]] Index layers_per_block(const Values& values, Index layers);
 /// Samples that an evaluation takes at once: the size of the training batches where inference uses the batch's own statistics, else
 /// kEvaluationRows.
-inline constexpr Index kEvaluationRows = 1024;
 [[nodiscard]] Index evaluation_rows(const Values& values);
 
 /// Objective and estimator of a --solver name. @throws ConfigError naming the valid names.

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
-#include "ffzero/train/toml_values-inl.hpp"
+#include "ffzero/settings/toml_values-inl.hpp"
 
 namespace ffzero {
 

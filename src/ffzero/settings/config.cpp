@@ -1,6 +1,6 @@
 // Settings from presets, TOML and overrides.
 // SPDX-License-Identifier: MIT
-#include "ffzero/train/config.hpp"
+#include "ffzero/settings/config.hpp"
 
 #include <fmt/format.h>
 
@@ -13,9 +13,8 @@
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
-#include "ffzero/train/layer_vote.hpp"
-#include "ffzero/train/presets.hpp"
-#include "ffzero/train/toml_values-inl.hpp"
+#include "ffzero/settings/presets.hpp"
+#include "ffzero/settings/toml_values-inl.hpp"
 
 namespace ffzero {
 
@@ -45,6 +44,11 @@ std::string toml_value(const json& v) {
     return list + "]";
   }
   return v.dump();
+}
+
+Scope scope_of(const Values& v) {
+  if (v.is("objective.scope", "end_to_end")) return Scope::end_to_end;
+  return v.is("objective.scope", "grouped") ? Scope::grouped : Scope::local;
 }
 
 bool is_activity_space(const std::string& distribution) {
@@ -92,6 +96,8 @@ EncoderOptions encoder_options(const Values& v) {
           .shift = v.integer("dataset.shift"),
           .flip = v.flag("dataset.flip")};
 }
+
+ScaleKind feature_scale(const Values& v) { return scale_kind_from(v.word("dataset.scale")); }
 
 Index layers_per_block(const Values& v, Index layers) {
   if (v.is("objective.scope", "end_to_end")) return layers;
@@ -315,7 +321,7 @@ void Config::check_combinations(const DataFacts& facts) const {
     throw ConfigError(fmt::format("{}: {}", values_.place_of(key), key), requirement, values_.at(key).dump(), remedy);
   };
   const bool end_to_end = values_.is("objective.scope", "end_to_end");
-  if (has_vote(values_) && values_.is("vote.rule", "validated") && values_.integer("dataset.validation") == 0)
+  if (vote() && values_.is("vote.rule", "validated") && values_.integer("dataset.validation") == 0)
     fail("vote.rule", "a rule chosen by validation needs validation samples", "set dataset.validation, or name a rule");
   if (facts.regression) {
     if (!values_.is("objective.loss", "squared"))
@@ -350,11 +356,7 @@ void Config::check_combinations(const DataFacts& facts) const {
   }
 }
 
-std::string Config::solver() const {
-  const std::string scope = values_.word("objective.scope"), estimator = values_.word("gradient.estimator");
-  const std::string first = scope == "local" ? "ff" : scope == "end_to_end" ? "bp" : "grouped";
-  return first + "_" + (estimator == "directional" ? "dd" : estimator == "adjoint" ? "ad" : estimator);
-}
+std::string Config::solver() const { return solver_name(scope_of(values_), values_.word("gradient.estimator")); }
 
 std::string Config::to_toml() const {
   std::string text, table;

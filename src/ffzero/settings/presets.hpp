@@ -1,4 +1,4 @@
-// Named sets of values. Dependency level 4 (train).
+// Named sets of values.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "ffzero/base/shape.hpp"
-#include "ffzero/train/keys.hpp"
+#include "ffzero/settings/keys.hpp"
 
 namespace ffzero {
 

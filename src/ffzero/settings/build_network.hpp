@@ -1,0 +1,22 @@
+// From a configuration to a network.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+
+#include "ffzero/settings/config.hpp"
+#include "ffzero/train/network.hpp"
+
+namespace ffzero {
+
+/// The network of a resolved configuration for samples of shape `input` and `classes` classes (1 in regression), with its initial
+/// parameters and prototypes drawn from the seed. @throws ConfigError if shapes do not fit (K > d, groups, kernels, ...).
+template <class S>
+[[nodiscard]] Network<S> build_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor);
+
+/// The network that training starts from: build_network, then the meshes of the file that model.mesh.file names, if any.
+/// @throws DataError if the file's arrays do not fit the network
+template <class S>
+[[nodiscard]] Network<S> initial_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor);
+
+}  // namespace ffzero

@@ -1,0 +1,110 @@
+// From keys to options: the only place that translates.
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+
+#include "ffzero/settings/config.hpp"
+
+namespace ffzero {
+
+namespace {
+
+double number_or_measured(const Values& v, std::string_view key) { return v.is(key, "measured") ? kMeasured : v.number(key); }
+
+LossOptions loss_options(const Values& v) {
+  if (v.is("objective.loss", "margin")) return MarginOptions{.margin = v.number("objective.margin")};
+  if (v.is("objective.loss", "cosine")) return CosineOptions{};
+  if (v.is("objective.loss", "squared")) return SquaredOptions{};
+  // Raw outputs of an end-to-end network are scores already; similarities and shares of light are bounded and need a temperature.
+  const bool scores = v.is("objective.scope", "end_to_end") && !v.is("model.kind", "photonic");
+  const double temperature = scores ? 1.0 : v.number("objective.temperature");
+  if (v.is("objective.loss", "n_pair")) return NPairOptions{.temperature = temperature, .margin = v.number("objective.margin")};
+  return CrossEntropyOptions{.temperature = temperature, .smoothing = v.number("objective.smoothing")};
+}
+
+Distribution distribution_of(const Values& v) {
+  const std::string word = v.word("gradient.distribution");
+  if (word == "rademacher") return Distribution::rademacher;
+  if (word == "hadamard") return Distribution::hadamard;
+  if (word == "coordinate") return Distribution::coordinate;
+  return Distribution::gaussian;
+}
+
+EstimatorOptions estimator_options(const Values& v) {
+  if (v.is("gradient.estimator", "adjoint")) return AdjointOptions{};
+  if (v.is("gradient.estimator", "coordinate")) return CoordinateOptions{};
+  if (v.is("gradient.estimator", "activity")) {
+    const std::string space = v.word("gradient.distribution");
+    return ActivityPerturbation{.space = space == "full"   ? ActivitySpace::full
+                                         : space == "span" ? ActivitySpace::span
+                                                           : ActivitySpace::prototypes,
+                                .directions = v.integer("gradient.directions"),
+                                .eps = v.number("gradient.eps")};
+  }
+  return DirectionalOptions{.directions = v.integer("gradient.directions"),
+                            .eps = number_or_measured(v, "gradient.eps"),
+                            .distribution = distribution_of(v),
+                            .aggregation = v.is("gradient.aggregation", "aligned") ? Aggregation::aligned : Aggregation::average,
+                            .recycle = v.number("gradient.recycle")};
+}
+
+RuleOptions rule_options(const Values& v) {
+  if (v.is("update.rule", "sgd")) return SgdOptions{};
+  if (v.is("update.rule", "momentum")) return MomentumOptions{.beta = v.number("update.momentum")};
+  return AdamOptions{.beta1 = v.number("update.beta1"),
+                     .beta2 = v.number("update.beta2"),
+                     .epsilon = v.number("update.epsilon"),
+                     .epsilon_form = v.is("update.epsilon_form", "keras") ? EpsilonForm::keras : EpsilonForm::torch,
+                     .weight_decay = v.number("update.weight_decay")};
+}
+
+BlockOptions block_options(const Values& v) {
+  return {.loss = loss_options(v),
+          .reduction = v.is("objective.reduction", "sum") ? Reduction::sum : Reduction::mean,
+          .one_loss = v.flag("gradient.one_loss"),
+          .estimator = estimator_options(v),
+          .update = {.rule = rule_options(v),
+                     .lr = number_or_measured(v, "update.lr"),
+                     .schedule = {.kind = parse_schedule_kind(v.word("update.schedule")), .warmup_steps = v.integer("update.warmup")},
+                     .hold_norm = v.flag("update.hold_norm")},
+          .epochs = v.integer("training.epochs"),
+          .batch_size = v.integer("training.batch_size")};
+}
+
+}  // namespace
+
+std::optional<VoteOptions> Config::vote() const {
+  if (values_.is("objective.scope", "end_to_end") || values_.is("dataset.task", "regression")) return std::nullopt;
+  const bool validated = values_.is("vote.rule", "validated");
+  return VoteOptions{.rule = validated ? VoteRule::last : parse_vote_rule(values_.word("vote.rule")),
+                     .validated = validated,
+                     .temperature = values_.number("objective.temperature")};
+}
+
+TrainPlan Config::plan(Index layers) const {
+  TrainPlan plan;
+  const Index size = layers_per_block(values_, layers);
+  for (Index first = 0; first < layers; first += size) {
+    const Values v = layer_values(first);
+    plan.blocks.push_back(
+        {.first = first, .last = std::min(first + size, layers), .options = block_options(v), .evaluation_rows = evaluation_rows(v)});
+  }
+  plan.end_to_end = values_.is("objective.scope", "end_to_end");
+  plan.vote = vote();
+  plan.seed = values_.seed();
+  plan.forward_evals = values_.integer("budget.forward_evals");
+  plan.input_dropout = values_.number("model.input_dropout");
+  plan.encoder = encoder_options(values_);
+  plan.scale = feature_scale(values_);
+  plan.log = {.train_samples = values_.integer("training.log_samples"), .test = values_.flag("training.log_test")};
+  plan.names = {.solver = solver(),
+                .dataset = values_.word("dataset.name"),
+                .preset = values_.word("preset"),
+                .estimator = values_.word("gradient.estimator"),
+                .epochs = values_.integer("training.epochs")};
+  plan.description = to_toml();
+  plan.rewrite = [](const std::string& written) { return parse(written, "checkpoint").to_toml(); };
+  plan.described_by_config = true;
+  return plan;
+}
+
+}  // namespace ffzero

@@ -1,0 +1,95 @@
+// Checks of the options.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/options.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "ffzero/base/error.hpp"
+
+namespace ffzero {
+
+namespace {
+
+// Refuses fields of one struct.
+class Fields {
+ public:
+  Fields(std::string_view place, const char* type) : place_(place), type_(type) {}
+  void require(bool holds, const char* field, const char* requirement, const std::string& value) const {
+    if (!holds) throw ConfigError(fmt::format("{}: {}::{}", place_, type_, field), requirement, value);
+  }
+  void positive(double value, const char* field) const {
+    require(value > 0.0 && std::isfinite(value), field, "must be a positive number", fmt::format("{}", value));
+  }
+  void measured_or_positive(double value, const char* field) const {
+    require(value >= 0.0 && std::isfinite(value), field, "must be a positive number, or kMeasured", fmt::format("{}", value));
+  }
+  void at_least(Index least, Index value, const char* field) const {
+    require(value >= least, field, least == 0 ? "must not be negative" : "must be at least 1", std::to_string(value));
+  }
+  void share(double value, const char* field) const {
+    require(value >= 0.0 && value < 1.0, field, "must lie in [0, 1)", fmt::format("{}", value));
+  }
+
+ private:
+  std::string_view place_;
+  const char* type_;
+};
+
+void validate_loss(const LossOptions& loss, std::string_view place) {
+  if (const auto* entropy = std::get_if<CrossEntropyOptions>(&loss)) {
+    const Fields fields(place, "CrossEntropyOptions");
+    fields.positive(entropy->temperature, "temperature");
+    fields.share(entropy->smoothing, "smoothing");
+  }
+  if (const auto* pairs = std::get_if<NPairOptions>(&loss)) {
+    const Fields fields(place, "NPairOptions");
+    fields.positive(pairs->temperature, "temperature");
+    fields.require(pairs->margin >= 0.0 && std::isfinite(pairs->margin), "margin", "must not be negative",
+                   fmt::format("{}", pairs->margin));
+  }
+  if (const auto* margin = std::get_if<MarginOptions>(&loss))
+    Fields(place, "MarginOptions")
+        .require(margin->margin >= 0.0 && std::isfinite(margin->margin), "margin", "must not be negative",
+                 fmt::format("{}", margin->margin));
+}
+
+void validate_estimator(const EstimatorOptions& estimator, std::string_view place) {
+  if (const auto* directional = std::get_if<DirectionalOptions>(&estimator)) {
+    const Fields fields(place, "DirectionalOptions");
+    fields.at_least(1, directional->directions, "directions");
+    fields.measured_or_positive(directional->eps, "eps");
+    fields.require(directional->recycle >= 0.0 && directional->recycle <= 1.0, "recycle", "must lie in [0, 1]",
+                   fmt::format("{}", directional->recycle));
+  }
+  if (const auto* activity = std::get_if<ActivityPerturbation>(&estimator)) {
+    const Fields fields(place, "ActivityPerturbation");
+    fields.at_least(1, activity->directions, "directions");
+    fields.positive(activity->eps, "eps");
+  }
+}
+
+}  // namespace
+
+std::string to_string(Scope scope) {
+  if (scope == Scope::local) return "local";
+  return scope == Scope::end_to_end ? "end_to_end" : "grouped";
+}
+
+std::string estimator_name(const EstimatorOptions& options) {
+  if (std::holds_alternative<DirectionalOptions>(options)) return "directional";
+  if (std::holds_alternative<ActivityPerturbation>(options)) return "activity";
+  return std::holds_alternative<CoordinateOptions>(options) ? "coordinate" : "adjoint";
+}
+
+void BlockOptions::validate(std::string_view place) const {
+  validate_loss(loss, place);
+  validate_estimator(estimator, place);
+  Fields(place, "UpdateOptions").measured_or_positive(update.lr, "lr");
+  const Fields fields(place, "BlockOptions");
+  fields.at_least(0, epochs, "epochs");
+  fields.at_least(1, batch_size, "batch_size");
+}
+
+}  // namespace ffzero

@@ -1,0 +1,78 @@
+// What a block is trained with, as plain structs: defaults stand in the structs, validate() names the field that is wrong.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "ffzero/gradient/directional.hpp"
+#include "ffzero/loss/loss.hpp"
+#include "ffzero/objective/activity.hpp"
+#include "ffzero/objective/layer.hpp"
+#include "ffzero/update/rule.hpp"
+#include "ffzero/update/schedule.hpp"
+#include "ffzero/vote/vote.hpp"
+
+namespace ffzero {
+
+/// In place of an eps or a learning rate: found by measurement at the start of a block (train/step_control.hpp).
+inline constexpr double kMeasured = 0.0;
+
+/// How the layers of a network are cut into blocks, each trained as one function.
+enum class Scope {
+  local,       ///< every layer by itself, with a loss of its own
+  end_to_end,  ///< all layers together, one loss on the last layer's raw outputs
+  grouped,     ///< every `TrainOptions::block_layers` layers together
+};
+/// Spelling of the key `objective.scope`.
+[[nodiscard]] std::string to_string(Scope scope);
+
+/// The gradient of the powers of one interferometer mesh, phase by phase, from shifted readings; two a phase and sample.
+struct CoordinateOptions {};
+/// Exact derivatives: refused for maps that can only be evaluated.
+struct AdjointOptions {};
+/// Where the gradient comes from. An eps of kMeasured is for DirectionalOptions alone.
+using EstimatorOptions = std::variant<DirectionalOptions, ActivityPerturbation, CoordinateOptions, AdjointOptions>;
+/// Spelling of the key `gradient.estimator`.
+[[nodiscard]] std::string estimator_name(const EstimatorOptions& options);
+
+/// From a gradient to the next parameters.
+struct UpdateOptions {
+  RuleOptions rule = SgdOptions{};
+  double lr = 1e-2;               ///< learning rate, > 0, or kMeasured
+  ScheduleOptions schedule = {};  ///< of the learning rate, over the training of the block
+  bool hold_norm = false;  ///< scale each unit of parameters back to its first length after every step: for losses that ignore the scale
+};
+
+/// How one block is trained.
+struct BlockOptions {
+  LossOptions loss = CrossEntropyOptions{};
+  Reduction reduction = Reduction::mean;  ///< over the batch; a learning rate means something only with it
+  bool one_loss = false;  ///< directional: read one loss for all groups of the layer, as from a device that returns one number
+  EstimatorOptions estimator = DirectionalOptions{};
+  UpdateOptions update = {};
+  Index epochs = 20;       ///< passes over the train set, >= 0
+  Index batch_size = 256;  ///< samples in a step, >= 1; the last batch of an epoch may be shorter
+
+  /// @throws ConfigError "<place>: BlockOptions::<field>: ..." for a value out of range.
+  void validate(std::string_view place) const;
+};
+
+/// How the layers of a classifier decide together.
+struct VoteOptions {
+  VoteRule rule = VoteRule::last;
+  bool validated = false;     ///< the one of last, sum and majority that decides best on the validation samples, in place of `rule`
+  double temperature = 0.05;  ///< > 0; of VoteRule::sum_log_softmax
+  /// Spelling of the key `vote.rule`.
+  [[nodiscard]] std::string name() const { return validated ? "validated" : to_string(rule); }
+};
+
+/// What is evaluated beside the training; billed as logging.
+struct LogOptions {
+  Index train_samples = 5000;  ///< first train samples in the train metric of each epoch, >= 0; 0: none until the block ends
+  bool test = true;            ///< the test set after every epoch; else at the end of each block
+};
+
+}  // namespace ffzero

@@ -1,0 +1,121 @@
+// Plans from options.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "ffzero/base/error.hpp"
+
+namespace ffzero {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& place, const std::string& requirement, const std::string& value,
+                         const std::string& remedy = {}) {
+  throw ConfigError(place, requirement, value, remedy);
+}
+
+// Everything that changes the numbers of a run; a checkpoint goes on only with the same text.
+std::string described(const BlockPlan& block) {
+  const BlockOptions& o = block.options;
+  std::string estimator = estimator_name(o.estimator);
+  if (const auto* d = std::get_if<DirectionalOptions>(&o.estimator))
+    estimator += fmt::format("(directions {}, eps {}, distribution {}, aggregation {}, recycle {})", d->directions, d->eps,
+                             static_cast<int>(d->distribution), to_string(d->aggregation), d->recycle);
+  if (const auto* a = std::get_if<ActivityPerturbation>(&o.estimator))
+    estimator += fmt::format("(space {}, directions {}, eps {})", static_cast<int>(a->space), a->directions, a->eps);
+  std::string loss = make_loss<double>(o.loss)->name();
+  if (const auto* l = std::get_if<CrossEntropyOptions>(&o.loss))
+    loss += fmt::format("(temperature {}, smoothing {})", l->temperature, l->smoothing);
+  if (const auto* l = std::get_if<NPairOptions>(&o.loss)) loss += fmt::format("(temperature {}, margin {})", l->temperature, l->margin);
+  if (const auto* l = std::get_if<MarginOptions>(&o.loss)) loss += fmt::format("(margin {})", l->margin);
+  std::string rule = "sgd";
+  if (const auto* r = std::get_if<MomentumOptions>(&o.update.rule)) rule = fmt::format("momentum({})", r->beta);
+  if (const auto* r = std::get_if<AdamOptions>(&o.update.rule))
+    rule = fmt::format("adam({}, {}, {}, {}, {})", r->beta1, r->beta2, r->epsilon, static_cast<int>(r->epsilon_form), r->weight_decay);
+  const ScheduleOptions& s = o.update.schedule;
+  return fmt::format(
+      "layers {} to {}: loss {}, reduction {}, one_loss {}, estimator {}, rule {}, lr {}, schedule {}({}, {}, {}, {}, {}, {}), "
+      "hold_norm {}, epochs {}, batch {}\n",
+      block.first, block.last, loss, o.reduction == Reduction::sum ? "sum" : "mean", o.one_loss, estimator, rule, o.update.lr,
+      to_string(s.kind), s.warmup_steps, s.minimum, s.drop_factor, s.drops, s.patience, s.improvement, o.update.hold_norm, o.epochs,
+      o.batch_size);
+}
+
+std::string described(const TrainPlan& plan) {
+  const EncoderOptions& e = plan.encoder;
+  std::string text =
+      fmt::format("training of the library's caller: {}, seed {}, forward_evals {}, crop {}, downsample {}, shift {}, flip {}, scale {}\n",
+                  plan.names.solver, plan.seed, plan.forward_evals, e.crop, e.downsample, e.shift, e.flip, static_cast<int>(plan.scale));
+  for (const BlockPlan& block : plan.blocks) text += described(block);
+  return text;
+}
+
+}  // namespace
+
+std::string solver_name(Scope scope, const std::string& estimator) {
+  const std::string first = scope == Scope::local ? "ff" : scope == Scope::end_to_end ? "bp" : "grouped";
+  return first + "_" + (estimator == "directional" ? "dd" : estimator == "adjoint" ? "ad" : estimator);
+}
+
+void TrainPlan::validate(Index layers) const {
+  if (blocks.empty()) refuse("TrainPlan::blocks", "must name at least one block", "none");
+  Index next = 0;
+  for (const BlockPlan& block : blocks) {
+    const std::string place = fmt::format("layers {} to {}", block.first, block.last);
+    if (block.first != next || block.last <= block.first)
+      refuse("TrainPlan::blocks", "must follow one another without gaps", place, fmt::format("begin the next block with layer {}", next));
+    if (block.evaluation_rows < 1) refuse("BlockPlan::evaluation_rows", "must be at least 1", std::to_string(block.evaluation_rows));
+    block.options.validate(place);
+    next = block.last;
+  }
+  if (next != layers) refuse("TrainPlan::blocks", fmt::format("must hold the {} layers of the network", layers), std::to_string(next));
+  if (end_to_end && blocks.size() != 1) refuse("TrainPlan::end_to_end", "needs one block of all layers", std::to_string(blocks.size()));
+  if (vote && !(vote->temperature > 0.0))
+    refuse("VoteOptions::temperature", "must be a positive number", fmt::format("{}", vote->temperature));
+  if (forward_evals < 0) refuse("TrainPlan::forward_evals", "must not be negative", std::to_string(forward_evals));
+  if (!(input_dropout >= 0.0 && input_dropout < 1.0))
+    refuse("TrainPlan::input_dropout", "must lie in [0, 1)", fmt::format("{}", input_dropout));
+  if (log.train_samples < 0) refuse("LogOptions::train_samples", "must not be negative", std::to_string(log.train_samples));
+}
+
+void TrainOptions::validate() const {
+  block.validate("TrainOptions::block");
+  for (const auto& [layer, options] : block_of) options.validate(fmt::format("TrainOptions::block_of[{}]", layer));
+  if (block_layers < 1) refuse("TrainOptions::block_layers", "must be at least 1", std::to_string(block_layers));
+  if (forward_evals < 0) refuse("TrainOptions::forward_evals", "must not be negative", std::to_string(forward_evals));
+}
+
+TrainPlan make_plan(const TrainOptions& options, Index layers, const std::string& dataset, bool regression) {
+  options.validate();
+  TrainPlan plan;
+  const Index size = options.scope == Scope::end_to_end ? layers : options.scope == Scope::grouped ? options.block_layers : 1;
+  for (Index first = 0; first < layers; first += size) {
+    const auto own = options.block_of.find(first);
+    plan.blocks.push_back(
+        {.first = first, .last = std::min(first + size, layers), .options = own == options.block_of.end() ? options.block : own->second});
+  }
+  for (const auto& [layer, ignored] : options.block_of)
+    if (std::none_of(plan.blocks.begin(), plan.blocks.end(), [first = layer](const BlockPlan& b) { return b.first == first; }))
+      refuse(fmt::format("TrainOptions::block_of[{}]", layer), "must be the first layer of a block", std::to_string(layer));
+  plan.end_to_end = options.scope == Scope::end_to_end;
+  if (!plan.end_to_end && !regression) plan.vote = options.vote;
+  plan.seed = options.seed;
+  plan.forward_evals = options.forward_evals;
+  plan.encoder = options.encoder;
+  plan.scale = options.scale;
+  plan.log = options.log;
+  const std::string estimator = estimator_name(options.block.estimator);
+  plan.names = {.solver = solver_name(options.scope, estimator),
+                .dataset = dataset,
+                .preset = "",
+                .estimator = estimator,
+                .epochs = options.block.epochs};
+  plan.description = described(plan);
+  plan.validate(layers);
+  return plan;
+}
+
+}  // namespace ffzero

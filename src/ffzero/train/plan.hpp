@@ -1,0 +1,82 @@
+// A whole training as plain data: which layers are trained together, with what, and what is recorded of it.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ffzero/encode/encoder.hpp"
+#include "ffzero/encode/feature_scale.hpp"
+#include "ffzero/train/options.hpp"
+
+namespace ffzero {
+
+/// Samples that an evaluation takes at once, unless inference uses the statistics of the batch itself.
+inline constexpr Index kEvaluationRows = 1024;
+
+/// Layers [first, last) and how they are trained.
+struct BlockPlan {
+  Index first = 0, last = 1;
+  BlockOptions options;
+  Index evaluation_rows = kEvaluationRows;  ///< samples that an evaluation takes at once, >= 1
+};
+
+/// What a run is called in records and reports.
+struct RunNames {
+  std::string solver;  ///< ff_dd, bp_ad, ..
+  std::string dataset;
+  std::string preset;
+  std::string estimator;  ///< that of most layers
+  Index epochs = 0;       ///< those of most blocks
+};
+
+/// What the training loop reads, and nothing else. Made from a configuration (Config::plan) or from options (make_plan).
+struct TrainPlan {
+  std::vector<BlockPlan> blocks;    ///< in the order of the data flow, without gaps
+  bool end_to_end = false;          ///< one block, whose last layer is read by the head of the whole network
+  std::optional<VoteOptions> vote;  ///< none: one block, or regression
+  std::uint64_t seed = 0;           ///< of the order of samples, directions, dropout
+  std::int64_t forward_evals = 0;   ///< stop before the training evaluations pass this number; 0: no limit
+  double input_dropout = 0.0;       ///< share of the network's inputs that is dropped in training, in [0, 1)
+  EncoderOptions encoder;
+  ScaleKind scale = ScaleKind::none;  ///< of the features of tables, fitted on the train set without labels
+  LogOptions log;
+  RunNames names;
+  /// What a checkpoint keeps of this plan, and what a resumed run must say again: the resolved configuration, or a text of the caller.
+  std::string description;
+  /// What a description that an earlier version wrote would be in this one; empty: descriptions do not change.
+  std::function<std::string(const std::string&)> rewrite;
+  bool described_by_config = false;  ///< true: `description` is TOML that builds the network too
+
+  /// layers: of the network. @throws ConfigError naming the field that is wrong.
+  void validate(Index layers) const;
+};
+
+/// Everything that a user of the library says about a training.
+struct TrainOptions {
+  BlockOptions block = {};                      ///< of every block
+  std::map<Index, BlockOptions> block_of = {};  ///< in place of `block` for the block that begins with this layer
+  Scope scope = Scope::local;
+  Index block_layers = 2;  ///< of Scope::grouped, >= 1
+  VoteOptions vote = {};
+  std::uint64_t seed = 0;
+  std::int64_t forward_evals = 0;  ///< as TrainPlan::forward_evals
+  EncoderOptions encoder = {};
+  ScaleKind scale = ScaleKind::none;  ///< as TrainPlan::scale
+  LogOptions log = {};
+
+  /// @throws ConfigError naming the field that is wrong.
+  void validate() const;
+};
+
+/// The plan for a network of `layers` layers on a data set of this name and task. @throws ConfigError naming the field that is wrong.
+[[nodiscard]] TrainPlan make_plan(const TrainOptions& options, Index layers, const std::string& dataset, bool regression);
+
+/// ff_dd | ff_ad | bp_dd | bp_ad, ff_activity, ff_coordinate, grouped_dd, ..
+[[nodiscard]] std::string solver_name(Scope scope, const std::string& estimator);
+
+}  // namespace ffzero
