@@ -1,4 +1,4 @@
-// Settings: TOML through train/config.hpp. An accepted file, resolved and printed, reads back as the same file.
+// Settings: TOML through settings/config.hpp. An accepted file, resolved and printed, reads back as the same file.
 // SPDX-License-Identifier: MIT
 #include "ffzero/settings/config.hpp"
 

@@ -91,6 +91,7 @@ TEST(Train, LearnsInOneCallForEveryEstimator) {
 TEST(Train, GivesTheBitsOfTheSameConfiguration) {
   const Splits splits = small_splits(70, 30, 6, 4);
   const auto by_keys = run<float>(resolved({{"preset", "paper"},
+                                            {"dataset.scale", "none"},
                                             {"model.layers", "[8, 8]"},
                                             {"model.activation", "relu"},
                                             {"objective.loss", "cross_entropy"},
