@@ -55,6 +55,15 @@ def png(width, height, depth, colour, row):
 
 
 SEEDS = {
+    "csv/classes.csv": b"a,b,label\n1,2.5,red\n-3,4e-2,blue\n5,6,red\n7,8,blue\n",
+    "csv/quoted.csv": b'\xef\xbb\xbf"a, b",c,"say ""hi"""\r\n1,2,"x\ny"\r\n 3 , 4 ,z\r\n5,6,z\r\n\r\n',
+    "csv/targets.csv": b"x,y\n1,0.5\n2,1.5\n3,2.5\n4,4.5\n5,1e-300\n",
+    "csv/whole.csv": b"x,y\n1,10\n2,-1\n3,10\n4,-1\n",
+    "csv/missing.csv": b"x,y\n1,a\nNA,b\n",
+    "csv/open_quote.csv": b'x,y\n1,"a\n2,b\n',
+    "csv/no_header.csv": b"1,2\n3,4\n",
+    "csv/semicolons.csv": b"x;y\n1;2\n",
+    "csv/nul.csv": b"x,y\n1,\0\n",
     "idx/images": idx_images(3, 4, 5),
     "idx/images.gz": gzip.compress(idx_images(3, 4, 5), mtime=0),
     "idx/labels": idx_labels(12),
@@ -70,6 +79,8 @@ SEEDS = {
     "npz/scalar_v2.npz": npz({"a.npy": npy("<i4", "()", struct.pack("<i", -1), version=2), "notes.txt": b"passed over"}),
     "npz/big_endian.npz": npz({"a.npy": npy(">f4", "(1,)", b"\0\0\0\0")}),
     "npz/overflowing_shape.npz": npz({"a.npy": npy("<f8", "(4611686018427387904, 8)", b"\0" * 8)}),
+    "npz/texts.npz": npz(user_archive("<f4", "<i8", "(2, 4)") | {f"y_{p}.npy": npy("<U2", "(2,)", "nob\0".encode("utf-32-le")) for p in ("train", "test")}),
+    "npz/wide_text.npz": npz({"a.npy": npy("<U99999", "(4611686018427387904,)", b"\0" * 8)}),
     "npz/truncated.npz": npz(user_archive("|u1", "<i8", "(2, 4)"))[:-30],
     "image/raw.pgm": b"P5 # four by three\n4 3\n255\n" + bytes(range(12)),
     "image/plain.pgm": b"P2\n2 2\n15\n0 5\n10 15\n",

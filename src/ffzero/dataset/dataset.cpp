@@ -21,11 +21,25 @@ TargetScale scale_to_unit_range(std::span<const double> values) {
   return {0.5 * *low + 0.5 * *high, 0.5 * *high - 0.5 * *low};
 }
 
+Index distinct_values(std::span<const double> values) {
+  std::vector<double> sorted(values.begin(), values.end());
+  std::sort(sorted.begin(), sorted.end());
+  return std::unique(sorted.begin(), sorted.end()) - sorted.begin();
+}
+
+bool may_be_classes(std::span<const double> values) {
+  if (values.empty()) return false;
+  const Index different = distinct_values(values);
+  if (different <= kFewValues) return true;
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  return *low == 0.0 && *high + 1.0 == static_cast<double>(different) && 10 * different <= isize(values.size());
+}
+
 Dataset::Dataset(DatasetInfo info, std::shared_ptr<const Samples> samples, std::vector<std::int32_t> labels, std::vector<float> targets)
     : info_(std::move(info)),
       samples_(std::move(samples)),
       is_bytes_(!samples_->bytes.empty()),
-      size_(isize(labels.size() + targets.size())),
+      size_(isize(labels.size() + targets.size() / usize(std::max<Index>(1, info_.outputs)))),
       labels_(std::move(labels)),
       targets_(std::move(targets)) {
   require_consistent();
@@ -46,6 +60,8 @@ void Dataset::require_consistent() const {
   if (isize(stored) != size_ * info_.shape.size())
     throw ShapeError(place, "must have " + std::to_string(size_) + " samples of " + to_string(info_.shape),
                      std::to_string(stored) + " values");
+  if (info_.outputs < 1 || isize(targets_.size()) % info_.outputs != 0 || (task() == Task::classification && info_.outputs != 1))
+    throw ShapeError(place, "must have " + std::to_string(info_.outputs) + " numbers a target", std::to_string(targets_.size()));
   if ((task() == Task::regression ? labels_.size() : targets_.size()) != 0)
     throw ShapeError(place, "classification has labels, regression has targets", to_string(task()));
   const auto outside = std::find_if(labels_.begin(), labels_.end(), [this](std::int32_t k) { return k < 0 || k >= classes(); });
@@ -72,8 +88,19 @@ Dataset Dataset::slice(Index first, Index count) const {
   part.first_ = first_ + first;
   part.size_ = count;
   if (!labels_.empty()) part.labels_.assign(labels_.begin() + first, labels_.begin() + first + count);
-  if (!targets_.empty()) part.targets_.assign(targets_.begin() + first, targets_.begin() + first + count);
+  const Index width = outputs();
+  if (!targets_.empty()) part.targets_.assign(targets_.begin() + first * width, targets_.begin() + (first + count) * width);
+  if (!weights_.empty()) part.weights_.assign(weights_.begin() + first, weights_.begin() + first + count);
   return part;
+}
+
+Dataset Dataset::with_weights(std::vector<float> weights) const {
+  if (isize(weights.size()) != size_)
+    throw ShapeError("dataset '" + info_.name + "'", "must have a weight for each of " + std::to_string(size_) + " samples",
+                     std::to_string(weights.size()));
+  Dataset result = *this;
+  result.weights_ = std::move(weights);
+  return result;
 }
 
 Dataset Dataset::with_classes(std::span<const std::int32_t> chosen) const {
@@ -86,15 +113,21 @@ Dataset Dataset::with_classes(std::span<const std::int32_t> chosen) const {
   DatasetInfo info = info_;
   info.classes = isize(chosen.size());
   info.class_names.clear();
+  info.class_texts.clear();
   for (const std::int32_t k : chosen) {
     if (k < 0 || k >= classes()) throw ShapeError("dataset '" + info_.name + "'", "has no class", std::to_string(k));
     new_label[static_cast<std::size_t>(k)] = static_cast<std::int32_t>(info.class_names.size());
     info.class_names.push_back(info_.class_names.empty() ? k : info_.class_names[static_cast<std::size_t>(k)]);
+    if (!info_.class_texts.empty()) info.class_texts.push_back(info_.class_texts[static_cast<std::size_t>(k)]);
   }
   const auto label_of = [&](Index i) { return new_label[static_cast<std::size_t>(labels_[usize(i)])]; };
   std::vector<std::int32_t> labels;
-  for (Index i = 0; i < size_; ++i)
-    if (label_of(i) >= 0) labels.push_back(label_of(i));
+  std::vector<float> weights;
+  for (Index i = 0; i < size_; ++i) {
+    if (label_of(i) < 0) continue;
+    labels.push_back(label_of(i));
+    if (!weights_.empty()) weights.push_back(weights_[usize(i)]);
+  }
   Samples kept;
   const std::size_t values_kept = labels.size() * usize(shape().size());
   if (is_bytes_)
@@ -108,7 +141,9 @@ Dataset Dataset::with_classes(std::span<const std::int32_t> chosen) const {
     else
       kept.values.insert(kept.values.end(), values(i).begin(), values(i).end());
   }
-  return {std::move(info), std::make_shared<const Samples>(std::move(kept)), std::move(labels), {}};
+  Dataset result(std::move(info), std::make_shared<const Samples>(std::move(kept)), std::move(labels), {});
+  result.weights_ = std::move(weights);
+  return result;
 }
 
 Dataset Dataset::with_labels_as_targets() const {
@@ -118,6 +153,7 @@ Dataset Dataset::with_labels_as_targets() const {
   result.info_.task = Task::regression;
   result.info_.classes = 0;
   result.info_.class_names.clear();
+  result.info_.class_texts.clear();
   result.info_.target_scale = {0.5 * static_cast<double>(last), 0.5 * static_cast<double>(last)};
   result.targets_.reserve(usize(size_));
   for (const std::int32_t label : labels_) result.targets_.push_back(2.0F * (static_cast<float>(label) / last - 0.5F));

@@ -29,14 +29,30 @@ struct TargetScale {
 /// The scale that takes the smallest of `values` to -1 and the largest to 1. @throws DataError (place "targets") if all are equal.
 [[nodiscard]] TargetScale scale_to_unit_range(std::span<const double> values);
 
+/// Number of different values.
+[[nodiscard]] Index distinct_values(std::span<const double> values);
+/// So many different whole numbers, or fewer, may be classes as well as amounts.
+inline constexpr Index kFewValues = 20;
+/// Whether whole numbers may be classes rather than amounts: at most kFewValues different ones, or all of 0 .. K - 1, ten times each on
+/// average.
+[[nodiscard]] bool may_be_classes(std::span<const double> values);
+
 /// What all samples of a split have in common.
 struct DatasetInfo {
-  std::string name;                       ///< "mnist", "glyphs", ..: as in the configuration
-  Task task = Task::classification;       ///< labels or targets
-  Index classes = 0;                      ///< K; 0 in regression
-  Shape shape;                            ///< of one raw sample: 1x28x28, {1,1,n} features, {2,1,n} complex
-  std::vector<std::int32_t> class_names;  ///< the file's label of class k; empty: k itself
-  TargetScale target_scale;               ///< regression only
+  std::string name;                          ///< "mnist", "glyphs", ..: as in the configuration
+  Task task = Task::classification;          ///< labels or targets
+  Index classes = 0;                         ///< K; 0 in regression
+  Shape shape;                               ///< of one raw sample: 1x28x28, {1,1,n} features, {2,1,n} complex
+  std::vector<std::int32_t> class_names;     ///< the file's label of class k; empty: k itself
+  TargetScale target_scale;                  ///< regression only
+  Index outputs = 1;                         ///< T, numbers that make a target; more than 1 in regression only
+  std::vector<TargetScale> target_scales{};  ///< of each of them if there are several; empty: target_scale
+  std::vector<std::string> class_texts{};    ///< what a text label calls class k, in UTF-8; empty: labels are numbers
+  std::vector<std::string> feature_names{};  ///< of a table with named columns, in UTF-8; empty: features have no names
+  std::vector<std::string> output_names{};   ///< of the T targets, in UTF-8; empty: they have no names
+
+  /// Scale of target t.
+  [[nodiscard]] const TargetScale& scale_of(Index t) const { return target_scales.empty() ? target_scale : target_scales.at(usize(t)); }
 };
 
 /// One split, immutable. Copies and slices share the samples, so they cost the labels only.
@@ -44,7 +60,7 @@ class Dataset {
  public:
   Dataset() = default;  ///< no samples
   /// samples: sample after sample, each info.shape.size() values, bytes (image pixels 0 .. 255) or floats (the user's units);
-  /// labels: one class 0 .. classes - 1 a sample; targets: one number a sample.
+  /// labels: one class 0 .. classes - 1 a sample; targets: info.outputs numbers a sample, sample after sample.
   /// @throws ShapeError if counts disagree, a label is out of range or the labels do not go with info.task.
   Dataset(DatasetInfo info, std::vector<std::uint8_t> samples, std::vector<std::int32_t> labels);
   Dataset(DatasetInfo info, std::vector<float> samples, std::vector<std::int32_t> labels);
@@ -66,8 +82,13 @@ class Dataset {
   [[nodiscard]] std::span<const float> values(Index i) const noexcept;
   /// Class of each sample; empty in regression.
   [[nodiscard]] std::span<const std::int32_t> labels() const noexcept { return labels_; }
-  /// Target of each sample, on the scale of the training ([-1, 1] on the train split); empty in classification.
+  /// Targets of each sample, (N, T) row-major, on the scale of the training ([-1, 1] on the train split); empty in classification.
   [[nodiscard]] std::span<const float> targets() const noexcept { return targets_; }
+  [[nodiscard]] Index outputs() const noexcept { return info_.outputs; }
+  /// How much each sample counts in a training loss, not negative; empty: all alike.
+  [[nodiscard]] std::span<const float> weights() const noexcept { return weights_; }
+  /// The same samples with these weights. @throws ShapeError unless there is one a sample
+  [[nodiscard]] Dataset with_weights(std::vector<float> weights) const;
 
   /// Samples first .. first + count - 1, sharing memory with this set. @throws ShapeError outside 0 .. size().
   [[nodiscard]] Dataset slice(Index first, Index count) const;
@@ -92,6 +113,7 @@ class Dataset {
   Index size_ = 0;
   std::vector<std::int32_t> labels_;
   std::vector<float> targets_;
+  std::vector<float> weights_;
 };
 
 /// The three splits of one problem; `validation` is empty unless asked for.

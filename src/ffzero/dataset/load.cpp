@@ -86,11 +86,16 @@ Splits idx_dataset(const DatasetOptions& o) {
 
 Splits raw_splits(const DatasetOptions& o, std::optional<Task> task) {
   if (o.name == "mnist" || o.name == "fashion-mnist" || o.name == "idx") return idx_dataset(o);
-  if (o.name == "npz") return npz_dataset(read_npz(o.dir), task, o.dir.string());
+  if (o.name == "npz") return npz_dataset(read_npz(o.dir), task, o.dir.string(), o.csv.weights);
+  if (o.name == "csv") {
+    const std::string text = read_csv_text(o.dir);
+    CsvReader reader(text, o.dir.string());
+    return csv_dataset(reader, o.csv, task);
+  }
   if (o.name == "glyphs") return make_glyphs(o.seed);
   if (o.name == "function1") return make_function1(o.seed);
   if (o.name == "function2") return make_function2(o.seed);
-  throw ConfigError("dataset.name", "must be mnist, fashion-mnist, function1, function2, glyphs, npz or idx", "\"" + o.name + "\"");
+  throw ConfigError("dataset.name", "must be mnist, fashion-mnist, function1, function2, glyphs, npz, csv or idx", "\"" + o.name + "\"");
 }
 
 bool chooses_classes(const DatasetOptions& o) { return o.classes != 0 || !o.class_list.empty(); }
@@ -126,6 +131,7 @@ std::vector<bool> classes_seen(const Dataset& set) {
 std::optional<std::string> empty_class(const Splits& s) {
   const auto train = classes_seen(s.train), test = classes_seen(s.test);
   const auto name = [&](std::size_t k) {
+    if (const auto& texts = s.train.info().class_texts; !texts.empty()) return "\"" + shown(texts[k]) + "\"";
     const auto& names = s.train.info().class_names;
     return std::to_string(names.empty() ? static_cast<std::int32_t>(k) : names[k]);
   };
@@ -196,6 +202,9 @@ fs::path find_idx_file(const fs::path& dir, std::string_view name, std::string_v
 Splits load_dataset(const DatasetOptions& options) {
   const auto task = task_asked_for(options.task);
   Splits splits = raw_splits(options, task);
+  if (splits.train.outputs() > 1)
+    throw DataError(place_of(options), "must have one target a sample", std::to_string(splits.train.outputs()),
+                    "train one run for each target");
   apply_task(splits, options, task);
   hold_out(splits, options.validation);
   return splits;

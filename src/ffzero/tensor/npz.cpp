@@ -12,6 +12,7 @@
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -37,6 +38,8 @@ struct TypeName {
   const char* descr;
   std::size_t bytes;
 };
+constexpr std::size_t kCodePoint = 4;  // bytes of a character in a text array
+constexpr std::size_t kWidestText = std::size_t{1} << 16;
 constexpr std::array<TypeName, 8> kTypes{{{Type::u8, "|u1", 1},
                                           {Type::i32, "<i4", 4},
                                           {Type::i64, "<i8", 8},
@@ -49,6 +52,8 @@ constexpr std::array<TypeName, 8> kTypes{{{Type::u8, "|u1", 1},
 const TypeName& name_of(Type type) {
   return *std::find_if(kTypes.begin(), kTypes.end(), [type](const TypeName& t) { return t.type == type; });
 }
+
+std::size_t element_bytes(const NpyArray& a) { return a.type == Type::text ? kCodePoint * usize(a.width) : name_of(a.type).bytes; }
 
 template <class T>
 T load(const std::byte* at) {
@@ -83,6 +88,8 @@ void with_elements(const NpyArray& a, F&& f) {
     case Type::c128:
       f(reader(double{}));
       break;
+    case Type::text:
+      throw DataError("npz array", "must hold numbers", "text", "store numbers");
   }
 }
 
@@ -246,19 +253,33 @@ class HeaderParser {
 struct Stored {
   std::size_t bytes;
   Type becomes;
+  std::size_t width = 0;  // characters of a text
 };
+
+// "<U7" and "|S7" are texts of 7 characters.
+std::optional<Stored> stored_text(const std::string& descr) {
+  if (descr.size() < 3 || descr.size() > 8 || (!descr.starts_with("<U") && !descr.starts_with("|S"))) return {};
+  std::size_t width = 0;
+  for (const char c : descr.substr(2)) {
+    if (c < '0' || c > '9') return {};
+    width = 10 * width + static_cast<std::size_t>(c - '0');
+  }
+  if (width == 0 || width > kWidestText) return {};
+  return Stored{descr[1] == 'U' ? kCodePoint * width : width, Type::text, width};
+}
 
 Stored stored_type(const std::string& descr, const Place& place) {
   for (const TypeName& t : kTypes)
     if (descr == t.descr || (t.bytes == 1 && descr.size() == 3 && descr.substr(1) == t.descr + 1)) return {t.bytes, t.type};
+  if (const auto text = stored_text(descr)) return *text;
   if (descr == "|i1" || descr == "<i1") return {1, Type::i32};
   if (descr == "<i2" || descr == "<u2") return {2, Type::i32};
   if (descr == "<u4") return {4, Type::i64};
   if (!descr.empty() && descr.front() == '>')
     place.fail("numbers must be little-endian", "dtype " + in_quotes(descr), "convert with array.astype(array.dtype.newbyteorder('<'))");
   if (descr.size() > 1 && (descr[1] == 'U' || descr[1] == 'S' || descr[1] == 'O'))
-    place.fail("elements must be numbers", "dtype " + in_quotes(descr) + " (text or objects)",
-               "store integer labels and numeric arrays only");
+    place.fail("elements must be numbers or texts of a fixed width", "dtype " + in_quotes(descr),
+               "convert with array.astype(str), or store integer labels and numeric arrays only");
   place.fail("element type is not read", "dtype " + in_quotes(descr), "convert with array.astype('float32') or array.astype('int64')");
 }
 
@@ -277,6 +298,7 @@ void widen(NpyArray& a, const std::string& descr) {
   if (kind == "i2") convert(std::int16_t{}, std::int32_t{});
   if (kind == "u2") convert(std::uint16_t{}, std::int32_t{});
   if (kind == "u4") convert(std::uint32_t{}, std::int64_t{});
+  if (kind.front() == 'S') convert(std::uint8_t{}, std::uint32_t{});
 }
 
 // Number of elements, or nothing where the product does not fit.
@@ -336,11 +358,11 @@ NpyArray parse_npy(std::vector<std::byte> file, const Place& place) {
   const Stored stored = stored_type(header.descr, place);
   Index count = 0;
   const std::size_t payload = file.size() - fixed - length;
-  if (!element_count(header.shape, count) || usize(count) * stored.bytes != payload)
+  if (!element_count(header.shape, count) || payload % stored.bytes != 0 || usize(count) != payload / stored.bytes)
     place.fail("data must be as long as the shape says",
                std::to_string(payload) + " bytes for shape " + shape_text(header.shape) + " of " + in_quotes(header.descr));
   file.erase(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(fixed + length));
-  NpyArray array{stored.becomes, header.shape, std::move(file)};
+  NpyArray array{stored.becomes, header.shape, std::move(file), isize(stored.width)};
   if (header.fortran_order && array.shape.size() > 1) to_row_major(array, stored.bytes);
   widen(array, header.descr);
   return array;
@@ -500,8 +522,8 @@ void put32(std::string& out, std::uint64_t v) {
 }
 
 std::string npy_header(const NpyArray& a) {
-  std::string text =
-      std::string("{'descr': '") + name_of(a.type).descr + "', 'fortran_order': False, 'shape': " + shape_text(a.shape) + ", }";
+  const std::string descr = a.type == Type::text ? "<U" + std::to_string(a.width) : name_of(a.type).descr;
+  std::string text = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + shape_text(a.shape) + ", }";
   text.append(63 - (10 + text.size()) % 64, ' ').push_back('\n');  // data begin at a multiple of 64
   std::string out = "\x93NUMPY";
   out += '\1';
@@ -583,7 +605,7 @@ void require_fits(const NpzArchive& arrays, const std::string& place) {
   if (arrays.size() >= 0xFFFF) throw OutputError(place, "an .npz archive holds at most 65534 arrays", std::to_string(arrays.size()));
   for (const auto& [name, a] : arrays) {
     Index count = 0;
-    if (!element_count(a.shape, count) || usize(count) * name_of(a.type).bytes != a.bytes.size())
+    if (!element_count(a.shape, count) || (a.type == Type::text && a.width < 1) || usize(count) * element_bytes(a) != a.bytes.size())
       throw ShapeError("npz array '" + name + "'", "bytes must agree with shape and type", shape_text(a.shape));
   }
 }
@@ -611,7 +633,37 @@ std::string archive_bytes(const NpzArchive& arrays, bool compress, const std::st
 
 // ---- public -----------------------------------------------------------------------------------------------------------------
 
-Index NpyArray::size() const noexcept { return isize(bytes.size() / name_of(type).bytes); }
+Index NpyArray::size() const noexcept { return isize(bytes.size() / std::max<std::size_t>(1, element_bytes(*this))); }
+
+std::vector<std::string> NpyArray::to_texts() const {
+  if (type != Type::text) throw DataError("npz array", "must hold texts", "numbers");
+  std::vector<std::string> out(usize(size()));
+  for (std::size_t i = 0; i < out.size(); ++i)
+    for (std::size_t k = 0; k < usize(width); ++k) {
+      const auto c = load<std::uint32_t>(bytes.data() + kCodePoint * (i * usize(width) + k));
+      if (c == 0) break;
+      if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
+        throw DataError("npz array", "texts must be Unicode", std::to_string(c) + " at index " + std::to_string(i),
+                        "convert the array before saving it");
+      const auto tail = [&](unsigned shift) { out[i] += static_cast<char>(0x80U | (c >> shift & 0x3FU)); };
+      if (c < 0x80) {
+        out[i] += static_cast<char>(c);
+      } else if (c < 0x800) {
+        out[i] += static_cast<char>(0xC0U | c >> 6U);
+        tail(0);
+      } else if (c < 0x10000) {
+        out[i] += static_cast<char>(0xE0U | c >> 12U);
+        tail(6);
+        tail(0);
+      } else {
+        out[i] += static_cast<char>(0xF0U | c >> 18U);
+        tail(12);
+        tail(6);
+        tail(0);
+      }
+    }
+  return out;
+}
 
 template <class T>
 std::vector<T> NpyArray::to() const {
@@ -645,7 +697,7 @@ NpyArray NpyArray::of(std::span<const T> values, std::vector<Index> shape) {
     throw ShapeError("npz array", "shape must have as many elements as there are values",
                      shape_text(shape) + " for " + std::to_string(values.size()));
   const auto raw = std::as_bytes(values);
-  return {type_of<T>(), std::move(shape), {raw.begin(), raw.end()}};
+  return {type_of<T>(), std::move(shape), {raw.begin(), raw.end()}, 0};
 }
 
 NpzArchive parse_npz(std::span<const std::byte> bytes, const std::string& place) {

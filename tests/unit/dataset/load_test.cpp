@@ -196,7 +196,19 @@ TEST(LoadDataset, MakesTheBuiltInSets) {
   o.classes = 3;
   EXPECT_EQ(refusal<ConfigError>(o), "dataset.classes: has no effect in regression; remove it");
   EXPECT_EQ(refusal<ConfigError>(options("cifar")),
-            "dataset.name: must be mnist, fashion-mnist, function1, function2, glyphs, npz or idx; got \"cifar\"");
+            "dataset.name: must be mnist, fashion-mnist, function1, function2, glyphs, npz, csv or idx; got \"cifar\"");
+}
+
+TEST(LoadDataset, ReadsTables) {
+  const test::TemporaryFolder folder;
+  const auto file = folder.write("t.csv", "a,kind\n1,x\n2,y\n3,x\n4,y\n5,x\n6,y\n");
+  const Splits s = load_dataset(options("csv", file));
+  EXPECT_EQ(s.train.info().class_texts, (std::vector<std::string>{"x", "y"}));
+  EXPECT_EQ(s.train.size() + s.test.size(), 6);
+  const auto two = folder.write("two.csv", "a,u,v\n1,2.5,3.5\n2,3.5,4.5\n3,4.5,5\n");
+  DatasetOptions o = options("csv", two);
+  o.csv.label = "u,v";
+  EXPECT_EQ(refusal<DataError>(o), two.string() + ": must have one target a sample; got 2; train one run for each target");
 }
 
 }  // namespace

@@ -161,5 +161,93 @@ TEST(NpzDataset, RefusesArraysThatDoNotBelongTogether) {
             "my.npz: y_train: targets must differ from one another; got the value 2.500000 throughout; check which column was saved");
 }
 
+NpyArray texts(const std::vector<std::string>& values) {
+  NpyArray array{NpyArray::Type::text, {isize(values.size())}, {}, 8};
+  array.bytes.resize(values.size() * 8 * 4);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    for (std::size_t k = 0; k < values[i].size(); ++k) array.bytes[4 * (8 * i + k)] = static_cast<std::byte>(values[i][k]);
+  return array;
+}
+
+TEST(NpzDataset, TakesTextsAsClassesInAlphabeticalOrder) {
+  NpzArchive a = with("y_train", texts({"wolf", "bear", "wolf"}));
+  a["y_test"] = texts({"ant", "wolf"});
+  const Splits s = npz_dataset(a, {}, "my.npz");
+  EXPECT_EQ(s.train.info().class_texts, (std::vector<std::string>{"ant", "bear", "wolf"}));
+  EXPECT_EQ(copy(s.train.labels()), (std::vector<std::int32_t>{2, 1, 2}));
+  EXPECT_EQ(copy(s.test.labels()), (std::vector<std::int32_t>{0, 2}));
+  const std::vector<std::int32_t> chosen{2, 1};
+  EXPECT_EQ(s.train.with_classes(chosen).info().class_texts, (std::vector<std::string>{"wolf", "bear"}));
+  EXPECT_EQ(refusal(a, Task::regression),
+            "my.npz: y_train: targets must be numbers; got texts; set dataset.task to \"classification\" or \"auto\"");
+  EXPECT_EQ(refusal(with("y_train", texts({"a", "b", "c"}))),
+            "my.npz: y_test: must hold labels like those of y_train; got numbers; save both with the same type");
+  a["y_test"] = texts({"", "wolf"});
+  EXPECT_EQ(refusal(a), "my.npz: y_test: labels must not be empty; got y_test[0]; name the class, or remove that sample");
+  EXPECT_EQ(refusal(with("x_train", texts({"a", "b", "c"}))), "my.npz: x_train: must hold numbers; got texts; write them as numbers");
+}
+
+TEST(NpzDataset, RegressesManyWholeNumbers) {
+  std::vector<double> targets;
+  for (int i = 0; i < 25; ++i) targets.push_back(7.0 * i - 20.0);
+  NpzArchive a = good();
+  a["x_train"] = reals(std::vector<double>(25, 1.0), {25});
+  a["x_test"] = reals({1}, {1});
+  a["y_train"] = reals(targets, {25});
+  a["y_test"] = reals({5}, {1});
+  EXPECT_EQ(npz_dataset(a, {}, "my.npz").train.task(), Task::regression);
+  for (double& t : targets) t = std::floor(t / 14.0);
+  a["y_train"] = reals(targets, {25});
+  EXPECT_NE(refusal(a).find("set dataset.task"), std::string::npos) << "13 different ones may be classes";
+}
+
+TEST(MayBeClasses, AsksForFewOrDenseNumbers) {
+  std::vector<double> dense, wide;
+  for (int i = 0; i < 300; ++i) {
+    dense.push_back(i % 30);
+    wide.push_back(3.0 * (i % 30));
+  }
+  EXPECT_TRUE(may_be_classes(dense));
+  EXPECT_FALSE(may_be_classes(wide));
+  EXPECT_FALSE(may_be_classes(std::span(dense).first(200))) << "fewer than ten of each";
+  EXPECT_TRUE(may_be_classes(std::vector<double>{-1, 1}));
+  EXPECT_FALSE(may_be_classes({}));
+  EXPECT_EQ(distinct_values(dense), 30);
+}
+
+TEST(NpzDataset, TakesSeveralTargetsEachWithItsScale) {
+  NpzArchive a = with("y_train", reals({0.5, 100, 1, 200, 1.5, 300}, {3, 2}));
+  a["y_test"] = reals({1, 250, 2.5, 50}, {2, 2});
+  const Splits s = npz_dataset(a, {}, "my.npz");
+  EXPECT_EQ(s.train.outputs(), 2);
+  EXPECT_EQ(s.train.size(), 3);
+  EXPECT_EQ(copy(s.train.targets()), (std::vector<float>{-1, -1, 0, 0, 1, 1}));
+  EXPECT_EQ(copy(s.test.slice(1, 1).targets()), (std::vector<float>{3, -1.5F}));
+  EXPECT_EQ(s.test.info().scale_of(1).original(0.5), 250);
+  a["y_test"] = reals({1, 2}, {2});
+  EXPECT_EQ(refusal(a), "my.npz: y_test: must have as many columns as y_train, 2; got 1; save matching arrays");
+  a = with("y_train", reals({0.5, 7, 1, 7, 1.5, 7}, {3, 2}));
+  a["y_test"] = reals({1, 250, 2.5, 50}, {2, 2});
+  EXPECT_EQ(refusal(a),
+            "my.npz: y_train: targets of column 1 must differ from one another; got the value 7.000000 throughout; check which "
+            "column was saved");
+}
+
+TEST(NpzDataset, TakesWeightsByName) {
+  NpzArchive a = with("w_train", reals({1, 0, 2.5}, {3}));
+  const Splits s = npz_dataset(a, {}, "my.npz", "w_train");
+  EXPECT_EQ(copy(s.train.weights()), (std::vector<float>{1, 0, 2.5F}));
+  EXPECT_TRUE(s.test.weights().empty());
+  EXPECT_EQ(copy(s.train.slice(1, 2).weights()), (std::vector<float>{0, 2.5F}));
+  EXPECT_TRUE(npz_dataset(a, {}, "my.npz").train.weights().empty()) << "only on request";
+  const auto wrong = [](const NpyArray& w) {
+    return test::message_of<DataError>([&] { (void)npz_dataset(with("w_train", w), {}, "my.npz", "w_train"); });
+  };
+  EXPECT_EQ(wrong(reals({1, 2}, {2})),
+            "my.npz: w_train: must hold a weight for each of the 3 training samples; got 2; save matching arrays");
+  EXPECT_EQ(wrong(reals({1, -2, 1}, {3})), "my.npz: w_train: weights must not be negative; got w_train[1] = -2.000000; correct it");
+  EXPECT_EQ(wrong(reals({0, 0, 0}, {3})), "my.npz: w_train: weights must not all be 0; got zeros; save another array");
+}
+
 }  // namespace
 }  // namespace ffzero

@@ -203,9 +203,10 @@ TEST(Npz, NamesPathMemberReasonAndRemedy) {
   EXPECT_EQ(
       refusal_of_header("{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }"),
       "some.npz: member 'x.npy': numbers must be little-endian; got dtype '>f4'; convert with array.astype(array.dtype.newbyteorder('<'))");
-  EXPECT_EQ(refusal_of_header("{'descr': '<U2', 'fortran_order': False, 'shape': (1,), }"),
-            "some.npz: member 'x.npy': elements must be numbers; got dtype '<U2' (text or objects); store integer labels and numeric "
-            "arrays only");
+  for (const char* descr : {"|O", "<U0", "<U", "<U99999", "<Ux"})
+    EXPECT_EQ(refusal_of_header("{'descr': '" + std::string(descr) + "', 'fortran_order': False, 'shape': (1,), }"),
+              "some.npz: member 'x.npy': elements must be numbers or texts of a fixed width; got dtype '" + std::string(descr) +
+                  "'; convert with array.astype(str), or store integer labels and numeric arrays only");
   EXPECT_EQ(
       refusal_of_header("{'descr': '<f2', 'fortran_order': False, 'shape': (4,), }"),
       "some.npz: member 'x.npy': element type is not read; got dtype '<f2'; convert with array.astype('float32') or array.astype('int64')");
@@ -258,6 +259,28 @@ TEST(Npz, ReadsHeadersOfAllThreeVersions) {
     const auto a = parse(zip({.content = npy("{'shape':(2L,) ,\"fortran_order\": False,'descr' : '|u1'}\n", "\x05\x06", version)}));
     EXPECT_EQ(a.at("x").to<std::uint8_t>(), (std::vector<std::uint8_t>{5, 6})) << version;
   }
+}
+
+TEST(Npz, ReadsTexts) {
+  const std::string wide(
+      "n\0\0\0"
+      "o\0\0\0"
+      "\xE9\0\0\0"
+      "\0\0\0\0",
+      16);
+  const NpzArchive a = parse(zip({.content = npy("{'descr': '<U2', 'fortran_order': False, 'shape': (2,), }", wide)}));
+  EXPECT_EQ(a.at("x").to_texts(), (std::vector<std::string>{"no", "\xC3\xA9"}));
+  EXPECT_EQ(a.at("x").size(), 2);
+  EXPECT_EQ(parse(npz_bytes(a)), a);
+  const NpzArchive narrow =
+      parse(zip({.content = npy("{'descr': '|S3', 'fortran_order': False, 'shape': (2,), }", std::string("ab\0cde", 6))}));
+  EXPECT_EQ(narrow.at("x").to_texts(), (std::vector<std::string>{"ab", "cde"}));
+  EXPECT_EQ(test::message_of<DataError>([&] { (void)a.at("x").to<double>(); }), "npz array: must hold numbers; got text; store numbers");
+  EXPECT_EQ(test::message_of<DataError>([] { (void)NpyArray::of<float>(std::vector<float>{1}, {1}).to_texts(); }),
+            "npz array: must hold texts; got numbers");
+  const std::string half("\0\xD8\0\0", 4);
+  const NpzArchive bad = parse(zip({.content = npy("{'descr': '<U1', 'fortran_order': False, 'shape': (1,), }", half)}));
+  EXPECT_THROW((void)bad.at("x").to_texts(), DataError);
 }
 
 TEST(Npz, PassesOverMembersThatAreNoArrays) { EXPECT_TRUE(parse(zip({.name = "notes.txt", .content = "hello"})).empty()); }
