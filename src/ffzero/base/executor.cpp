@@ -47,6 +47,7 @@ struct Executor::Pool {
   std::atomic<bool> caller_sleeps{false};
   std::atomic<bool> stop{false};
 
+  std::mutex caller;  ///< held by the one thread whose round it is
   std::mutex mutex;
   std::condition_variable wake, done;
   std::vector<std::thread> workers;
@@ -141,6 +142,12 @@ void Executor::run_erased(Index shards, void (*call)(void*, Index), void* work) 
     return;
   }
   Pool& pool = *pool_;
+  // Another thread's round is under way: a second caller works by itself rather than wait for workers that are busy.
+  const std::unique_lock round(pool.caller, std::try_to_lock);
+  if (!round) {
+    for (Index i = 0; i < shards; ++i) call(work, i);
+    return;
+  }
   pool.call = call;
   pool.work = work;
   pool.shards = shards;

@@ -1,4 +1,4 @@
-// A small fork-join pool with a fixed number of threads. Dependency level 0 (base).
+// A small fork-join pool with a fixed number of threads.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -23,7 +23,8 @@ class Executor {
   [[nodiscard]] int threads() const noexcept;
 
   /// Calls `work(i)` once for each 0 <= i < shards and returns when all are done. An exception of a shard is rethrown here
-  /// (that of the lowest-numbered shard that threw). Not reentrant: a nested call runs its shards on the calling thread.
+  /// (that of the lowest-numbered shard that threw). A nested call runs its shards on the calling thread, and so does a call while another
+  /// thread's is under way: any number of threads may call, none waits for another.
   template <class Work>
   void run(Index shards, Work&& work) const {
     using Stored = std::remove_reference_t<Work>;

@@ -69,7 +69,8 @@ class Network {
 
   /// One layer in inference: front end, map (trained statistics), what is passed on, head (head_input and scores); parts of `out` that are
   /// not wanted are left alone. Rows are evaluated side by side where the maps allow it. front_done: x went through the front end already.
-  /// Cost: B forward evaluations, billed by the caller.
+  /// Cost: B forward evaluations, billed by the caller. Any number of threads may call at once, each with an `out` of its own, on maps that
+  /// allow it (those of ffzero do), while no thread changes the network.
   void infer(Index layer, const ConstMatrixRef<S>& x, Wanted wanted, LayerOutput<S>& out, bool front_done = false) const;
 
   /// What turns a layer's output into scores: its own head, or that of the whole network for the last layer of an end-to-end one.

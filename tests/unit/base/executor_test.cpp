@@ -89,6 +89,33 @@ TEST(Executor, NestedRunsStayOnTheirThread) {
   for (const auto& row : seen) EXPECT_EQ(row, std::vector<int>(5, 1));
 }
 
+TEST(Executor, ServesSeveralCallersAtOnce) {
+  for (const int threads : {1, 2, 4}) {
+    const Executor executor(threads);
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 4; ++caller)
+      callers.emplace_back([&, caller] {
+        for (int round = 0; round < 300; ++round) {
+          std::vector<std::atomic<int>> count(usize(Index{3} + caller));
+          try {
+            executor.run(isize(count.size()), [&](Index i) {
+              ++count[usize(i)];
+              if (caller == 3 && i == 1) throw std::runtime_error("own failure");
+            });
+            if (caller == 3) ++wrong;
+          } catch (const std::runtime_error&) {
+            if (caller != 3) ++wrong;
+            continue;
+          }
+          for (const auto& c : count) wrong += c.load() == 1 ? 0 : 1;
+        }
+      });
+    for (auto& caller : callers) caller.join();
+    EXPECT_EQ(wrong.load(), 0) << threads;
+  }
+}
+
 TEST(Executor, FailuresOfNestedRunsTravelOutwards) {
   const Executor executor(2);
   EXPECT_THROW(executor.run(4,

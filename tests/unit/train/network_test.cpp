@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "ffzero/base/error.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
@@ -66,6 +69,48 @@ TEST(Network, ReadsBackWhatItSaved) {
     loaded.load(archive, "checkpoint.npz");
     EXPECT_TRUE(expected == scores_of(loaded, x)) << model.name;
   }
+}
+
+TEST(Network, InfersForSeveralCallersAtOnce) {
+  // As a service does: callers share a network and its threads, while another thread trains with them.
+  for (const Model& model : kModels)
+    for (const int threads : {1, 2, 3}) {
+      const Network<float> network = network_of(model, "1", threads);
+      std::vector<Matrix<float>> inputs, expected;
+      for (const Index rows : {1, 40, 300, 512}) {
+        inputs.push_back(normal_matrix<float>(rows, model.input.size(), 3));
+        expected.push_back(scores_of(network, inputs.back()));
+      }
+      std::atomic<int> wrong{0};
+      std::vector<std::thread> callers;
+      for (std::size_t caller = 0; caller < inputs.size(); ++caller)
+        callers.emplace_back([&, caller] {
+          for (int round = 0; round < 3; ++round) wrong += scores_of(network, inputs[caller]) == expected[caller] ? 0 : 1;
+        });
+      for (auto& caller : callers) caller.join();
+      EXPECT_EQ(wrong.load(), 0) << model.name << ", " << threads << " threads";
+    }
+}
+
+TEST(Network, InfersWhileAnotherThreadTrains) {
+  const auto executor = std::make_shared<const Executor>(2);
+  const Splits splits = small_splits(70, 30, 9, 4);
+  const Config config = resolved({{"model.layers", "[14, 12]"}, {"training.epochs", "8"}, {"training.batch_size", "16"}}, splits);
+  const auto network = build_network<float>(config, {.width = 9}, 4, executor);
+  const Matrix<float> x = normal_matrix<float>(300, 9, 3), expected = scores_of(network, x);
+  Vector<float> alone, beside;
+  const auto train_to = [&](Vector<float>& theta) {
+    auto trainer = make_trainer<float>(config, splits, executor);
+    static_cast<void>(trainer.run());
+    theta = as_vector(trainer.network().theta(0, 2));
+  };
+  train_to(alone);
+  std::thread training([&] { train_to(beside); });
+  int wrong = 0;
+  for (int round = 0; round < 50; ++round) wrong += scores_of(network, x) == expected ? 0 : 1;
+  training.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_TRUE(alone == beside) << "training does not notice";
 }
 
 TEST(Network, RefusesArraysOfAnotherArchitectureNamingThem) {
