@@ -24,7 +24,7 @@ TEST(Table, IsStandardisedAndTheScaleIsPartOfTheCheckpoint) {
   const json summary = json_of(succeed(place, train_on(place, on_other_scales()) + kSmall + Arguments{"--json", "--out", "run"}).out);
   const double test = summary.at("final").at("test").get<double>();
   EXPECT_GT(test, 0.9) << "as it is, the largest feature would hide all others";
-  EXPECT_NE(read_file(place.path("run/config.toml")).find("scale = \"standardise\""), std::string::npos);
+  EXPECT_NE(read_file(place.path("run/config.toml")).find("scale = \"sphere\""), std::string::npos);
   const NpzArchive checkpoint = read_npz(place.path("run/checkpoint.npz"));
   EXPECT_EQ(checkpoint.at("encoder.offset").size(), 20);
   EXPECT_EQ(checkpoint.at("encoder.factor").size(), 20);

@@ -9,12 +9,24 @@
 
 namespace ffzero {
 
-std::string to_string(ScaleKind kind) { return kind == ScaleKind::none ? "none" : kind == ScaleKind::standardise ? "standardise" : "unit"; }
+std::string to_string(ScaleKind kind) {
+  switch (kind) {
+    case ScaleKind::none:
+      return "none";
+    case ScaleKind::standardise:
+      return "standardise";
+    case ScaleKind::sphere:
+      return "sphere";
+    case ScaleKind::unit:
+      return "unit";
+  }
+  return {};
+}
 
 ScaleKind scale_kind_from(std::string_view text) {
-  for (const ScaleKind kind : {ScaleKind::none, ScaleKind::standardise, ScaleKind::unit})
+  for (const ScaleKind kind : {ScaleKind::none, ScaleKind::standardise, ScaleKind::sphere, ScaleKind::unit})
     if (text == to_string(kind)) return kind;
-  throw ConfigError("dataset.scale", "must be auto, none, standardise or unit", "\"" + std::string(text) + "\"");
+  throw ConfigError("dataset.scale", "must be auto, none, standardise, sphere or unit", "\"" + std::string(text) + "\"");
 }
 
 void FeatureScale::apply(std::span<const float> x, std::span<float> out) const noexcept {
@@ -59,8 +71,9 @@ FeatureScale fit_feature_scale(ScaleKind kind, Index features, Index samples, co
       squares[k] += away * away;
     }
   }
+  const double length = kind == ScaleKind::sphere ? std::sqrt(static_cast<double>(features)) : 1.0;
   for (std::size_t k = 0; k < n; ++k)
-    if (!constant(k)) scale.factor[k] = 1.0 / std::sqrt(squares[k] / static_cast<double>(samples));
+    if (!constant(k)) scale.factor[k] = 1.0 / (length * std::sqrt(squares[k] / static_cast<double>(samples)));
   return scale;
 }
 

@@ -12,10 +12,11 @@
 
 namespace ffzero {
 
-/// none: as they are; standardise: mean 0 and standard deviation 1; unit: the range of the train split becomes 0 .. 1.
-enum class ScaleKind { none, standardise, unit };
+/// none: as they are; standardise: mean 0 and standard deviation 1; sphere: the same over sqrt(F), so that the samples lie around the unit
+/// sphere, whatever the number of features; unit: the range of the train split becomes 0 .. 1.
+enum class ScaleKind { none, standardise, sphere, unit };
 
-/// "none", "standardise" or "unit": the spelling of the configuration, and back. @throws ConfigError (dataset.scale)
+/// "none", "standardise", "sphere" or "unit": the spelling of the configuration, and back. @throws ConfigError (dataset.scale)
 [[nodiscard]] std::string to_string(ScaleKind kind);
 [[nodiscard]] ScaleKind scale_kind_from(std::string_view text);
 

@@ -196,7 +196,7 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
     if (v.at(key) == "auto") v.resolve(key, value);
   };
   fill("dataset.task", facts.regression ? "regression" : "classification");
-  fill("dataset.scale", facts.table && !v.word("dataset.name").starts_with("function") ? "standardise" : "none");
+  fill("dataset.scale", facts.table && !v.word("dataset.name").starts_with("function") ? "sphere" : "none");
   fill("model.activation", paper && !(v.is("model.kind", "cnn") && end_to_end) ? "none" : "relu");
   if (facts.regression)
     fill("objective.loss", "squared");
@@ -236,6 +236,7 @@ void Config::resolve(const DataFacts& facts) {
   resolve_values(values_, facts);
   fit_projection_pool(facts.sample);
   const bool paper = is_paper_preset(values_.word("preset")), photonic = values_.is("model.kind", "photonic");
+  if (!paper) fit_size(values_, facts);
   if (values_.is("objective.scope", "end_to_end") && !photonic) {
     json layers = values_.at("model.layers");
     // End to end the last layer is the output: one number in regression, and one score a class if a preset chose the widths.

@@ -94,10 +94,12 @@ std::vector<KeyInfo> make_table() {
   add("dataset.shift", integer, 0, 0, 64, "Training images are moved by up to this many pixels in each direction, anew each epoch.",
       images_only);
   add("dataset.flip", boolean, false, 0, 0, "Training images are mirrored left to right, half of them, anew each epoch.", images_only);
-  choice(
-      "dataset.scale", "auto", {"auto", "none", "standardise", "unit"},
-      "Features on a common scale, fitted on the train set without labels: mean 0 and deviation 1, or range 0 .. 1. auto: standardise for "
-      "vectors of real numbers, none for images, complex fields and the functions.");
+  choice("dataset.scale", "auto", {"auto", "none", "standardise", "sphere", "unit"},
+         "Features on a common scale, fitted on the train set without labels: mean 0 and deviation 1 (standardise), the same over the root "
+         "of the "
+         "number of features (sphere), or range 0 .. 1 (unit). auto: sphere for vectors of real numbers, none for images, complex fields "
+         "and the "
+         "functions.");
   t.back().before = "none";
   choice("dataset.optical_field", "amplitude", {"amplitude", "fourier"},
          "How an image becomes light: pixels as amplitudes, or its low frequencies.", mesh_key);

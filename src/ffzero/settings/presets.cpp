@@ -156,6 +156,32 @@ void fit_components(Values& v, const std::optional<Shape>& sample) {
   v.resolve("model.pca", pca);
 }
 
+constexpr Index kSmallSet = 2000;
+
+// One layer of the preset's first width: what a second one adds to a table is mostly over-fitting.
+void fit_widths(Values& v, const DataFacts& facts) {
+  constexpr Index kManyFeatures = 2000, kFewUnits = 100, kUnitsOfRegression = 40;
+  const bool directional = v.is("gradient.estimator", "directional");
+  Index width = v.integers("model.layers").front();
+  if (!directional && facts.sample.size() > kManyFeatures) width = kFewUnits;
+  if (directional && facts.regression) width = kUnitsOfRegression;
+  v.resolve("model.layers", json::array({width}));
+  if (!v.at("model.pca").empty() && !v.is_explicit("model.pca")) v.resolve("model.pca", json::array({v.integers("model.pca").front()}));
+}
+
+// Small batches for few samples, and at least `fewest` steps in all.
+void fit_steps(Values& v, const DataFacts& facts) {
+  constexpr Index kLeastBatch = 8, kBatchesOfSet = 4;
+  const Index n = std::max<Index>(1, facts.train_size);
+  if (!v.is_explicit("training.batch_size"))
+    v.resolve("training.batch_size", std::clamp<Index>(n / kBatchesOfSet, std::min(n, kLeastBatch), v.integer("training.batch_size")));
+  if (v.is_explicit("training.epochs")) return;
+  const Index fewest = v.is("gradient.estimator", "directional") ? 7500 : facts.regression ? 3000 : 2000, most = 100000;
+  const Index batch = std::min(n, v.integer("training.batch_size")), steps = (n + batch - 1) / batch;
+  const Index epochs = std::max(v.integer("training.epochs"), (fewest + steps - 1) / steps);
+  v.resolve("training.epochs", std::max<Index>(1, std::min(epochs, most / steps)));
+}
+
 }  // namespace
 
 bool is_paper_preset(std::string_view preset) { return preset.starts_with("paper"); }
@@ -181,6 +207,19 @@ PresetValues preset_values(std::string_view preset, const Values& v) {
             {"training.epochs", 5}};
   if (v.is("model.kind", "photonic")) return photonic(v);
   return v.is("model.kind", "cnn") ? convolutional(preset, v) : dense(preset, v);
+}
+
+bool is_table(const Values& v, const DataFacts& facts) {
+  return !facts.images && facts.sample.channels == 1 && facts.sample.size() > 0 && !v.word("dataset.name").starts_with("function");
+}
+
+void fit_size(Values& v, const DataFacts& facts) {
+  if (v.is("model.kind", "photonic") || !(is_table(v, facts) || facts.train_size < kSmallSet)) return;
+  const bool one_loss_end_to_end = v.is("objective.scope", "end_to_end") && v.is("gradient.estimator", "directional");
+  if (v.is("model.kind", "mlp") && v.is("preset", "default") && is_table(v, facts) && !one_loss_end_to_end &&
+      !v.is_explicit("model.layers"))
+    fit_widths(v, facts);
+  fit_steps(v, facts);
 }
 
 void fit_preset(Values& v, Index classes, bool regression, const std::optional<Shape>& sample) {

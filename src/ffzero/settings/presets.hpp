@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ffzero/base/shape.hpp"
+#include "ffzero/settings/config.hpp"
 #include "ffzero/settings/keys.hpp"
 
 namespace ffzero {
@@ -21,6 +22,13 @@ using PresetValues = std::vector<std::pair<std::string, nlohmann::json>>;
 [[nodiscard]] PresetValues preset_values(std::string_view preset, const Values& framed);
 /// True for the presets that reproduce the published program, with its reductions.
 [[nodiscard]] bool is_paper_preset(std::string_view preset);
+
+/// True for vectors of numbers, but for those of the built-in functions: what the presets say for thousands of images does not suit them.
+[[nodiscard]] bool is_table(const Values& values, const DataFacts& facts);
+
+/// What the size of the data makes of a preset's words. Tables: one dense layer. Tables and all sets of fewer than 2000 training samples:
+/// batches that fit, and as many epochs as take the steps that learning needs. What the user said stays.
+void fit_size(Values& values, const DataFacts& facts);
 
 /// What the data leave of a preset's words: groups that divide every width and hold a simplex (one in regression, where they would share
 /// a loss), an entry of model.pca for every dense layer, none above that layer's inputs. `sample`: shape after encoding; none: unknown.

@@ -35,6 +35,16 @@ TEST(FeatureScale, StandardisesEachFeatureByItsOwnMeanAndDeviation) {
   EXPECT_EQ(apply(scale, {4, 55}), (std::vector<float>{0, 2}));
 }
 
+TEST(FeatureScale, OnTheSphereSamplesHaveALengthOfOneInTheMean) {
+  const Rows samples{{1, 10}, {3, 10}, {5, 40}, {7, 40}};
+  const FeatureScale scale = fit(ScaleKind::sphere, samples);
+  double squares = 0.0;
+  for (const auto& sample : samples)
+    for (const float x : apply(scale, sample)) squares += static_cast<double>(x) * static_cast<double>(x);
+  EXPECT_NEAR(squares / 4.0, 1.0, 1e-6);
+  EXPECT_NEAR(scale.factor[1], 1.0 / (15.0 * std::sqrt(2.0)), 1e-15);
+}
+
 TEST(FeatureScale, UnitTakesTheRangeToZeroAndOne) {
   const FeatureScale scale = fit(ScaleKind::unit, {{-2, 5}, {2, 9}, {0, 7}});
   EXPECT_EQ(apply(scale, {-2, 9}), (std::vector<float>{0, 1}));
@@ -45,7 +55,7 @@ TEST(FeatureScale, NoneIsEmpty) { EXPECT_TRUE(fit(ScaleKind::none, {{1, 2}}).emp
 
 TEST(FeatureScale, ConstantFeaturesBecomeZero) {
   // The mean of three times 0.1F is not 0.1F.
-  for (const ScaleKind kind : {ScaleKind::standardise, ScaleKind::unit}) {
+  for (const ScaleKind kind : {ScaleKind::standardise, ScaleKind::sphere, ScaleKind::unit}) {
     const FeatureScale scale = fit(kind, {{0.1F, 1}, {0.1F, 2}, {0.1F, 3}});
     EXPECT_EQ(scale.factor[0], 0.0);
     EXPECT_EQ(apply(scale, {0.1F, 1})[0], 0.0F);
@@ -59,7 +69,7 @@ TEST(FeatureScale, HugeAndTinyScalesGiveTheSameNumbers) {
   for (const float unit : {1e30F, 1e-30F, 1e38F, 1e-38F}) {
     Rows rows;
     for (const float v : plain) rows.push_back({v, unit * v});
-    for (const ScaleKind kind : {ScaleKind::standardise, ScaleKind::unit}) {
+    for (const ScaleKind kind : {ScaleKind::standardise, ScaleKind::sphere, ScaleKind::unit}) {
       const FeatureScale scale = fit(kind, rows);
       for (const auto& row : rows) {
         const auto out = apply(scale, row);
@@ -79,9 +89,10 @@ TEST(FeatureScale, OutliersStayFinite) {
 }
 
 TEST(FeatureScale, IsSpelledAsInTheConfiguration) {
-  for (const ScaleKind kind : {ScaleKind::none, ScaleKind::standardise, ScaleKind::unit}) EXPECT_EQ(scale_kind_from(to_string(kind)), kind);
+  for (const ScaleKind kind : {ScaleKind::none, ScaleKind::standardise, ScaleKind::sphere, ScaleKind::unit})
+    EXPECT_EQ(scale_kind_from(to_string(kind)), kind);
   EXPECT_EQ(test::message_of<ConfigError>([] { (void)scale_kind_from("log"); }),
-            "dataset.scale: must be auto, none, standardise or unit; got \"log\"");
+            "dataset.scale: must be auto, none, standardise, sphere or unit; got \"log\"");
   EXPECT_THROW(fit_feature_scale(ScaleKind::unit, 1, 0, {}), ShapeError);
 }
 

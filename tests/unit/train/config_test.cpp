@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/settings/config.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "ffzero/base/error.hpp"
@@ -57,6 +58,54 @@ TEST(Config, PresetsAverageNoSmallerMapsThanThereAre) {
   EXPECT_EQ(pool("", {1, 28, 28}, {{"dataset.downsample", "8"}}), 2) << "what counts is the encoded image";
   EXPECT_EQ(pool("conv.projection_pool = 7", {1, 10, 10}), 7) << "the user's own number is left for the layers to refuse";
   EXPECT_EQ(pool("", {1, 2, 2}), 1) << "layers that do not fit are refused for what they are";
+}
+
+constexpr DataFacts table_of(Index samples, Index features, Index classes = 3) {
+  return {.regression = classes == 1, .classes = classes, .train_size = samples, .images = false, .sample = {1, 1, features}};
+}
+
+Index steps_of(const Values& v, Index samples) {
+  const Index batch = v.integer("training.batch_size");
+  return v.integer("training.epochs") * ((samples + batch - 1) / batch);
+}
+
+TEST(Config, TablesGetOneWideLayerAndTheStepsThatLearningNeeds) {
+  const std::string exact = "gradient.estimator = \"adjoint\"\n", directional = "gradient.estimator = \"directional\"\n";
+  for (const Index samples : {2, 7, 50, 128, 1000, 30000, 1000000})
+    for (const Index features : {2, 13, 10000})
+      for (const Index classes : {1, 3})
+        for (const std::string& solver : {std::string(), exact, directional}) {
+          const DataFacts facts = table_of(samples, features, classes);
+          const Values v = resolved(solver, facts).values();
+          const std::string what = fmt::format("{}{} x {}, {} classes", solver, samples, features, classes);
+          EXPECT_EQ(v.integers("model.layers").size(), 1U) << what;
+          EXPECT_LE(v.integer("training.batch_size"), samples) << what;
+          EXPECT_GE(steps_of(v, samples), solver == directional ? 7500 : 2000) << what;
+          EXPECT_LE(steps_of(v, samples), 100000) << what;
+          if (!v.at("model.pca").empty()) {
+            EXPECT_LE(v.integers("model.pca").front(), features) << what;
+          }
+        }
+  EXPECT_EQ(resolved(exact + "objective.scope = \"end_to_end\"", table_of(128, 13)).values().integers("model.layers"),
+            (std::vector<std::int64_t>{400, 3}));
+}
+
+TEST(Config, WhatTheUserSaidAboutATableStands) {
+  const Values v = resolved("model.layers = [30, 20]\n[training]\nepochs = 3\nbatch_size = 50", table_of(128, 13)).values();
+  EXPECT_EQ(v.integers("model.layers"), (std::vector<std::int64_t>{30, 20}));
+  EXPECT_EQ(v.integer("training.epochs"), 3);
+  EXPECT_EQ(v.integer("training.batch_size"), 50);
+}
+
+TEST(Config, ThousandsOfImagesAndTheFunctionsKeepThePresetsWords) {
+  const DataFacts glyphs{.regression = false, .classes = 10, .train_size = 10000, .images = true, .sample = {1, 28, 28}};
+  DataFacts function = table_of(10000, 2, 1);
+  for (const auto& [toml, facts] : {std::pair(std::string(), glyphs), std::pair(std::string("dataset.name = \"function1\""), function)}) {
+    const Values v = resolved(toml, facts).values();
+    EXPECT_EQ(v.integers("model.layers"), (std::vector<std::int64_t>{400, 400})) << toml;
+    EXPECT_EQ(v.integer("training.epochs"), 15) << toml;
+    EXPECT_EQ(v.integer("training.batch_size"), 64) << toml;
+  }
 }
 
 TEST(Config, ARuleChosenByValidationNeedsSamplesForIt) {
@@ -319,12 +368,12 @@ TEST(Config, ScaleFollowsTheData) {
   DataFacts table = kImages;
   table.images = false;
   table.table = true;
-  EXPECT_EQ(resolved("", table).values().word("dataset.scale"), "standardise");
+  EXPECT_EQ(resolved("", table).values().word("dataset.scale"), "sphere");
   EXPECT_EQ(resolved("dataset.scale = \"unit\"", table).values().word("dataset.scale"), "unit");
   EXPECT_EQ(resolved("dataset.scale = \"none\"", table).values().word("dataset.scale"), "none");
   EXPECT_EQ(resolved("", kImages).values().word("dataset.scale"), "none");
   table.regression = true;
-  EXPECT_EQ(resolved("dataset.name = \"npz\"", table).values().word("dataset.scale"), "standardise");
+  EXPECT_EQ(resolved("dataset.name = \"npz\"", table).values().word("dataset.scale"), "sphere");
   EXPECT_EQ(resolved("dataset.name = \"function2\"", table).values().word("dataset.scale"), "none");
   table.table = false;
   EXPECT_EQ(resolved("", table).values().word("dataset.scale"), "none") << "complex vectors and bytes";
@@ -347,7 +396,7 @@ TEST(Config, CompleteFilesFromBeforeAKeyMeanWhatTheyMeantThen) {
     changed.resolve(table);
     EXPECT_EQ(changed.values().word("dataset.scale"), "unit") << "the command line is stronger";
   }
-  EXPECT_EQ(resolved("training.epochs = 3", table).values().word("dataset.scale"), "standardise") << "a user's file says but a part";
+  EXPECT_EQ(resolved("training.epochs = 3", table).values().word("dataset.scale"), "sphere") << "a user's file says but a part";
 }
 
 TEST(Keys, HaveNamesFallbacksAndDocumentation) {
