@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -122,7 +123,12 @@ struct Executor::Pool {
 Executor::Executor(int threads) : pool_(std::make_unique<Pool>()) {
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
   const std::size_t wanted = threads > 0 ? static_cast<std::size_t>(threads) : cores;
-  for (std::size_t i = 1; i < wanted; ++i) pool_->workers.emplace_back([pool = pool_.get()] { pool->loop(); });
+  pool_->workers.reserve(wanted - 1);
+  try {
+    while (pool_->workers.size() + 1 < wanted) pool_->workers.emplace_back([pool = pool_.get()] { pool->loop(); });
+  } catch (const std::system_error&) {
+    // A limit on threads or on memory. Shards do not depend on how many there are: the same work is done by those that did start.
+  }
 }
 
 Executor::~Executor() {

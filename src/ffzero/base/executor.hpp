@@ -14,7 +14,7 @@ namespace ffzero {
 /// threads, so results that are reduced in the order of the shards are the same bits for any number of threads.
 class Executor {
  public:
-  /// threads >= 1: number of threads that work at once, the calling one included. 0: one per core.
+  /// threads >= 1: how many work at once, the calling one included; 0: one per core. Fewer where the system starts no more of them.
   explicit Executor(int threads = 1);
   ~Executor();
   Executor(const Executor&) = delete;
