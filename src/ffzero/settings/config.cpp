@@ -25,12 +25,15 @@ using Flat = TomlKeys;
 
 // "--set key=value": TOML if it parses, a bare word otherwise (names need no quotes on a command line).
 json parse_override(const std::string& key, const std::string& value) {
+  toml::table table;
   try {
-    const toml::table table = toml::parse("v = " + value);
-    return toml_value_of(*table.get("v"), "command line: " + key);
-  } catch (const toml::parse_error&) {
+    table = parse_toml("v = " + value, "command line");
+  } catch (const ConfigError&) {
     return value;
   }
+  // A line break in the value would begin another key.
+  if (table.size() != 1) return value;
+  return toml_value_of(*table.get("v"), "command line: " + key);
 }
 
 std::string toml_value(const json& v) {
@@ -142,6 +145,10 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
         throw ConfigError(place + ": [[layer]]", "needs index = N, counted from 0", index == flat.end() ? "none" : index->second.dump());
       LayerTable layer{index->second.get<Index>(), {}, fmt::format("{}: [[layer]] {}", place, index->second.get<Index>())};
       flat.erase(index);
+      for (const LayerTable& earlier : config.layers_)
+        if (earlier.layer == layer.layer)
+          throw ConfigError(place + ": [[layer]]", "each layer has one table", fmt::format("two with index = {}", layer.layer),
+                            "put its keys into one");
       for (const auto& [key, value] : flat) {
         const KeyInfo& info = key_info(key, layer.place);
         if (!info.per_layer) throw ConfigError(layer.place, "this key cannot differ between layers", key, "set it for the whole run");

@@ -18,6 +18,7 @@ namespace {
 
 using json = nlohmann::json;
 constexpr double kMost = 1e15;
+constexpr std::size_t kMostEntries = 1024;  // of a list with an entry a layer
 
 std::string always(const Values&) { return {}; }
 
@@ -309,10 +310,13 @@ const KeyInfo& nearest_key(std::string_view asked) {
   return described != table.end() ? *described : *nearest;
 }
 
+// Whatever its bytes are.
+std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
 [[noreturn]] void wrong_value(const KeyInfo& key, std::string_view place, const std::string& requirement, const json& value) {
   // JSON has no word for NaN.
   const bool odd = value.is_number_float() && !std::isfinite(value.get<double>());
-  throw ConfigError(fmt::format("{}: {}", place, key.name), requirement, odd ? fmt::format("{}", value.get<double>()) : value.dump(),
+  throw ConfigError(fmt::format("{}: {}", place, key.name), requirement, odd ? fmt::format("{}", value.get<double>()) : text_of(value),
                     key.doc);
 }
 
@@ -366,12 +370,17 @@ json checked_value(const KeyInfo& key, const json& value, std::string_view place
       return value;
     case KeyType::text:
       if (!value.is_string()) wrong_value(key, place, "must be a text", value);
+      // The resolved configuration and the checkpoint hold it, as TOML and JSON do.
+      if (text_of(value).find("\xEF\xBF\xBD") != std::string::npos) wrong_value(key, place, "must be UTF-8", value);
       return value;
     case KeyType::classes:
       if (!value.is_array()) return checked_number(key, value, place, true);
       [[fallthrough]];
     case KeyType::integers: {
       if (!value.is_array()) wrong_value(key, place, "must be a list of integers", value);
+      if (value.size() > kMostEntries && key.type == KeyType::integers)
+        throw ConfigError(fmt::format("{}: {}", place, key.name), fmt::format("must have at most {} entries", kMostEntries),
+                          std::to_string(value.size()), "use fewer layers");
       json list = json::array();
       for (const auto& entry : value) list.push_back(checked_number(key, entry, place, true));
       return list;

@@ -407,5 +407,15 @@ TEST(Keys, HaveNamesFallbacksAndDocumentation) {
   }
 }
 
+// The parser and all behind it go down by recursion.
+TEST(Config, ThatNestsWithoutEndIsRefused) {
+  std::string key = "a";
+  for (int i = 0; i < 40000; ++i) key += ".a";
+  expect_parts(refusal(key + " = 1"), {"at most 16 parts"});
+  expect_parts(refusal(std::string("y = \"\"\"a\"\"\"\"\nx = {") + key + " = 1}"), {"at most 16 parts"});
+  expect_parts(refusal("x = " + std::string(5000, '[')), {"at most 16 deep"});
+  expect_parts(refusal("[[layer]]\nindex = 0\n[[layer]]\nindex = 0\n"), {"one table"});
+}
+
 }  // namespace
 }  // namespace ffzero::test
