@@ -29,6 +29,7 @@ void add_light(CLI::App& app, Commands& commands);
 void add_export(CLI::App& app, Commands& commands);
 void add_sweep(CLI::App& app, Commands& commands);
 void add_reproduce(CLI::App& app, Commands& commands);
+void add_device(CLI::App& app, Commands& commands);
 /// keys, help, manual and version; after all others, for they describe them.
 void add_help(CLI::App& app, Commands& commands);
 

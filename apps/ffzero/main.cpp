@@ -105,6 +105,7 @@ int main(int argc, char** argv) {
   app::add_export(cli, commands);
   app::add_sweep(cli, commands);
   app::add_reproduce(cli, commands);
+  app::add_device(cli, commands);
   app::add_help(cli, commands);
   return parse_and_run(cli, commands, argc, argv);
 }

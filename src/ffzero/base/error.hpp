@@ -46,10 +46,32 @@ class ErrorOf : public Error {
 using UsageError = ErrorOf<ErrorKind::usage>;
 using ConfigError = ErrorOf<ErrorKind::config>;
 using DataError = ErrorOf<ErrorKind::data>;
-using DeviceError = ErrorOf<ErrorKind::device>;
 using CheckError = ErrorOf<ErrorKind::check>;
 using DivergedError = ErrorOf<ErrorKind::diverged>;
 using OutputError = ErrorOf<ErrorKind::output>;
+
+/// Why a reading of a device did not come back.
+enum class DeviceFailure {
+  contract,      ///< the answer does not fit what was agreed: counts, ranges, words
+  refused,       ///< the device answered with an error that repeating did not cure
+  timeout,       ///< stalled: no answer in time
+  not_finite,    ///< a reading is NaN, infinite or outside the declared range
+  disconnected,  ///< died: the stream ended, the program is gone, nobody listens
+};
+
+/// A forward-only device failed; the reason tells whoever trains whether to repeat, to skip or to stop.
+class DeviceError : public ErrorOf<ErrorKind::device> {
+ public:
+  explicit DeviceError(std::string_view place, std::string_view requirement, std::string_view value = {}, std::string_view remedy = {})
+      : DeviceError(DeviceFailure::contract, place, requirement, value, remedy) {}
+  DeviceError(DeviceFailure reason, std::string_view place, std::string_view requirement, std::string_view value = {},
+              std::string_view remedy = {})
+      : ErrorOf(place, requirement, value, remedy), reason_(reason) {}
+  [[nodiscard]] DeviceFailure reason() const noexcept { return reason_; }
+
+ private:
+  DeviceFailure reason_;
+};
 
 /// Caller passed a shape that does not fit (a defect of the calling code, never of a user's file).
 using ShapeError = ErrorOf<ErrorKind::defect>;

@@ -1,0 +1,666 @@
+// The conformance test of the device protocol.
+// SPDX-License-Identifier: MIT
+#include "ffzero/device/check.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <utility>
+
+#include "ffzero/base/random.hpp"
+#include "ffzero/device/text.hpp"
+
+namespace ffzero {
+
+namespace {
+
+constexpr Index kRepeats = 32;        // readings behind a measured noise
+constexpr double kSigmas = 6.0;       // two readings of one thing may differ by so much noise
+constexpr double kRounding = 1e-5;    // relative: a device may add in another order in a batch
+constexpr double kNormalReach = 0.5;  // parameters are drawn in this part of their range
+
+std::string shown(double value) {
+  std::string text;
+  append_number(text, static_cast<float>(value));
+  return text;
+}
+
+// Times and measured noise: three digits say enough.
+std::string brief(double value) {
+  char text[32];
+  const auto done = std::to_chars(text, text + sizeof text, value, std::chars_format::general, 3);
+  return {text, done.ptr};
+}
+
+/// Thrown by a step that does not hold.
+struct StepFailed {
+  std::string detail;
+};
+/// Thrown by a step that cannot be looked at.
+struct NotObserved {
+  std::string detail;
+};
+
+void require(bool holds, const std::string& detail) {
+  if (!holds) throw StepFailed{detail};
+}
+
+/// What came back for one request.
+struct Reply {
+  enum class End { ok, error, timeout, died };
+  End end = End::timeout;
+  std::uint32_t number = 0;  // as answered: 0 for errors about unreadable lines
+  std::string text;          // of an error
+  std::vector<float> values;
+  double ms = 0.0;
+
+  [[nodiscard]] std::string words() const {
+    switch (end) {
+      case End::ok:
+        return "ok";
+      case End::error:
+        return "\"error " + clean_text(text) + "\"";
+      case End::timeout:
+        return "no answer in time";
+      case End::died:
+        return "the end of the stream";
+    }
+    return {};
+  }
+  [[nodiscard]] bool refused(std::string_view name = {}) const { return end == End::error && text.starts_with(name); }
+};
+
+/// A plain conversation without any repair.
+class Conversation {
+ public:
+  Conversation(const DeviceClient::Open& open, Clock& clock)
+      : open_(open), clock_(clock), decoder_([](std::string_view) {}), in_(1 << 16) {}
+  ~Conversation() { close(); }
+  Conversation(const Conversation&) = delete;
+  Conversation& operator=(const Conversation&) = delete;
+
+  void start() {
+    decoder_ = AnswerDecoder([this](std::string_view line) { stray.add(line); });
+    transport_ = open_();
+    lost_ = false;
+    checksums_ = false;
+  }
+  void close() noexcept {
+    if (!transport_) return;
+    transport_->close(std::max(Milliseconds(200), Milliseconds(static_cast<std::int64_t>(said.times.safe_ms))));
+    transport_.reset();
+  }
+  [[nodiscard]] bool lost() const noexcept { return lost_ || !transport_; }
+  [[nodiscard]] long process() const { return transport_ ? transport_->process() : 0; }
+  [[nodiscard]] Microseconds now() const { return clock_.now(); }
+  void sleep(Microseconds duration) { clock_.sleep(duration); }
+
+  Reply hello(Milliseconds limit) {
+    DeviceDescription found;
+    checksums_ = false;
+    decoder_.expect_checksums(false);
+    // On a serial line something may stand before it, and the board may be starting.
+    const Microseconds until = clock_.now() + limit;
+    Reply reply;
+    for (int again = 0; again < 30 && clock_.now() < until; ++again) {
+      reply = converse("\n0 hello ffzero 1\n", 0, std::min<Microseconds>(until, clock_.now() + (serial ? Milliseconds(1000) : limit)),
+                       1 << 20, [&](const WireAnswer& answer) { found.absorb(answer.word, answer.rest, "device"); });
+      if (reply.end != Reply::End::timeout) break;
+    }
+    if (reply.end != Reply::End::ok) return reply;
+    found.finish("device");
+    said = std::move(found);
+    checksums_ = said.can.crc;
+    decoder_.expect_checksums(checksums_);
+    decoder_.set_largest_payload(usize(said.can.rows * said.outputs) * sizeof(float));
+    return reply;
+  }
+  /// `verb ...`, with rows behind it. piece: bytes that are written at once
+  Reply ask(const std::string& verb, const Matrix<float>* rows = nullptr, std::size_t piece = 1 << 20) {
+    const std::uint32_t n = ++number_;
+    return converse(request(n, verb, rows), n, deadline(rows != nullptr ? rows->rows() : 0), piece);
+  }
+  Reply send_raw(const std::string& bytes, std::uint32_t number) { return converse(bytes, number, deadline(0), 1 << 20); }
+  [[nodiscard]] std::uint32_t next_number() noexcept { return ++number_; }
+  [[nodiscard]] std::string request(std::uint32_t n, const std::string& verb, const Matrix<float>* rows = nullptr) const {
+    std::string bytes = std::to_string(n) + " " + verb;
+    end_line(bytes, 0, checksums_);
+    if (rows == nullptr) return bytes;
+    if (verb.find(" f32le") != std::string::npos) {
+      const std::size_t begin = bytes.size();
+      append_floats(bytes, {rows->data(), usize(rows->size())});
+      if (checksums_) append_word32(bytes, crc32_of(std::string_view(bytes).substr(begin)));
+      return bytes;
+    }
+    for (Index i = 0; i < rows->rows(); ++i)
+      append_values(bytes, std::to_string(n) + " row", {rows->row(i).data(), usize(rows->cols())}, usize(said.can.linemax), checksums_);
+    return bytes;
+  }
+  /// The end of one more request, after `bytes` of several were sent.
+  Reply await(std::uint32_t number, Index rows) { return converse("", number, deadline(rows), 1); }
+
+  DeviceDescription said;
+  ForeignLog stray;
+  bool serial = false;
+
+ private:
+  [[nodiscard]] Microseconds deadline(Index rows) const {
+    const double ms = said.times.answer_ms + said.times.set_ms + said.times.row_ms * static_cast<double>(rows);
+    return clock_.now() + Microseconds(static_cast<std::int64_t>(ms * 1000.0));
+  }
+  Reply converse(std::string_view out, std::uint32_t number, Microseconds until, std::size_t piece,
+                 const std::function<void(const WireAnswer&)>& line = {}) {
+    Reply reply;
+    const Microseconds begun = clock_.now();
+    const auto end = [&](Reply::End how) {
+      reply.end = how;
+      reply.ms = std::chrono::duration<double, std::milli>(clock_.now() - begun).count();
+      if (how == Reply::End::died) lost_ = true;
+      return reply;
+    };
+    if (lost()) return end(Reply::End::died);
+    while (true) {
+      WireAnswer answer;
+      while (decoder_.next(answer)) {
+        const bool about_damage = answer.number == 0 && answer.word == AnswerWord::error;
+        if (answer.kind == WireAnswer::Kind::lost || answer.kind == WireAnswer::Kind::damaged)
+          throw StepFailed{"damaged: \"" + clean_text(answer.rest, 60) + "\""};
+        if (answer.number != number && !about_damage) continue;
+        reply.number = answer.number;
+        if (answer.word == AnswerWord::ok) return end(Reply::End::ok);
+        if (answer.word == AnswerWord::error) {
+          reply.text = answer.rest.substr(std::min<std::size_t>(1, answer.rest.size()));
+          return end(Reply::End::error);
+        }
+        if (answer.word == AnswerWord::wait) {
+          std::string_view rest = answer.rest;
+          until = std::max(until, clock_.now() + Milliseconds(parse_count(next_token(rest), 600000).value_or(0)));
+        } else if (answer.word == AnswerWord::data) {
+          reply.values.resize(answer.payload.size() / sizeof(float));
+          read_floats(answer.payload.substr(0, reply.values.size() * sizeof(float)), reply.values);
+        } else if (answer.word == AnswerWord::row) {
+          std::string_view rest = answer.rest;
+          for (auto token = next_token(rest); !token.empty(); token = next_token(rest)) {
+            const auto value = parse_number(token);
+            require(value.has_value(), "a row holds \"" + clean_text(token, 40) + "\"");
+            reply.values.push_back(*value);
+          }
+        } else if (line) {
+          line(answer);
+        }
+      }
+      const Microseconds now = clock_.now();
+      if (now >= until) return end(Reply::End::timeout);
+      const auto moved = transport_->exchange(out.substr(0, piece), in_, std::chrono::ceil<Milliseconds>(until - now));
+      out.remove_prefix(moved.sent);
+      if (moved.side) stray.add_stream(transport_->take_side_output());
+      if (moved.received > 0)
+        decoder_.feed({in_.data(), moved.received});
+      else if (moved.ended)
+        return end(Reply::End::died);
+    }
+  }
+
+  const DeviceClient::Open& open_;
+  Clock& clock_;
+  std::unique_ptr<Transport> transport_;
+  AnswerDecoder decoder_;
+  std::vector<char> in_;
+  std::uint32_t number_ = 0;
+  bool lost_ = false, checksums_ = false;
+};
+
+class Checker {
+ public:
+  Checker(const DeviceClient::Open& open, const CheckOptions& options, Clock& clock, const std::function<void(const CheckStep&)>& on_step)
+      : options_(options), talk_(open, clock), on_step_(on_step) {}
+
+  std::vector<CheckStep> run() {
+    talk_.start();
+    step("hello is answered in time", [this] { return greet(); });
+    if (steps_.back().status == CheckStatus::failed) return std::move(steps_);
+    draw();
+    step("hello again without a restart", [this] { return greet_again(); });
+    step("set and eval before ready are refused", [this] { return unready(); });
+    step("ready", [this] { return get_ready(); });
+    step("an unknown verb is refused, the next request works", [this] { return unknown_verb(); });
+    step("requests cut into single bytes", [this] { return pieces(1); });
+    step("requests in pieces of 64 KiB", [this] { return pieces(1 << 16); });
+    step("a line longer than linemax is refused", [this] { return long_line(); });
+    step("answers come within the declared times", [this] { return in_time(); });
+    step("a reading repeats within the noise", [this] { return noise(); });
+    step("a batch equals its rows, in order", [this] { return batch(); });
+    step("parameters A, B, A give the same reading", [this] { return there_and_back(); });
+    step("a staged set is applied by eval, together", [this] { return staged(); });
+    step("parameters read back within their step", [this] { return read_back(); });
+    step("a NaN stays in its row", [this] { return not_a_number(); });
+    step("values out of range are refused and change nothing", [this] { return out_of_range(); });
+    step("several evaluations under way", [this] { return pipeline(); });
+    step("text equals binary", [this] { return binary(); });
+    step("checksum errors are found", [this] { return checksum(); });
+    step("safe in the middle of an evaluation", [this] { return safe_midway(); });
+    step("safe reaches the safe values", [this] { return safe_values(); });
+    step("silence reaches the safe state", [this] { return silence(); });
+    step("drift", [this] { return drift(); });
+    step(std::to_string(options_.calls) + " evaluations without growth of memory", [this] { return growth(); });
+    step("hello after a restart", [this] { return restart(); });
+    step("bye reaches the safe state and is answered", [this] { return farewell(); });
+    return std::move(steps_);
+  }
+
+ private:
+  template <class Body>
+  void step(const std::string& name, Body&& body) {
+    CheckStep done{.name = name, .status = CheckStatus::passed, .detail = {}};
+    try {
+      if (talk_.lost() && !steps_.empty()) {
+        // Whoever ended the stream has failed already; the others get a new one.
+        talk_.close();
+        talk_.start();
+        require(talk_.hello(options_.hello).end == Reply::End::ok && talk_.ask("ready").end == Reply::End::ok, "does not start again");
+      }
+      done.detail = body();
+    } catch (const StepFailed& failed) {
+      done.status = CheckStatus::failed;
+      done.detail = failed.detail;
+    } catch (const NotObserved& seen) {
+      done.status = seen.detail.starts_with("not asked") ? CheckStatus::skipped : CheckStatus::not_observed;
+      done.detail = seen.detail;
+    } catch (const DeviceError& error) {
+      done.status = CheckStatus::failed;
+      done.detail = error.what();
+    }
+    steps_.push_back(done);
+    if (on_step_) on_step_(done);
+  }
+
+  // --- what steps are made of ---------------------------------------------------------------------------------------------------------
+
+  void draw() {
+    const DeviceDescription& said = talk_.said;
+    const auto parameters = DeviceDescription::spread(said.parameter_ranges, said.parameters);
+    const auto inputs = DeviceDescription::spread(said.input_ranges, said.inputs);
+    const auto values = [&](const std::vector<ParameterRange>& ranges, std::uint32_t part, Index rows) {
+      Matrix<float> m(rows, isize(ranges.size()));
+      RandomStream(options_.seed, Stream::test, part).fill_uniform(std::span<float>(m.data(), usize(m.size())));
+      for (Index i = 0; i < rows; ++i)
+        for (Index k = 0; k < m.cols(); ++k)
+          m(i, k) = static_cast<float>(to_device_units(ranges[usize(k)], kNormalReach * (2.0 * static_cast<double>(m(i, k)) - 1.0)));
+      return m;
+    };
+    rows_ = std::min<Index>(said.can.rows, 5);
+    a_ = values(parameters, 0, 1);
+    b_ = values(parameters, 1, 1);
+    x_ = values(inputs, 2, rows_);
+  }
+
+  Matrix<float> of(const Reply& reply, Index rows, const std::string& what) {
+    require(reply.end == Reply::End::ok, what + " was answered by " + reply.words());
+    require(isize(reply.values.size()) == rows * talk_.said.outputs,
+            what + " must bring " + std::to_string(rows * talk_.said.outputs) + " numbers; got " + std::to_string(reply.values.size()));
+    return Eigen::Map<const Matrix<float>>(reply.values.data(), rows, talk_.said.outputs);
+  }
+  void set(const Matrix<float>& theta) {
+    std::span<const float> left(theta.data(), usize(theta.size()));
+    for (Index first = 0; !left.empty();) {
+      // As long as a line may be, the number of the request and a checksum included.
+      std::string line;
+      const Index count = append_values_line(line, "set " + std::to_string(first), left, usize(talk_.said.can.linemax) - 18, false);
+      line.pop_back();
+      const Reply reply = talk_.ask(line);
+      require(reply.end == Reply::End::ok, "set was answered by " + reply.words());
+      left = left.subspan(usize(count));
+      first += count;
+    }
+  }
+  Matrix<float> eval(const Matrix<float>& x, std::size_t piece = 1 << 20) {
+    return of(talk_.ask("eval " + std::to_string(x.rows()), &x, piece), x.rows(), "eval");
+  }
+  Matrix<float> read(const Matrix<float>& theta, const Matrix<float>& x) {
+    set(theta);
+    return eval(x);
+  }
+  std::vector<float> get() {
+    if (!talk_.said.can.get) throw NotObserved{"the device cannot read back (cap get)"};
+    std::vector<float> all;
+    const Index count = talk_.said.parameters;
+    for (Index first = 0; first < count; first += 64) {
+      const Index part = std::min<Index>(64, count - first);
+      const Reply reply = talk_.ask("get " + std::to_string(first) + " " + std::to_string(part));
+      require(reply.end == Reply::End::ok && isize(reply.values.size()) == part, "get of " + std::to_string(part) + " was answered by " +
+                                                                                     reply.words() + " with " +
+                                                                                     std::to_string(reply.values.size()) + " numbers");
+      all.insert(all.end(), reply.values.begin(), reply.values.end());
+    }
+    return all;
+  }
+  [[nodiscard]] double tolerance(double value, Index output) const {
+    return kSigmas * std::sqrt(2.0) * (measured_.size() > output ? measured_[output] : 0.0) + kRounding * (1.0 + std::abs(value));
+  }
+  void require_same(const Matrix<float>& found, const Matrix<float>& expected, const std::string& what) const {
+    for (Index i = 0; i < found.rows(); ++i)
+      for (Index k = 0; k < found.cols(); ++k)
+        require(std::abs(static_cast<double>(found(i, k)) - static_cast<double>(expected(i, k))) <= tolerance(expected(i, k), k),
+                what + ": row " + std::to_string(i) + ", output " + std::to_string(k) + " is " + shown(found(i, k)) + " instead of " +
+                    shown(expected(i, k)));
+  }
+  void require_values(const std::vector<float>& found, const Matrix<float>& expected, const std::string& what) const {
+    const auto ranges = DeviceDescription::spread(talk_.said.parameter_ranges, talk_.said.parameters);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const double wanted = expected(0, isize(i));
+      require(std::abs(found[i] - wanted) <= 0.5001 * ranges[i].step + 1e-6 * (1.0 + std::abs(wanted)),
+              what + ": parameter " + std::to_string(i) + " is " + shown(found[i]) + " instead of " + shown(wanted));
+    }
+  }
+  [[nodiscard]] Matrix<float> safe() const {
+    const std::vector<float> values = talk_.said.safe_values();
+    return Eigen::Map<const Matrix<float>>(values.data(), 1, isize(values.size()));
+  }
+
+  // --- the steps ----------------------------------------------------------------------------------------------------------------------
+
+  std::string greet() {
+    const Reply reply = talk_.hello(options_.hello);
+    require(reply.end == Reply::End::ok,
+            "answered by " + reply.words() + (talk_.stray.last().empty() ? "" : "; it said \"" + talk_.stray.last() + "\""));
+    const DeviceDescription& said = talk_.said;
+    return std::to_string(said.inputs) + " inputs, " + std::to_string(said.outputs) + " outputs, " + std::to_string(said.parameters) +
+           " parameters, after " + brief(reply.ms) + " ms";
+  }
+  std::string greet_again() {
+    const DeviceDescription before = talk_.said;
+    const Reply reply = talk_.hello(options_.hello);
+    require(reply.end == Reply::End::ok, "answered by " + reply.words());
+    require(before.inputs == talk_.said.inputs && before.outputs == talk_.said.outputs && before.parameters == talk_.said.parameters,
+            "says another shape");
+    return "";
+  }
+  std::string unready() {
+    const Reply reply = talk_.ask("eval 1", &(one_ = x_.topRows(1)));
+    require(reply.refused("unready"), "eval was answered by " + reply.words() + " instead of error unready");
+    if (talk_.said.parameters == 0) return "";
+    const Reply second = talk_.ask("set 0 " + shown(a_(0, 0)));
+    require(second.refused("unready"), "set was answered by " + second.words() + " instead of error unready");
+    return "";
+  }
+  std::string get_ready() {
+    const Reply reply = talk_.ask("ready");
+    require(reply.end == Reply::End::ok, "answered by " + reply.words());
+    return "after " + brief(reply.ms) + " ms";
+  }
+  std::string unknown_verb() {
+    const Reply reply = talk_.ask("frobnicate 1 2 3");
+    require(reply.end == Reply::End::error, "answered by " + reply.words());
+    static_cast<void>(read(a_, x_));
+    return reply.refused("unsupported") ? "" : "refused by " + reply.words() + ", which should be error unsupported";
+  }
+  std::string pieces(std::size_t piece) {
+    set(a_);
+    static_cast<void>(eval(x_, piece));
+    return "";
+  }
+  std::string long_line() {
+    const std::size_t linemax = usize(talk_.said.can.linemax);
+    const std::uint32_t n = talk_.next_number();
+    std::string line = std::to_string(n) + " ping ";
+    line += std::string(linemax + 1 - line.size(), 'x') + "\n";
+    const Reply reply = talk_.send_raw(line, n);
+    require(reply.end == Reply::End::error, std::to_string(line.size()) + " bytes were answered by " + reply.words());
+    static_cast<void>(read(a_, x_));
+    return "";
+  }
+  std::string in_time() {
+    set(a_);
+    const Reply reply = talk_.ask("eval " + std::to_string(rows_), &x_);
+    static_cast<void>(of(reply, rows_, "eval"));
+    const DeviceTimes& times = talk_.said.times;
+    const double most = times.answer_ms + times.set_ms + times.row_ms * static_cast<double>(rows_);
+    require(reply.ms <= most, "eval took " + brief(reply.ms) + " ms, at most " + shown(most) + " are declared");
+    return std::to_string(rows_) + " rows in " + brief(reply.ms) + " ms";
+  }
+  // Measures the noise, and how far outputs move with the parameters: together they say which eps is worth sending.
+  std::string noise() {
+    const Matrix<float> x = x_.topRows(1);
+    set(a_);
+    Matrix<double> all(kRepeats, talk_.said.outputs);
+    for (Index i = 0; i < kRepeats; ++i) all.row(i) = eval(x).row(0).cast<double>();
+    for (Index k = 0; k < all.cols(); ++k)
+      for (Index i = 0; i < kRepeats; ++i) require(std::isfinite(all(i, k)), "output " + std::to_string(k) + " is " + shown(all(i, k)));
+    const Eigen::RowVectorXd mean = all.colwise().mean();
+    const Eigen::VectorXd deviation = ((all.rowwise() - mean).colwise().squaredNorm() / double(kRepeats - 1)).array().sqrt();
+    measured_ = deviation;
+    const auto declared = DeviceDescription::spread(talk_.said.output_ranges, talk_.said.outputs);
+    for (Index k = 0; k < deviation.size(); ++k)
+      require(deviation[k] <= 2.0 * declared[usize(k)].noise + kRounding * (1.0 + std::abs(mean[k])),
+              "output " + std::to_string(k) + " has noise " + shown(deviation[k]) + ", declared is " + shown(declared[usize(k)].noise));
+    return "noise " + brief(deviation.maxCoeff()) + advice(x);
+  }
+  std::string advice(const Matrix<float>& x) {
+    if (talk_.said.parameters == 0) return "";
+    const auto ranges = DeviceDescription::spread(talk_.said.parameter_ranges, talk_.said.parameters);
+    std::vector<float> signs(ranges.size());
+    RandomStream(options_.seed, Stream::test, 9).fill_sign(std::span<float>(signs), 0, 1.0F);
+    const double length = 0.1 / std::sqrt(static_cast<double>(ranges.size()));  // of a unit direction, in normalised units
+    Matrix<float> plus = a_, minus = a_;
+    double step = 0.0;
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+      const double t = to_normalised(ranges[i], a_(0, isize(i)));
+      plus(0, isize(i)) = static_cast<float>(to_device_units(ranges[i], t + length * signs[i]));
+      minus(0, isize(i)) = static_cast<float>(to_device_units(ranges[i], t - length * signs[i]));
+      step = std::max(step, normalised_step(ranges[i]) * std::sqrt(static_cast<double>(ranges.size())));
+    }
+    const Matrix<float> difference = read(plus, x) - read(minus, x);
+    const double slope = difference.norm() / std::sqrt(static_cast<double>(difference.size())) / 0.2;
+    if (slope <= 0.0) return ", outputs do not move with the parameters";
+    // Ten times the noise of a difference, and two steps of the converters.
+    const double eps = std::max(10.0 * std::sqrt(2.0) * measured_.maxCoeff() / (2.0 * slope), 2.0 * step);
+    return eps > 0.0 ? ", gradient.eps at least " + brief(eps) : ", no lower bound on gradient.eps";
+  }
+  std::string batch() {
+    if (rows_ == 1) throw NotObserved{"the device takes one row at a time (cap rows)"};
+    const Matrix<float> together = read(a_, x_);
+    for (Index i = 0; i < rows_; ++i)
+      require_same(eval(x_.middleRows(i, 1)), together.middleRows(i, 1), "row " + std::to_string(i) + " alone");
+    return "";
+  }
+  std::string there_and_back() {
+    const Matrix<float> first = read(a_, x_), other = read(b_, x_), again = read(a_, x_);
+    require_same(again, first, "A again");
+    return (other - first).cwiseAbs().maxCoeff() > 0.0F ? "" : "outputs do not move with the parameters";
+  }
+  std::string staged() {
+    if (talk_.said.parameters < 1) throw NotObserved{"no parameters"};
+    const Matrix<float> first = read(a_, x_);
+    const std::vector<float> before = get();
+    set(b_);
+    require(get() == before, "set alone has changed the parameters");
+    static_cast<void>(eval(x_));
+    require_values(get(), b_, "after eval");
+    return "";
+  }
+  std::string read_back() {
+    static_cast<void>(read(a_, x_));
+    require_values(get(), a_, "read back");
+    return "";
+  }
+  std::string not_a_number() {
+    if (rows_ < 3) throw NotObserved{"needs three rows in a batch"};
+    const Matrix<float> clean = read(a_, x_);
+    Matrix<float> x = x_;
+    x(1, 0) = std::numeric_limits<float>::quiet_NaN();
+    const Reply reply = talk_.ask("eval " + std::to_string(rows_), &x);
+    if (reply.end == Reply::End::error) {
+      require_same(eval(x_), clean, "after it was refused");
+      return "the device refuses NaN";
+    }
+    const Matrix<float> found = of(reply, rows_, "eval with a NaN");
+    for (Index i = 0; i < rows_; ++i)
+      if (i != 1) require_same(found.middleRows(i, 1), clean.middleRows(i, 1), "beside a NaN");
+    require_same(eval(x_), clean, "after a NaN");
+    return "";
+  }
+  std::string out_of_range() {
+    if (!options_.out_of_range) throw NotObserved{"not asked for (--out-of-range)"};
+    const Matrix<float> clean = read(a_, x_);
+    Index tried = 0;
+    for (const ParameterRange& range : talk_.said.parameter_ranges) {
+      if (range.count == 0) continue;
+      for (const double value : {range.max + 0.1 * (1.0 + std::abs(range.max)), range.min - 0.1 * (1.0 + std::abs(range.min))}) {
+        if (!std::isfinite(value)) continue;
+        ++tried;
+        const Reply reply = talk_.ask("set " + std::to_string(range.first) + " " + shown(value));
+        require(reply.refused("range"), "set " + std::to_string(range.first) + " " + shown(value) + " was answered by " + reply.words());
+      }
+    }
+    if (tried == 0) throw NotObserved{"the device declares no limits"};
+    require_same(eval(x_), clean, "after refusals");
+    return "";
+  }
+  std::string pipeline() {
+    if (talk_.said.can.pipeline < 2) throw NotObserved{"the device takes one evaluation at a time (cap pipeline)"};
+    set(a_);
+    const Matrix<float> first = x_.topRows(1), second = x_.bottomRows(1);
+    const Matrix<float> expected_first = eval(first), expected_second = eval(second);
+    const std::uint32_t n = talk_.next_number(), m = talk_.next_number();
+    const Reply one = talk_.send_raw(talk_.request(n, "eval 1", &first) + talk_.request(m, "eval 1", &second), n);
+    require_same(of(one, 1, "the first of two"), expected_first, "the first of two");
+    require_same(of(talk_.await(m, 1), 1, "the second of two"), expected_second, "the second of two");
+    return "";
+  }
+  std::string binary() {
+    if (!talk_.said.can.f32le) throw NotObserved{"the device speaks text only (cap f32le)"};
+    const Matrix<float> text = read(a_, x_);
+    const Reply set_again = talk_.ask("set 0 " + std::to_string(b_.cols()) + " f32le", &b_);
+    require(set_again.end == Reply::End::ok, "set f32le was answered by " + set_again.words());
+    const Reply back = talk_.ask("set 0 " + std::to_string(a_.cols()) + " f32le", &a_);
+    require(back.end == Reply::End::ok, "set f32le was answered by " + back.words());
+    require_same(of(talk_.ask("eval " + std::to_string(rows_) + " f32le", &x_), rows_, "eval f32le"), text, "binary");
+    return "";
+  }
+  std::string checksum() {
+    if (!talk_.said.can.crc) throw NotObserved{"the device has no checksums (cap crc)"};
+    const std::uint32_t n = talk_.next_number();
+    std::string line = talk_.request(n, "get 0 1");
+    line[line.size() - 9] = '2';
+    const Reply reply = talk_.send_raw(line, n);
+    require(reply.refused("retry"), "a damaged line was answered by " + reply.words());
+    static_cast<void>(read(a_, x_));
+    return "";
+  }
+  std::string safe_midway() {
+    set(a_);
+    const std::uint32_t n = talk_.next_number(), m = talk_.next_number();
+    const Reply under_way = talk_.send_raw(talk_.request(n, "eval " + std::to_string(rows_), &x_) + talk_.request(m, "safe"), n);
+    require(under_way.end == Reply::End::ok || under_way.refused("retry"), "the eval was answered by " + under_way.words());
+    const Reply reply = talk_.await(m, 0);
+    require(reply.end == Reply::End::ok, "safe was answered by " + reply.words());
+    const Reply after = talk_.ask("eval " + std::to_string(rows_), &x_);
+    require(after.refused("unready"), "eval after safe was answered by " + after.words() + " instead of error unready");
+    return under_way.end == Reply::End::ok ? "the evaluation had ended before" : "";
+  }
+  std::string safe_values() {
+    require(talk_.ask("ready").end == Reply::End::ok, "ready is refused");
+    static_cast<void>(read(a_, x_));
+    const Reply reply = talk_.ask("safe");
+    require(reply.end == Reply::End::ok, "safe was answered by " + reply.words());
+    const double most = talk_.said.times.safe_ms + talk_.said.times.answer_ms;
+    require(reply.ms <= most, "safe took " + brief(reply.ms) + " ms, declared is " + shown(talk_.said.times.safe_ms));
+    require_values(get(), safe(), "after safe");
+    return "in " + brief(reply.ms) + " ms";
+  }
+  std::string silence() {
+    const Reply ready = talk_.ask("ready");
+    require(ready.end == Reply::End::ok, "ready after safe was answered by " + ready.words());
+    const double bite_s = talk_.said.times.watchdog_ms / 1000.0;
+    static_cast<void>(read(a_, x_));
+    if (bite_s <= 0.0) throw NotObserved{"no watchdog is declared (time watchdog_ms)"};
+    if (bite_s > options_.silence_s)
+      throw NotObserved{"not asked for: a watchdog of " + shown(bite_s) + " s (--silence " + shown(std::ceil(bite_s)) + ")"};
+    talk_.sleep(Microseconds(static_cast<std::int64_t>((bite_s + talk_.said.times.safe_ms / 1000.0 + 0.2) * 1e6)));
+    const Reply reply = talk_.ask("eval " + std::to_string(rows_), &x_);
+    require(reply.refused("unready"), "eval after silence was answered by " + reply.words() + " instead of error unready");
+    if (talk_.said.can.get) require_values(get(), safe(), "after silence");
+    require(talk_.ask("ready").end == Reply::End::ok, "ready after the watchdog is refused");
+    return "after " + shown(bite_s) + " s";
+  }
+  std::string drift() {
+    if (options_.drift_s <= 0.0) throw NotObserved{"not asked for (--drift SECONDS)"};
+    const Matrix<float> first = read(a_, x_);
+    const Microseconds until = talk_.now() + Microseconds(static_cast<std::int64_t>(options_.drift_s * 1e6));
+    double most = 0.0;
+    while (talk_.now() < until) {
+      talk_.sleep(std::min<Microseconds>(Milliseconds(500), until - talk_.now()));
+      most = std::max(most, static_cast<double>((eval(x_) - first).cwiseAbs().maxCoeff()));
+    }
+    return "readings moved by at most " + shown(most) + ", noise " + shown(measured_.maxCoeff());
+  }
+  std::string growth() {
+    const auto pages = [this] {
+      std::ifstream file("/proc/" + std::to_string(talk_.process()) + "/statm");
+      long total = 0, resident = 0;
+      file >> total >> resident;
+      return resident;
+    };
+    const Matrix<float> x = x_.topRows(1);
+    set(a_);
+    const auto many = [&](Index calls) {
+      for (Index i = 0; i < calls; ++i) static_cast<void>(eval(x));
+    };
+    many(options_.calls / 4);
+    const long before = talk_.process() > 0 ? pages() : 0;
+    many(options_.calls - options_.calls / 4);
+    if (before <= 0) throw NotObserved{"memory can be seen of programs only (exec:); all calls were answered"};
+    const long grown = pages() - before;
+    require(grown < 256, "it grew by " + std::to_string(grown * 4) + " KiB");
+    return "";
+  }
+  std::string restart() {
+    const DeviceDescription before = talk_.said;
+    talk_.close();
+    talk_.start();
+    const Reply reply = talk_.hello(options_.hello);
+    require(reply.end == Reply::End::ok, "answered by " + reply.words());
+    require(before.parameters == talk_.said.parameters && before.inputs == talk_.said.inputs, "says another shape");
+    return "after " + brief(reply.ms) + " ms";
+  }
+  std::string farewell() {
+    require(talk_.ask("ready").end == Reply::End::ok, "ready is refused");
+    static_cast<void>(read(a_, x_));
+    const Reply reply = talk_.ask("bye");
+    require(reply.end == Reply::End::ok || reply.end == Reply::End::died, "answered by " + reply.words());
+    return reply.end == Reply::End::ok ? "" : "by the end of the stream";
+  }
+
+  CheckOptions options_;
+  Conversation talk_;
+  std::function<void(const CheckStep&)> on_step_;
+  std::vector<CheckStep> steps_;
+  Index rows_ = 1;
+  Matrix<float> a_, b_, x_, one_;
+  Eigen::VectorXd measured_;
+};
+
+}  // namespace
+
+const char* to_string(CheckStatus status) noexcept {
+  switch (status) {
+    case CheckStatus::passed:
+      return "ok";
+    case CheckStatus::failed:
+      return "FAILED";
+    case CheckStatus::not_observed:
+      return "not observed";
+    case CheckStatus::skipped:
+      return "skipped";
+  }
+  return "";
+}
+
+std::vector<CheckStep> check_device(const DeviceClient::Open& open, const CheckOptions& options, Clock& clock,
+                                    const std::function<void(const CheckStep&)>& on_step) {
+  return Checker(open, options, clock, on_step).run();
+}
+
+}  // namespace ffzero

@@ -1,0 +1,179 @@
+// A device on a wire as a layer.
+// SPDX-License-Identifier: MIT
+#include "ffzero/device/device_map.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "ffzero/map/shape_check.hpp"
+
+namespace ffzero {
+
+namespace {
+
+std::string shown(double value) {
+  std::string text;
+  append_number(text, static_cast<float>(value));
+  return text;
+}
+
+std::string limits_of(const ParameterRange& range) {
+  return shown(range.min) + " .. " + shown(range.max) + (range.unit.empty() ? "" : " " + range.unit);
+}
+
+}  // namespace
+
+template <class S>
+DeviceMap<S>::DeviceMap(std::string_view address, const DeviceMapOptions& options)
+    : options_(options), client_(std::make_unique<DeviceClient>(address, options.client)) {
+  set_up();
+}
+
+template <class S>
+DeviceMap<S>::DeviceMap(std::unique_ptr<DeviceClient> client, const DeviceMapOptions& options)
+    : options_(options), client_(std::move(client)) {
+  set_up();
+}
+
+template <class S>
+void DeviceMap<S>::set_up() {
+  const DeviceDescription& said = client_->description();
+  parameters_ = DeviceDescription::spread(said.parameter_ranges, said.parameters);
+  if (!said.input_ranges.empty()) inputs_ = DeviceDescription::spread(said.input_ranges, said.inputs);
+  if (!said.output_ranges.empty()) outputs_ = DeviceDescription::spread(said.output_ranges, said.outputs);
+}
+
+template <class S>
+std::vector<float> DeviceMap<S>::to_device(std::span<const S> theta) const {
+  std::vector<float> values(theta.size());
+  for (std::size_t i = 0; i < theta.size(); ++i) {
+    const ParameterRange& range = parameters_[i];
+    const auto t = static_cast<double>(theta[i]);
+    double value = options_.normalise ? to_device_units(range, t) : static_cast<double>(static_cast<float>(t));
+    if (!range.contains(value)) {
+      if (options_.out_of_range == OutOfRange::refuse || !std::isfinite(t))
+        throw DeviceError(client_->place(), "parameter " + std::to_string(i) + " must lie in " + limits_of(range), shown(value),
+                          options_.normalise ? "keep normalised parameters within [-1, 1], or project them" : "keep it inside");
+      value = options_.normalise ? to_device_units(range, std::clamp(t, -1.0, 1.0)) : std::clamp(value, range.min, range.max);
+      ++projected_;
+    }
+    values[i] = static_cast<float>(value);
+  }
+  return values;
+}
+
+template <class S>
+Matrix<float> DeviceMap<S>::to_inputs(const ConstMatrixRef<S>& x) const {
+  Matrix<float> values(x.rows(), x.cols());
+  const bool same = options_.input_scale == 1.0 && options_.input_offset == 0.0;
+  for (Index i = 0; i < x.rows(); ++i)
+    for (Index k = 0; k < x.cols(); ++k) {
+      const auto v = static_cast<double>(x(i, k));
+      values(i, k) = static_cast<float>(same ? v : options_.input_offset + options_.input_scale * v);
+      if (inputs_.empty() || std::isnan(v) || inputs_[usize(k)].contains(values(i, k))) continue;
+      throw DeviceError(client_->place(), "input " + std::to_string(k) + " must lie in " + limits_of(inputs_[usize(k)]),
+                        shown(values(i, k)), "map the samples into that range (input_scale, input_offset)");
+    }
+  return values;
+}
+
+template <class S>
+std::vector<Index> DeviceMap<S>::bad_rows(const Matrix<float>& y) const {
+  std::vector<Index> bad;
+  for (Index i = 0; i < y.rows(); ++i) {
+    bool good = y.row(i).allFinite();
+    for (Index k = 0; good && !outputs_.empty() && k < y.cols(); ++k) good = outputs_[usize(k)].contains(y(i, k));
+    if (!good) bad.push_back(i);
+  }
+  return bad;
+}
+
+template <class S>
+void DeviceMap<S>::read_again(std::span<const float> theta, const Matrix<float>& x, Matrix<float>& y,
+                              std::optional<ReadingAddress> address) const {
+  std::vector<Index> bad = bad_rows(y);
+  for (int attempt = 0; attempt < options_.rereads && !bad.empty(); ++attempt) {
+    if (address) ++address->repeat;
+    const Matrix<float> again = x(bad, Eigen::all);
+    Matrix<float> found(again.rows(), y.cols());
+    client_->evaluate(theta, again, found, address);
+    for (std::size_t i = 0; i < bad.size(); ++i) y.row(bad[i]) = found.row(isize(i));
+    bad = bad_rows(y);
+  }
+  if (bad.empty()) return;
+  if (options_.pass_not_finite) {
+    for (const Index i : bad) y.row(i).setConstant(std::numeric_limits<float>::quiet_NaN());
+    return;
+  }
+  Index k = 0;
+  while (k + 1 < y.cols() && std::isfinite(y(bad.front(), k)) && (outputs_.empty() || outputs_[usize(k)].contains(y(bad.front(), k)))) ++k;
+  throw DeviceError(DeviceFailure::not_finite, client_->place(),
+                    "output " + std::to_string(k) + " of row " + std::to_string(bad.front()) + " must " +
+                        (outputs_.empty() ? "be finite" : "lie in " + limits_of(outputs_[usize(k)])) + ", read " +
+                        std::to_string(options_.rereads + 1) + " times",
+                    shown(y(bad.front(), k)), "look at the detectors");
+}
+
+template <class S>
+void DeviceMap<S>::forward_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
+                                std::span<const ReadingAddress> addresses) const {
+  if (ys.size() != thetas.size() || (!addresses.empty() && addresses.size() != thetas.size()))
+    throw ShapeError("device", "as many results and addresses as parameter vectors", std::to_string(ys.size()));
+  const std::lock_guard lock(busy_);
+  if (x.cols() != client_->description().inputs)
+    throw ShapeError("device", "x must have " + std::to_string(client_->description().inputs) + " columns", std::to_string(x.cols()));
+  const Matrix<float> inputs = to_inputs(x);
+  std::vector<std::vector<float>> values;
+  std::vector<Matrix<float>> readings(thetas.size());
+  std::vector<DeviceJob> jobs;
+  values.reserve(thetas.size());
+  jobs.reserve(thetas.size());
+  for (std::size_t i = 0; i < thetas.size(); ++i) {
+    if (isize(thetas[i].size()) != isize(parameters_.size()))
+      throw ShapeError("device", "theta must have " + std::to_string(parameters_.size()) + " values", std::to_string(thetas[i].size()));
+    values.push_back(to_device(thetas[i]));
+    readings[i].resize(x.rows(), client_->description().outputs);
+    jobs.push_back({.theta = values[i], .x = inputs, .y = readings[i], .address = std::nullopt});
+    if (!addresses.empty()) jobs[i].address = addresses[i];
+  }
+  client_->evaluate(jobs);
+  for (std::size_t i = 0; i < thetas.size(); ++i) {
+    read_again(values[i], inputs, readings[i], jobs[i].address);
+    ys[i] = readings[i].template cast<S>();
+  }
+}
+
+template <class S>
+void DeviceMap<S>::forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
+  require_shapes<S>("device", x, input_shape(), y, output_shape());
+  Matrix<S> result;
+  forward_many(std::span(&theta, 1), x, std::span(&result, 1));
+  y = result;
+}
+
+template <class S>
+DeviceReceipt DeviceMap<S>::receipt() const {
+  const std::lock_guard lock(busy_);
+  DeviceReceipt receipt = client_->receipt();
+  receipt.projected = projected_;
+  return receipt;
+}
+
+template <class S>
+std::vector<std::string> DeviceMap<S>::log() const {
+  const std::lock_guard lock(busy_);
+  return {client_->log().lines().begin(), client_->log().lines().end()};
+}
+
+template <class S>
+void DeviceMap<S>::safe() const {
+  const std::lock_guard lock(busy_);
+  client_->safe();
+}
+
+template class DeviceMap<float>;
+template class DeviceMap<double>;
+
+}  // namespace ffzero

@@ -1,0 +1,79 @@
+// A device on a wire as a layer.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ffzero/device/client.hpp"
+#include "ffzero/map/forward_map.hpp"
+
+namespace ffzero {
+
+/// What happens to a parameter that leaves its declared range: an error, or its nearest value inside (counted in the receipt). Periodic
+/// parameters wrap and cannot leave.
+enum class OutOfRange { refuse, project };
+
+struct DeviceMapOptions {
+  ClientOptions client;
+  bool normalise = true;  ///< theta is in normalised units (base/parameter_range.hpp); false: in those of the device
+  OutOfRange out_of_range = OutOfRange::refuse;
+  double input_scale = 1.0;  ///< the device gets input_offset + input_scale x
+  double input_offset = 0.0;
+  int rereads = 3;               ///< times that rows with a reading that is not finite or outside its declared range are read again
+  bool pass_not_finite = false;  ///< hand such rows on as NaN instead of failing
+};
+
+/// y = f(theta, x) by a device behind docs/device-protocol.md. theta (parameters): where the device declares bounds, [-1, 1] stands for
+/// them, else its own units. One caller at a time enters the device, others wait. Opened by the constructor; in its safe state after the
+/// destructor. S is float or double; the wire carries binary32.
+template <class S>
+class DeviceMap final : public ForwardMap<S> {
+ public:
+  /// @throws UsageError for an address that does not parse, DeviceError if no device answers
+  explicit DeviceMap(std::string_view address, const DeviceMapOptions& options = {});
+  DeviceMap(std::unique_ptr<DeviceClient> client, const DeviceMapOptions& options);
+
+  [[nodiscard]] Shape input_shape() const override { return {.width = client_->description().inputs}; }
+  [[nodiscard]] Shape output_shape() const override { return {.width = client_->description().outputs}; }
+  [[nodiscard]] Index parameter_count() const override { return client_->description().parameters; }
+  [[nodiscard]] std::string kind() const override { return "device"; }
+
+  /// @throws DeviceError: its reason says whether to repeat, skip or stop; ShapeError if sizes do not fit
+  void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
+  /// The same for several parameter vectors on one batch, pipelined where the device can.  thetas (m)   ys (m), each (B, outputs)
+  /// Cost: m B forward evaluations. addresses: (m) or empty
+  void forward_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
+                    std::span<const ReadingAddress> addresses = {}) const;
+
+  /// Limits of each parameter in the units of the device.
+  [[nodiscard]] std::span<const ParameterRange> parameter_ranges() const noexcept { return parameters_; }
+  [[nodiscard]] DeviceReceipt receipt() const;
+  /// What the device said beside the protocol, cleaned.
+  [[nodiscard]] std::vector<std::string> log() const;
+  /// Safe state until the next evaluation.
+  void safe() const;
+
+ private:
+  void set_up();
+  [[nodiscard]] std::vector<float> to_device(std::span<const S> theta) const;
+  [[nodiscard]] Matrix<float> to_inputs(const ConstMatrixRef<S>& x) const;
+  [[nodiscard]] std::vector<Index> bad_rows(const Matrix<float>& y) const;
+  void read_again(std::span<const float> theta, const Matrix<float>& x, Matrix<float>& y, std::optional<ReadingAddress> address) const;
+
+  DeviceMapOptions options_;
+  mutable std::mutex busy_;
+  std::unique_ptr<DeviceClient> client_;
+  std::vector<ParameterRange> parameters_, inputs_, outputs_;  // one each; inputs_ and outputs_ empty if nothing is declared
+  mutable std::int64_t projected_ = 0;
+};
+
+extern template class DeviceMap<float>;
+extern template class DeviceMap<double>;
+
+}  // namespace ffzero
