@@ -22,30 +22,19 @@ int serve_twin() {
 
 int train(const std::string& address) {
   const auto device = std::make_shared<ffzero::DeviceMap<float>>(address);
-  const ffzero::Splits splits = ffzero::make_glyphs(1, 1000, 300);
-  ffzero::Layer<float> layer;
-  layer.name = "device";
-  layer.map = device;
-  const ffzero::RandomStream rotation(1, ffzero::Stream::prototype, 0);
-  layer.head =
-      std::make_shared<ffzero::PrototypeHead<float>>(std::vector{ffzero::simplex_prototypes(10, device->output_shape().size(), rotation)});
-
-  ffzero::Config config = ffzero::Config::parse(R"(
-preset = "opaque"              # outputs only
-dataset.downsample = 7
-gradient.directions = 4
-gradient.eps = 0.1             # well above the noise
-training.batch_size = 16
-training.epochs = 10
-training.log_samples = 0
-training.log_test = false
-)",
-                                                "settings");
-  config.resolve(ffzero::data_facts(splits));
+  std::vector<ffzero::Layer<float>> layers(1);
+  layers[0].name = "device";
+  layers[0].map = device;
   const auto executor = std::make_shared<const ffzero::Executor>(1);
-  auto network = ffzero::Network<float>::assemble(config, {.width = 49}, {layer}, executor);
-  ffzero::Trainer<float> trainer(config, std::move(network), splits, executor);
-  const ffzero::RunRecord record = trainer.run();
+  ffzero::Network<float> network({.input = {.width = 49}, .classes = 10, .layers = layers, .seed = 1}, executor);
+
+  ffzero::TrainOptions options{.encoder = {.downsample = 7}, .log = {.train_samples = 0, .test = false}};
+  options.block.estimator = ffzero::DirectionalOptions{.directions = 4, .eps = 0.1};  // outputs only; eps well above the noise
+  options.block.loss = ffzero::CrossEntropyOptions{.temperature = 0.1};
+  options.block.update = {.rule = ffzero::AdamOptions{}, .lr = 1e-2};
+  options.block.batch_size = 16;
+  options.block.epochs = 10;
+  const ffzero::RunRecord record = ffzero::train(options, network, ffzero::make_glyphs(1, 1000, 300), {}, executor);
   const ffzero::DeviceReceipt receipt = device->receipt();
   std::printf("accuracy %.2f; %lld rows read, %lld writes of %lld values, %lld retries, %.1f s on the device\n", record.final_test.value,
               static_cast<long long>(receipt.rows), static_cast<long long>(receipt.sets), static_cast<long long>(receipt.values),
