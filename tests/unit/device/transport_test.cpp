@@ -1,0 +1,331 @@
+// Programs, sockets and a serial line; the reference devices of examples/devices; devices that misbehave on purpose.
+// SPDX-License-Identifier: MIT
+#include "ffzero/device/transport.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <thread>
+
+#include "ffzero/base/random.hpp"
+#include "ffzero/device/check.hpp"
+#include "ffzero/device/device_map.hpp"
+#include "ffzero/device/serve.hpp"
+#include "memory_device.hpp"
+#include "support/expect_error.hpp"
+#include "support/project_folder.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ffzero::test {
+namespace {
+
+Matrix<float> normal(Index rows, Index cols, std::uint64_t seed) {
+  Matrix<float> m(rows, cols);
+  RandomStream(seed, Stream::test).fill_normal(std::span<float>(m.data(), usize(m.size())));
+  return m;
+}
+
+std::ptrdiff_t open_descriptors() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+}
+bool no_children() { return ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD; }
+
+std::string example(const std::string& name) { return "'" + (project_folder() / "examples/devices" / name).string() + "'"; }
+/// The device of broken_device.py; `unique` makes an address of its own, for addresses are locked.
+std::string broken(const std::string& fault) {
+  static std::atomic<int> unique{0};
+  return "exec:python3 '" + (project_folder() / "tests/unit/device/broken_device.py").string() + "' '" + fault + "' " +
+         std::to_string(::getpid()) + "-" + std::to_string(unique++);
+}
+
+/// Compares a device with the Product of its shape, which serves in process.
+void expect_product(DeviceMap<float>& device, std::uint64_t seed) {
+  const Index inputs = device.input_shape().size(), outputs = device.output_shape().size();
+  const Product product(inputs, outputs);
+  const Matrix<float> theta = normal(1, inputs * outputs, seed), x = normal(70, inputs, seed + 1);
+  Matrix<float> y(70, outputs), expected(70, outputs);
+  const std::span<const float> parameters(theta.data(), usize(theta.size()));
+  device.forward(parameters, x, y);
+  product.forward(parameters, x, expected);
+  EXPECT_EQ(y, expected);
+}
+
+/// A server in a thread of this process.
+class Served {
+ public:
+  Served(const std::string& address, const ServeOptions& options) : map_(5, 3) {
+    std::promise<std::string> bound;
+    auto ready = bound.get_future();
+    thread_ = std::thread([this, address, options, &bound] {
+      serve(
+          map_, options, parse_device_address(address), [this] { return stop_.load(); },
+          [&bound](const std::string& name) { bound.set_value(name); });
+    });
+    address_ = ready.get();
+  }
+  ~Served() {
+    stop_ = true;
+    thread_.join();
+  }
+  Served(const Served&) = delete;
+  Served& operator=(const Served&) = delete;
+  [[nodiscard]] const std::string& address() const { return address_; }
+
+ private:
+  Product map_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+  std::string address_;
+};
+
+TEST(DeviceTransport, GivesTheSameBitsOverSockets) {
+  const TemporaryFolder folder;
+  const std::string path = (folder.path() / "device.sock").string();
+  for (const std::string& listen : {std::string("tcp:127.0.0.1:0"), "unix:" + path}) {
+    ServeOptions options;
+    options.can.pipeline = 4;
+    options.can.rows = 16;
+    const Served served(listen, options);
+    if (listen.starts_with("unix")) {
+      struct stat file {};
+      ASSERT_EQ(::stat(path.c_str(), &file), 0);
+      EXPECT_EQ(file.st_mode & 0777U, 0600U);
+    }
+    const std::ptrdiff_t before = open_descriptors();
+    for (int i = 0; i < 3; ++i) {
+      DeviceMap<float> device(served.address());
+      expect_product(device, 1);
+    }
+    EXPECT_LE(open_descriptors(), before + 1);  // the server may not have closed its side yet
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(DeviceTransport, LetsOneHostInAtATime) {
+  const TemporaryFolder folder;
+  const Served served("unix:" + (folder.path() / "a.sock").string(), {});
+  DeviceMap<float> first(served.address());
+  expect_product(first, 1);
+  EXPECT_NE(
+      message_of<DeviceError>([&] { DeviceMap<float> second(served.address()); }).find("in use; got process " + std::to_string(::getpid())),
+      std::string::npos);
+  DeviceMapOptions shared;
+  shared.client.exclusive = false;
+  EXPECT_NE(message_of<DeviceError>([&] { DeviceMap<float> second(served.address(), shared); }).find("fatal busy"), std::string::npos);
+  expect_product(first, 2);
+}
+
+TEST(DeviceTransport, RefusesToListenWhereSomebodyDoes) {
+  const TemporaryFolder folder;
+  const std::string address = "unix:" + (folder.path() / "a.sock").string();
+  const Served served(address, {});
+  const Product map(1, 1);
+  EXPECT_NE(
+      message_of<DeviceError>([&] { serve(map, {}, parse_device_address(address), [] { return true; }); }).find("cannot be listened on"),
+      std::string::npos);
+}
+
+TEST(DeviceTransport, GivesTheSameBitsOverASerialLine) {
+  const int master = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  ASSERT_GE(master, 0);
+  ASSERT_EQ(::grantpt(master), 0);
+  ASSERT_EQ(::unlockpt(master), 0);
+  const std::string name = ::ptsname(master);
+  const int slave = ::open(name.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);  // the line stays while nobody uses it
+  const pid_t board = ::fork();
+  if (board == 0) {
+    ::dup2(master, 0);
+    ::dup2(master, 1);
+    ::execl(FFZERO_BENCH_C, FFZERO_BENCH_C, nullptr);
+    ::_exit(127);
+  }
+  ASSERT_GT(board, 0);
+  for (const std::uint64_t seed : {1U, 2U}) {
+    DeviceMapOptions options;
+    options.normalise = false;
+    DeviceMap<float> device("serial:" + name + "?baud=115200", options);
+    EXPECT_EQ(device.parameter_count(), 6);
+    expect_product(device, seed);
+    EXPECT_EQ(device.receipt().retries, 0);
+  }
+  ::kill(board, SIGKILL);
+  ::waitpid(board, nullptr, 0);
+  ::close(slave);
+  ::close(master);
+}
+
+TEST(DeviceTransport, LeavesNoProgramAndNoDescriptor) {
+  const std::ptrdiff_t before = open_descriptors();
+  {
+    DeviceMapOptions options;
+    options.normalise = false;
+    DeviceMap<float> device(std::string("exec:'") + FFZERO_BENCH_C + "'", options);
+    expect_product(device, 3);
+  }
+  // A program that hangs, one that is not there, and one that ends at once.
+  EXPECT_THROW(DeviceMap<float>("exec:/no/such/program"), DeviceError);
+  EXPECT_THROW(DeviceMap<float>("exec:true"), DeviceError);
+  DeviceMapOptions impatient;
+  impatient.client.hello = Milliseconds(100);
+  EXPECT_THROW(DeviceMap<float>("exec:sh -c 'trap \"\" TERM; sleep 1000 & sleep 1000'", impatient), DeviceError);
+  EXPECT_TRUE(no_children());
+  EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST(DeviceTransport, SaysInOneLineWhyThereIsNoDevice) {
+  const auto why = [](const std::string& address) { return message_of<DeviceError>([&] { DeviceMap<float> device(address); }); };
+  EXPECT_NE(why("exec:/no/such/program").find("cannot be started; got /no/such/program: No such file"), std::string::npos);
+  EXPECT_NE(why("unix:/no/such/socket").find("no connection"), std::string::npos);
+  EXPECT_NE(why("serial:/no/such/line").find("the line cannot be opened"), std::string::npos);
+  EXPECT_NE(why("serial:/dev/null").find("not a serial line"), std::string::npos);
+  EXPECT_NE(why("exec:sh -c 'echo no instrument >&2; exit 3'").find("exit code 3, its last words \"no instrument\""), std::string::npos);
+}
+
+// --- the reference devices, and those that misbehave ------------------------------------------------------------------------------------
+
+std::vector<CheckStep> checked(const std::string& address, CheckOptions options = {}) {
+  const DeviceAddress where = parse_device_address(address);
+  options.calls = std::min<Index>(options.calls, 40);
+  return check_device([&where] { return open_transport(where, Milliseconds(1000)); }, options, system_clock());
+}
+
+std::string failures(const std::vector<CheckStep>& steps) {
+  std::string all;
+  for (const CheckStep& step : steps)
+    if (step.status == CheckStatus::failed) all += step.name + ": " + step.detail + "\n";
+  return all;
+}
+
+TEST(ReferenceDevices, PassTheConformanceTest) {
+  CheckOptions options;
+  options.out_of_range = true;
+  for (const std::string& address : {"exec:python3 " + example("bench.py") + " --inputs 4 --outputs 3", "exec:sh " + example("bench.sh"),
+                                     std::string("exec:'") + FFZERO_BENCH_C + "'"}) {
+    const auto steps = checked(address, options);
+    EXPECT_EQ(failures(steps), "") << address;
+    EXPECT_EQ(steps.size(), 26U);
+  }
+}
+
+TEST(ReferenceDevices, OfTheLibraryPassItWithEverythingOn) {
+  const Product map(5, 3);
+  FakeClock clock;
+  ServeOptions serve;
+  serve.parameters = {{.first = 0, .count = 15, .min = -1.0, .max = 1.0, .step = 0.001}};
+  serve.noise = 0.01;
+  serve.times.watchdog_ms = 1000.0;
+  serve.can = {.linemax = 64, .rows = 8, .pipeline = 4, .store = 4, .get = true, .f32le = true, .crc = true, .ping = true, .address = true};
+  const DeviceClient::Open open = [&] { return std::make_unique<MemoryTransport>(std::make_shared<ServerPeer>(map, serve, clock), clock); };
+  CheckOptions options;
+  options.out_of_range = true;
+  options.drift_s = 3.0;
+  const auto steps = check_device(open, options, clock);
+  EXPECT_EQ(failures(steps), "");
+  for (const CheckStep& step : steps)
+    EXPECT_EQ(step.status == CheckStatus::passed, step.name.find("memory") == std::string::npos) << step.name << ": " << step.detail;
+}
+
+struct Fault {
+  const char *name, *step;
+};
+
+TEST(BrokenDevices, AreFoundByTheConformanceTest) {
+  const std::vector<Fault> faults{{"exits", "hello is answered"},
+                                  {"no_flush", "hello is answered"},
+                                  {"one_hello", "hello again"},
+                                  {"takes_long_lines", "a line longer"},
+                                  {"get_lies", "read back"},
+                                  {"never_unready", "before ready"},
+                                  {"takes_all", "out of range"},
+                                  {"applies_at_once", "a staged set"},
+                                  {"forgets_sets", "A, B, A"},
+                                  {"crash", "evaluations without growth"},
+                                  {"late", "declared times"},
+                                  {"leaks_nan", "a NaN stays"},
+                                  {"reversed", "a batch equals"},
+                                  {"nan", "a reading repeats"},
+                                  {"wrong_count", "single bytes"},
+                                  {"words", "single bytes"},
+                                  {"takes_any_verb", "an unknown verb"},
+                                  {"safe_does_nothing", "safe reaches"},
+                                  {"undeclared_noise", "a reading repeats"}};
+  CheckOptions options;
+  options.out_of_range = true;
+  options.silence_s = 0.0;
+  options.hello = Milliseconds(3000);
+  for (const Fault& fault : faults)
+    EXPECT_NE(failures(checked(broken(fault.name), options)).find(fault.step), std::string::npos) << fault.name;
+  EXPECT_EQ(failures(checked(broken(""), options)), "");
+  // It has declared a watchdog and has none.
+  options.silence_s = 1.0;
+  EXPECT_NE(failures(checked(broken(""), options)).find("silence reaches"), std::string::npos);
+  EXPECT_TRUE(no_children());
+}
+
+TEST(BrokenDevices, EndInOneLineAndASafeDevice) {
+  const TemporaryFolder folder;
+  struct Ending {
+    const char *fault, *words;
+    bool goes_on;
+  };
+  const std::vector<Ending> endings{{"flood", "", true},
+                                    {"garbage", "", true},
+                                    {"crash", "", true},  // three answers a start: goes on after each
+                                    {"hang", "", true},
+                                    {"half_line", "", true},
+                                    {"nan", "must be finite, read 4 times; got nan", false},
+                                    {"wrong_count", "must bring 3 numbers; got 2", false},
+                                    {"words", "a row must hold numbers; got \"one\"", false},
+                                    {"late", "stalled: request", false},
+                                    {"exits", "no instrument at GPIB0::7", false}};
+  for (const Ending& ending : endings) {
+    const std::string log = (folder.path() / ending.fault).string();
+    ::setenv("FFZERO_DEVICE_LOG", log.c_str(), 1);
+    std::string said;
+    try {
+      DeviceMapOptions options;
+      options.client.retries = ending.goes_on ? 3 : 1;
+      options.rereads = 3;
+      DeviceMap<float> device(broken(ending.fault), options);
+      const Matrix<float> x = normal(3, 2, 1);
+      Matrix<float> y(3, 1);
+      for (int i = 0; i < 5; ++i) {
+        const std::vector<float> theta{0.5F, 0.1F * static_cast<float>(i + 1)};
+        device.forward(theta, x, y);
+        EXPECT_NEAR(y(1, 0), 2.0F * (theta[0] * x(1, 0) + theta[1] * x(1, 1)), 1e-5) << ending.fault;
+      }
+    } catch (const DeviceError& e) {
+      said = e.what();
+    }
+    if (ending.goes_on) {
+      EXPECT_EQ(said, "") << ending.fault;
+    } else {
+      EXPECT_NE(said.find(ending.words), std::string::npos) << ending.fault << ": " << said;
+    }
+    EXPECT_EQ(said.find_first_of("\n\x1b"), std::string::npos);
+    // The last thing that a device of its own will did was to be safe; one that hangs or crashes was started again and is safe as well.
+    std::ifstream in(log);
+    std::string last, line;
+    while (std::getline(in, line)) last = line;
+    if (std::string(ending.fault) != "exits" && std::string(ending.fault) != "late") {
+      EXPECT_EQ(last, "0 0") << ending.fault;
+    }
+  }
+  ::unsetenv("FFZERO_DEVICE_LOG");
+  EXPECT_TRUE(no_children());
+}
+
+}  // namespace
+}  // namespace ffzero::test
