@@ -24,9 +24,9 @@ struct PredictOptions {
   bool json = false;
 };
 
-// What all voters together say about the samples: the mean over the voters, or the last one where the last one decides.
+// What all voters together say about the samples: the mean over the voters, or the one that decides.
 Matrix<float> joint_scores(const TrainedNetwork& network, const Opinions& opinions) {
-  if (network.vote_rule().empty() || network.vote_rule() == "last") return opinions.scores.back();
+  if (network.vote_rule().empty() || network.vote_rule() == "last") return opinions.scores[network.deciding_voter()];
   Matrix<float> sum = opinions.scores.front();
   for (std::size_t i = 1; i < opinions.scores.size(); ++i) sum += opinions.scores[i];
   return sum / static_cast<float>(opinions.scores.size());

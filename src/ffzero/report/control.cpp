@@ -44,6 +44,7 @@ json untrained_control(const Config& config, const Splits& splits, std::shared_p
   std::map<std::string, std::string> changed{{"control.untrained", "false"}};
   if (config.values().is("model.mesh.readout", "joint")) changed["model.mesh.readout"] = "trained";
   if (splits.train.task() == Task::classification) changed["vote.rule"] = "last";
+  changed["vote.layer"] = "last";
   Config control = Config::parse(toml, "control", {.file = {}, .overrides = {changed.begin(), changed.end()}});
   control.resolve(data_facts(splits));
   TrainEvents train_events;

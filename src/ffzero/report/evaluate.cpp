@@ -66,6 +66,11 @@ void TrainedNetwork::find_voters() {
                        .last_layer = last - 1,
                        .parameters = isize(network_.theta(first, last).size())});
   }
+  // Before the end of a run nothing has been chosen yet.
+  deciding_ = run_.meta.value("deciding_layer", voters_.size() - 1);
+  if (deciding_ >= voters_.size())
+    throw DataError(run_.place, fmt::format("the layer that decides must be one of {}", voters_.size()), std::to_string(deciding_),
+                    "the file is damaged");
 }
 
 std::string TrainedNetwork::vote_rule() const {
@@ -107,7 +112,8 @@ Opinions TrainedNetwork::infer(const Dataset& samples, const std::string& place)
   if (task() == Task::classification) {
     for (const auto& scores : summed) opinions.predictions.push_back(predict<float>(scores));
     opinions.decision = opinions.predictions.back();
-    if (!vote_rule().empty()) opinions.decision = layer_vote(*run_.config.vote(), parse_vote_rule(vote_rule()), summed);
+    if (!vote_rule().empty())
+      opinions.decision = layer_vote(*run_.config.vote(), parse_vote_rule(vote_rule()), std::span(summed).first(deciding_ + 1));
   }
   for (std::size_t i = 0; i < voters_.size(); ++i) {
     summed[i] /= static_cast<float>(network_.head_of(voters_[i].last_layer).groups());
@@ -138,7 +144,7 @@ Evaluation evaluate(const TrainedNetwork& network, const Dataset& data, const st
       }
       result.layers.push_back(r_squared(predicted, wanted));
     }
-    result.final_value = result.layers.back();
+    result.final_value = result.layers[network.deciding_voter()];
     return result;
   }
   for (const auto& predictions : opinions.predictions) result.layers.push_back(accuracy(predictions, data.labels()));

@@ -45,6 +45,9 @@ class TrainedNetwork {
   /// Name of the rule by which the voters decide; empty if there is only one or in regression.
   [[nodiscard]] std::string vote_rule() const;
 
+  /// Position of the voter that decides where one does: the last, or the one that vote.layer = "best" chose.
+  [[nodiscard]] std::size_t deciding_voter() const noexcept { return deciding_; }
+
   [[nodiscard]] Task task() const noexcept { return info_.task; }
   /// Shape, classes, names and scale of the training data.
   [[nodiscard]] const DatasetInfo& info() const noexcept { return info_; }
@@ -68,6 +71,7 @@ class TrainedNetwork {
   Encoder encoder_;
   Network<float> network_;
   std::vector<Voter> voters_;
+  std::size_t deciding_ = 0;
 };
 
 /// Result on one data set.
@@ -76,7 +80,7 @@ struct Evaluation {
   Index samples = 0;
   std::vector<double> layers;      ///< one a voter
   std::optional<double> vote;      ///< classification with several voters
-  double final_value = 0.0;        ///< the vote, or the last voter
+  double final_value = 0.0;        ///< the vote, or the voter that decides
   Matrix<std::int64_t> confusion;  ///< (K, K): row = true class, column = decision; 0 x 0 in regression
 };
 

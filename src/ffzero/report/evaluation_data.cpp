@@ -40,13 +40,13 @@ void add_outputs(const EvaluationInputs& in, NpzArchive& archive) {
   if (!in.outputs.vote.empty()) archive["test_vote"] = array_of(std::span<const std::int32_t>(in.outputs.vote), {samples});
 }
 
-// How right the last layer is about a sample; the most wrong ones are the smallest. Where layers vote, what the vote gets wrong comes
-// first: the bonus for a right vote is larger than any difference of similarities.
+// How right the layer that decides is about a sample; the most wrong ones are the smallest. Where layers vote, what the vote gets wrong
+// comes first: the bonus for a right vote is larger than any difference of similarities.
 constexpr double kRightVote = 1e6;
 
 std::vector<double> confidence(const EvaluationInputs& in) {
   const Dataset& test = in.splits.test;
-  const Matrix<float>& scores = in.outputs.test_scores.back();
+  const Matrix<float>& scores = in.outputs.test_scores[in.outputs.deciding];
   std::vector<double> values(usize(test.size()));
   for (Index i = 0; i < test.size(); ++i) {
     if (test.task() == Task::regression) {
@@ -183,6 +183,7 @@ nlohmann::json about(const EvaluationInputs& in, const std::vector<MeshView>& me
           {"class_names", in.splits.test.info().class_names},
           {"sample_shape", {shape.channels, shape.height, shape.width}},
           {"light_sample", in.light_sample},
+          {"deciding_layer", in.outputs.deciding},
           {"meshes", described},
           {"evaluations", evaluations}};
 }

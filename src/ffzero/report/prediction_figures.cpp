@@ -150,7 +150,7 @@ Figure projection_figure(const RunData& run, Index classes) {
 void add_regression(const RunData& run, std::vector<Figure>& figures) {
   const Matrix<double> targets = run.matrix("test_targets");
   const auto layers = run.arrays.at("test_scores").shape[0];
-  const Matrix<double> predictions = run.test_scores(layers - 1);
+  const Matrix<double> predictions = run.test_scores(run.about.value("deciding_layer", layers - 1));
   const Index samples = std::min<Index>(2000, targets.rows());
   std::vector<std::vector<double>> rows, bins;
   double widest = 1e-9;

@@ -90,6 +90,7 @@ TrainPlan Config::plan(Index layers) const {
   }
   plan.end_to_end = values_.is("objective.scope", "end_to_end");
   plan.vote = vote();
+  plan.best_layer = values_.is("vote.layer", "best");
   plan.seed = values_.seed();
   plan.forward_evals = values_.integer("budget.forward_evals");
   plan.input_dropout = values_.number("model.input_dropout");

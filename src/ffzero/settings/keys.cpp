@@ -55,6 +55,10 @@ std::string images_only(const Values& v) {
 }
 std::string conv_key(const Values& v) { return needs_kind(v, "cnn"); }
 std::string mesh_key(const Values& v) { return needs_kind(v, "photonic"); }
+std::string deciding_key(const Values& v) {
+  if (!local_only(v).empty()) return local_only(v);
+  return v.is("dataset.task", "regression") || v.is("vote.rule", "last") ? "" : "it belongs to vote.rule = \"last\", and to regression";
+}
 std::string vote_key(const Values& v) {
   if (v.is("dataset.task", "regression")) return "regression has no vote";
   return local_only(v);
@@ -274,6 +278,12 @@ std::vector<KeyInfo> make_table() {
   choice("vote.rule", "majority", {"majority", "majority_early", "sum", "sum_log_softmax", "last", "validated"},
          "How the layers decide together; validated: the one of last, sum and majority that decides best on the validation samples.",
          vote_key);
+  choice(
+      "vote.layer", "auto", {"auto", "last", "best"},
+      "The layer that decides where one does (vote.rule = \"last\", regression). best: the last one, unless an earlier one does better on "
+      "the validation samples; without these, better by 0.01 on the train set. auto: best for vectors of numbers, else last.",
+      deciding_key);
+  t.back().before = "last";
   add("control.untrained", boolean, false, 0, 0, "Train the same head on untrained layers and put it beside the result.");
   return t;
 }

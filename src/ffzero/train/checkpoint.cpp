@@ -81,6 +81,7 @@ void require_complete(const json& meta, const std::string& place) {
   for (const char* name : {"loss_sum", "elapsed_s", "evaluation_s"}) holds(name, number);
   holds("finished", [](const json& j) { return j.is_boolean(); });
   if (meta.contains("vote_rule")) require("vote_rule", is_vote_rule(meta["vote_rule"]));
+  if (meta.contains("deciding_layer")) require("deciding_layer", natural(meta["deciding_layer"]));
   holds("class_names", [&](const json& j) { return list_of(j, integer); });
   holds("measured", [&](const json& j) { return list_of(j, [&](const json& m) { return m.size() == 3 && list_of(m, number); }); });
   holds("sample_shape", [&](const json& j) { return j.size() == 3 && list_of(j, natural); });
@@ -160,6 +161,7 @@ NpzArchive Trainer<S>::checkpoint() const {
                {"sample_shape", {raw.channels, raw.height, raw.width}}};
   // Settings name any other rule themselves.
   if (plan_.vote && plan_.vote->validated && finished) meta["vote_rule"] = to_string(vote_rule_);
+  if (plan_.chooses_layer() && finished) meta["deciding_layer"] = outputs_.deciding;
   const std::string text = meta.dump();
   archive["meta"] = NpyArray::of<std::uint8_t>({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, {isize(text.size())});
   return archive;

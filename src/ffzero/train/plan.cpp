@@ -102,6 +102,7 @@ TrainPlan make_plan(const TrainOptions& options, Index layers, const std::string
       refuse(fmt::format("TrainOptions::block_of[{}]", layer), "must be the first layer of a block", std::to_string(layer));
   plan.end_to_end = options.scope == Scope::end_to_end;
   if (!plan.end_to_end && !regression) plan.vote = options.vote;
+  plan.best_layer = options.best_layer;
   plan.seed = options.seed;
   plan.forward_evals = options.forward_evals;
   plan.encoder = options.encoder;

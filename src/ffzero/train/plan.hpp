@@ -39,9 +39,11 @@ struct TrainPlan {
   std::vector<BlockPlan> blocks;    ///< in the order of the data flow, without gaps
   bool end_to_end = false;          ///< one block, whose last layer is read by the head of the whole network
   std::optional<VoteOptions> vote;  ///< none: one block, or regression
-  std::uint64_t seed = 0;           ///< of the order of samples, directions, dropout
-  std::int64_t forward_evals = 0;   ///< stop before the training evaluations pass this number; 0: no limit
-  double input_dropout = 0.0;       ///< share of the network's inputs that is dropped in training, in [0, 1)
+  /// Where one layer decides (VoteRule::last, regression): the best one by validation, or by the train set, in place of the last.
+  bool best_layer = false;
+  std::uint64_t seed = 0;          ///< of the order of samples, directions, dropout
+  std::int64_t forward_evals = 0;  ///< stop before the training evaluations pass this number; 0: no limit
+  double input_dropout = 0.0;      ///< share of the network's inputs that is dropped in training, in [0, 1)
   EncoderOptions encoder;
   ScaleKind scale = ScaleKind::none;  ///< of the features of tables, fitted on the train set without labels
   LogOptions log;
@@ -52,6 +54,10 @@ struct TrainPlan {
   std::function<std::string(const std::string&)> rewrite;
   bool described_by_config = false;  ///< true: `description` is TOML that builds the network too
 
+  /// True if best_layer holds and has a meaning: several blocks, one of which decides.
+  [[nodiscard]] bool chooses_layer() const {
+    return best_layer && !end_to_end && (!vote || (!vote->validated && vote->rule == VoteRule::last));
+  }
   /// layers: of the network. @throws ConfigError naming the field that is wrong.
   void validate(Index layers) const;
 };
@@ -63,6 +69,7 @@ struct TrainOptions {
   Scope scope = Scope::local;
   Index block_layers = 2;  ///< of Scope::grouped, >= 1
   VoteOptions vote = {};
+  bool best_layer = false;  ///< as TrainPlan::best_layer
   std::uint64_t seed = 0;
   std::int64_t forward_evals = 0;  ///< as TrainPlan::forward_evals
   EncoderOptions encoder = {};

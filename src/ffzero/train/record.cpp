@@ -49,6 +49,7 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
   }
   json final_result = {{"metric", r.metric}, {"train", r.final_train.value}, {"test", r.final_test.value}};
   if (r.final_validation) final_result["validation"] = r.final_validation->value;
+  if (!r.deciding_layer.empty()) final_result["layer"] = r.deciding_layer;
   const Evaluations total = r.ledger.total();
   json per_layer = json::array();
   for (Index i = 0; i < r.ledger.layers(); ++i) {

@@ -63,8 +63,9 @@ struct RunRecord {
   std::optional<VoteRecord> vote;
   Measure final_train, final_test;
   std::optional<Measure> final_validation;
-  nlohmann::json control;  ///< null, or {"metric", "train", "test", "forward_evals"}
-  std::string stopped_by;  ///< epochs | budget | interrupt
+  std::string deciding_layer;  ///< of vote.layer = "best"; empty: nothing was chosen
+  nlohmann::json control;      ///< null, or {"metric", "train", "test", "forward_evals"}
+  std::string stopped_by;      ///< epochs | budget | interrupt
   Ledger ledger;
   double load_s = 0.0, training_s = 0.0, evaluation_s = 0.0, total_s = 0.0;
   std::vector<std::string> front_ends;  ///< "pca", "trained readout": named beside the information

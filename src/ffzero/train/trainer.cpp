@@ -573,6 +573,17 @@ void Trainer<S>::finish_block(BlockSetup<S>& setup, bool replay) {
 }
 
 template <class S>
+std::size_t Trainer<S>::deciding_layer() const {
+  if (!plan_.chooses_layer()) return layer_records_.size() - 1;
+  std::vector<double> train, validation;
+  for (const LayerRecord& layer : layer_records_) {
+    train.push_back(layer.train.value);
+    if (layer.validation) validation.push_back(layer.validation->value);
+  }
+  return usize(best_layer(train, validation));
+}
+
+template <class S>
 void Trainer<S>::finish_run(RunRecord& record) {
   const bool regression = splits_.train.task() == Task::regression;
   record.solver = plan_.names.solver;
@@ -597,17 +608,21 @@ void Trainer<S>::finish_run(RunRecord& record) {
       break;
     }
   if (layer_records_.empty()) return;
-  record.final_train = layer_records_.back().train;
-  record.final_test = layer_records_.back().test;
-  record.final_validation = layer_records_.back().validation;
+  outputs_.deciding = deciding_layer();
+  const LayerRecord& decides = layer_records_[outputs_.deciding];
+  record.final_train = decides.train;
+  record.final_test = decides.test;
+  record.final_validation = decides.validation;
+  if (plan_.chooses_layer()) record.deciding_layer = decides.name;
   for (const auto& s : test_scores_) {
     outputs_.test_scores.push_back(s.scores);
     if (!regression) outputs_.predictions.push_back(predict<float>(s.scores));
   }
   if (plan_.vote) {
-    const auto scores_of = [](const std::vector<SplitScores>& layers) {
+    // A prefix of the layers gives the vote after its last one.
+    const auto scores_of = [this](const std::vector<SplitScores>& layers) {
       std::vector<Matrix<float>> scores;
-      for (const auto& layer : layers) scores.push_back(layer.scores);
+      for (const auto& layer : std::span(layers).first(outputs_.deciding + 1)) scores.push_back(layer.scores);
       return scores;
     };
     vote_rule_ = plan_.vote->rule;

@@ -48,6 +48,7 @@ struct Outputs {
   std::vector<Matrix<float>> test_scores;              ///< one (N_test, K) a layer; regression: K = 1
   std::vector<std::vector<std::int32_t>> predictions;  ///< one (N_test) a layer, classification only
   std::vector<std::int32_t> vote;                      ///< (N_test), classification with local losses only
+  std::size_t deciding = 0;                            ///< the layer that decides where one does: the last, or that of vote.layer = "best"
 };
 
 template <class S>
@@ -119,6 +120,7 @@ class Trainer {
   Measure measure(const SplitScores& scores, const Dataset& data) const;
   void bill(Index first, Index last, std::int64_t Evaluations::*account, Index samples);
   void finish_run(RunRecord& record);
+  [[nodiscard]] std::size_t deciding_layer() const;
   [[nodiscard]] std::int64_t planned_evaluations() const;
   [[nodiscard]] double elapsed() const;
   void save() const;

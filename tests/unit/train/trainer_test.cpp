@@ -9,6 +9,8 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/head/prototypes.hpp"
+#include "ffzero/train/checkpoint.hpp"
+#include "ffzero/train/layer_vote.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
 #include "support/project_folder.hpp"
@@ -301,6 +303,50 @@ TEST(Trainer, ChoosesTheVoteByTheValidationSamples) {
     }
   }
   EXPECT_EQ(chosen.validation, best);
+}
+
+TEST(Trainer, TheBestLayerIsTheLastUnlessAnEarlierOneIsAhead) {
+  const auto best = [](std::vector<double> train, std::vector<double> validation = {}) { return best_layer(train, validation); };
+  EXPECT_EQ(best({0.9}), 0);
+  EXPECT_EQ(best({0.9, 0.91}), 1);
+  EXPECT_EQ(best({0.909, 0.9}), 1) << "ahead by less than decides";
+  EXPECT_EQ(best({0.92, 0.95, 0.9}), 1);
+  EXPECT_EQ(best({0.905, 0.92, 0.9}), 1);
+  EXPECT_EQ(best({0.5, 0.99}, {0.8, 0.7}), 0) << "validation samples decide where there are any";
+  EXPECT_EQ(best({0.99, 0.5}, {0.8, 0.8}), 1) << "the last of equal ones";
+}
+
+// A last layer of two units for two classes that is not trained at all: the first one must decide.
+TEST(Trainer, TheLayerThatDecidesIsInTheResultAndInTheCheckpoint) {
+  for (const Index classes : {1, 4}) {
+    const Splits splits = small_splits(90, 60, 6, classes);
+    const auto decided = [&](const char* layer) {
+      const Settings settings = quick({{"gradient.estimator", "adjoint"}, {"training.epochs", "400"}, {"vote.layer", layer}});
+      const Config config = resolved(settings, splits, "[[layer]]\nindex = 1\ntraining.epochs = 0\n");
+      NpzArchive saved;
+      auto trainer = make_trainer<float>(
+          config, splits, std::make_shared<const Executor>(1),
+          TrainEvents{.step_done = {}, .epoch_done = {}, .stop_requested = {}, .save = [&](const NpzArchive& a) { saved = a; }});
+      const RunRecord record = trainer.run();
+      const auto meta = checkpoint_meta(saved, "saved");
+      return std::tuple(record, meta.value("deciding_layer", -1), trainer.outputs());
+    };
+    const auto [best, position, outputs] = decided("best");
+    EXPECT_EQ(best.deciding_layer, "dense0");
+    EXPECT_EQ(position, 0);
+    EXPECT_EQ(outputs.deciding, 0U);
+    EXPECT_EQ(best.final_test, best.layers[0].test);
+    EXPECT_EQ(best.final_train, best.layers[0].train);
+    if (classes > 1) {
+      EXPECT_EQ(best.vote.value().test, best.layers[0].test.value);
+      EXPECT_EQ(outputs.vote, outputs.predictions[0]);
+    }
+    const auto [last, nowhere, same] = decided("last");
+    EXPECT_TRUE(last.deciding_layer.empty());
+    EXPECT_EQ(nowhere, -1);
+    EXPECT_EQ(last.final_test.value, last.layers[1].test.value);
+    EXPECT_LT(last.final_test.value, best.final_test.value - 0.06);
+  }
 }
 
 TEST(Trainer, RefusesTheCheckpointOfAnotherConfiguration) {
