@@ -39,18 +39,21 @@ json linear_control(const Config& config, const Splits& splits) {
 
 json untrained_control(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor, const RunEvents& events,
                        Index untrained) {
-  std::string toml = config.to_toml();
-  for (Index i = 0; i < untrained; ++i) toml += fmt::format("\n[[layer]]\nindex = {}\ntraining.epochs = 0\n", i);
   std::map<std::string, std::string> changed{{"control.untrained", "false"}};
   if (config.values().is("model.mesh.readout", "joint")) changed["model.mesh.readout"] = "trained";
   if (splits.train.task() == Task::classification) changed["vote.rule"] = "last";
   changed["vote.layer"] = "last";
-  Config control = Config::parse(toml, "control", {.file = {}, .overrides = {changed.begin(), changed.end()}});
+  Config control = Config::parse(config.to_toml(), "control", {.file = {}, .overrides = {changed.begin(), changed.end()}});
   control.resolve(data_facts(splits));
   TrainEvents train_events;
   train_events.stop_requested = events.stop_requested;
   train_events.step_done = events.step_done;
-  auto trainer = make_trainer<float>(control, splits, std::move(executor), train_events);
+  Network<float> network = initial_network<float>(control, Encoder(encoder_options(control.values()), splits.train.shape()).output_shape(),
+                                                  data_facts(splits).classes, executor);
+  TrainPlan plan = control.plan(network.layers());
+  for (BlockPlan& block : plan.blocks)
+    if (block.first < untrained) block.options.epochs = 0;
+  Trainer<float> trainer(plan, std::move(network), splits, std::move(executor), train_events);
   const RunRecord record = trainer.run();
   return {{"kind", "the same head on untrained layers"},
           {"metric", record.metric},

@@ -135,6 +135,9 @@ LoadedRun load_run(const fs::path& run) {
     throw DataError(run.string(), "must be a run folder with a checkpoint", "no " + file.string(), "give the folder that train wrote");
   NpzArchive checkpoint = read_npz(file);
   nlohmann::json meta = checkpoint_meta(checkpoint, file.string());
+  if (meta.value("network", "config") == "own")
+    throw DataError(file.string(), "must hold a network that settings describe", "one whose layers its program made, such as devices",
+                    "load it in that program: Trainer::restore or Network::load");
   try {
     Config config = Config::parse(meta.at("config").get<std::string>(), "config");
     config.resolve({.regression = meta.at("task") == "regression",

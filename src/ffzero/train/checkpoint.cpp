@@ -141,7 +141,6 @@ NpzArchive Trainer<S>::checkpoint() const {
   const bool finished = block_ >= blocks_.size() || stopped_by_ == "budget";
   json meta = {{"format", kFormat},
                {"config", plan_.description},
-               {"network", plan_.described_by_config ? "config" : "own"},
                {"block", block_},
                {"epoch", epoch_},
                {"step", step_},
@@ -162,6 +161,7 @@ NpzArchive Trainer<S>::checkpoint() const {
   // Settings name any other rule themselves.
   if (plan_.vote && plan_.vote->validated && finished) meta["vote_rule"] = to_string(vote_rule_);
   if (plan_.chooses_layer() && finished) meta["deciding_layer"] = outputs_.deciding;
+  if (!plan_.described_by_config) meta["network"] = "own";
   const std::string text = meta.dump();
   archive["meta"] = NpyArray::of<std::uint8_t>({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, {isize(text.size())});
   return archive;

@@ -7,6 +7,7 @@
 #include "ffzero/map/activation.hpp"
 #include "ffzero/map/dense.hpp"
 #include "ffzero/map/normalise.hpp"
+#include "ffzero/train/checkpoint.hpp"
 #include "ffzero/train/train.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
@@ -145,6 +146,34 @@ TEST(Train, GivesBackWhatWasReachedWhenAMapThrows) {
   options.log = {.train_samples = 0, .test = false};
   EXPECT_THROW(train(options, network, splits), DeviceError);
   EXPECT_GT((as_vector(network.theta(0, 1)) - before).norm(), 0.0F) << "four steps were taken";
+}
+
+TEST(Train, CheckpointsOfOwnLayersSaySoAndGoOnInTheirProgram) {
+  const Splits splits = small_splits(40, 20, 6, 3);
+  TrainOptions options;
+  options.block.estimator = AdjointOptions{};
+  options.block.batch_size = 10;
+  options.block.epochs = 4;
+  const auto executor = std::make_shared<const Executor>(1);
+  const TrainPlan plan = make_plan(options, 2, "own", false);
+  Trainer<float> whole(plan, dense_network(6, 8, 3), splits, executor);
+  static_cast<void>(whole.run());
+  NpzArchive kept;
+  Index steps = 0;
+  Trainer<float> stopped(plan, dense_network(6, 8, 3), splits, executor,
+                         {.step_done = {},
+                          .epoch_done = {},
+                          .stop_requested = [&] { return ++steps == 6; },
+                          .save = [&](const NpzArchive& state) { kept = state; }});
+  EXPECT_EQ(stopped.run().stopped_by, "interrupt");
+  EXPECT_EQ(checkpoint_meta(kept, "kept").at("network"), "own");
+  Trainer<float> resumed(plan, dense_network(6, 8, 3), splits, executor);
+  resumed.restore(kept, "kept");
+  static_cast<void>(resumed.run());
+  EXPECT_TRUE(Vector<float>(as_vector(resumed.network().theta(0, 2))) == Vector<float>(as_vector(whole.network().theta(0, 2))));
+  options.block.update.lr = 0.5;
+  Trainer<float> other(make_plan(options, 2, "own", false), dense_network(6, 8, 3), splits, executor);
+  EXPECT_THROW(other.restore(kept, "kept"), DataError) << "another plan";
 }
 
 TEST(Train, RefusesAnAdjointOfADeviceWithoutData) {
