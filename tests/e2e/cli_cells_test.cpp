@@ -113,6 +113,8 @@ TEST(Summary, HasEveryMemberOfTheSchemaWithItsType) {
                   {"propagation", number_unsigned},
                   {"logging", number_unsigned},
                   {"replayed", number_unsigned},
+                  {"pullbacks", number_unsigned},
+                  {"checks", number_unsigned},
                   {"per_layer", array}},
                  "forward_evals");
   EXPECT_EQ(s.at("forward_evals").at("per_layer").size(), 2U);

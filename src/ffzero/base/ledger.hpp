@@ -16,6 +16,7 @@ struct Evaluations {
   std::int64_t logging = 0;      ///< metrics during and after training
   std::int64_t replayed = 0;     ///< what a resumed run had to repeat
   std::int64_t pullbacks = 0;    ///< exact derivatives (not forward evaluations: counted apart)
+  std::int64_t checks = 0;       ///< exact derivatives that training never sees: the first step of a block is held against them
 
   friend bool operator==(const Evaluations&, const Evaluations&) = default;
 };
@@ -37,6 +38,7 @@ class Ledger {
       sum.logging += e.logging;
       sum.replayed += e.replayed;
       sum.pullbacks += e.pullbacks;
+      sum.checks += e.checks;
     }
     return sum;
   }

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -147,6 +148,9 @@ void Directional<S>::align(const ParameterLayout& layout, const ConstMatrixRef<S
   const Index m = directions.rows();
   const std::vector<GroupSize> sizes = group_sizes(layout);
   surprise_.setZero(m, layout.groups);
+  // Directions and slopes are good to the rounding of S: what depends on others but for that says nothing of its own.
+  Eigen::CompleteOrthogonalDecomposition<Eigen::MatrixXd> decomposition;
+  decomposition.setThreshold(static_cast<double>(m) * static_cast<double>(std::numeric_limits<S>::epsilon()));
   for (Index g = 0; g < layout.groups; ++g) {
     Matrix<double> gram = Matrix<double>::Zero(m, m);
     for (const Unit& unit : layout.units)
@@ -155,7 +159,7 @@ void Directional<S>::align(const ParameterLayout& layout, const ConstMatrixRef<S
           const Matrix<double> block = directions.middleCols(s.begin, s.size).template cast<double>();
           gram += block * block.transpose();
         }
-    surprise_.col(g) = gram.completeOrthogonalDecomposition().solve(differences_.delta.col(g)) / (2.0 * options_.eps);
+    surprise_.col(g) = decomposition.compute(gram).solve(differences_.delta.col(g)) / (2.0 * options_.eps);
   }
   for (std::size_t u = 0; u < layout.units.size(); ++u) {
     const Unit& unit = layout.units[u];

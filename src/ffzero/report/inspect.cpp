@@ -54,10 +54,10 @@ json results_of(const nlohmann::json& meta) {
 
 json evaluations_of(const nlohmann::json& meta) {
   json sums = json::object();
-  const char* const names[] = {"training", "propagation", "logging", "replayed", "pullbacks"};
-  for (std::size_t k = 0; k < 5; ++k) {
+  const char* const names[] = {"training", "propagation", "logging", "replayed", "pullbacks", "checks"};
+  for (std::size_t k = 0; k < 6; ++k) {
     std::int64_t sum = 0;
-    for (const auto& layer : meta.at("ledger")) sum += layer.at(k).get<std::int64_t>();
+    for (const auto& layer : meta.at("ledger")) sum += k < layer.size() ? layer.at(k).get<std::int64_t>() : 0;
     sums[names[k]] = sum;
   }
   return sums;

@@ -70,7 +70,10 @@ Table cost_table(const RunData& run) {
   Table table{{"cost", "value"}, {}};
   for (const auto& [name, value] : run.summary.at("forward_evals").items())
     if (value.is_number())
-      table.rows.push_back({name == "pullbacks" ? "pullbacks (adjoint)" : "forward evaluations, " + name, value.dump()});
+      table.rows.push_back({name == "pullbacks" ? "pullbacks (adjoint)"
+                            : name == "checks"  ? "pullbacks of the check of first steps, not seen by training"
+                                                : "forward evaluations, " + name,
+                            value.dump()});
   if (run.about.contains("evaluations"))
     table.rows.push_back({"forward evaluations for the pictures, billed to nobody", run.about["evaluations"].dump()});
   for (const auto& [name, value] : run.summary.at("wall_s").items())

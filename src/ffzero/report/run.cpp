@@ -178,6 +178,7 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
                                  if (events.epoch_done) events.epoch_done(record, metric);
                                },
                            .stop_requested = events.stop_requested,
+                           .message = say,
                            .save = [&](const NpzArchive& archive) { folder.write_checkpoint(archive); }};
   auto trainer = make_trainer<float>(config, splits, executor, train_events);
   if (earlier) {

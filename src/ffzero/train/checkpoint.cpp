@@ -17,10 +17,15 @@ using json = nlohmann::json;
 
 constexpr int kFormat = 1;
 
-json to_json(const Evaluations& e) { return {e.training, e.propagation, e.logging, e.replayed, e.pullbacks}; }
+json to_json(const Evaluations& e) { return {e.training, e.propagation, e.logging, e.replayed, e.pullbacks, e.checks}; }
 
 Evaluations evaluations_from(const json& j) {
-  return {.training = j.at(0), .propagation = j.at(1), .logging = j.at(2), .replayed = j.at(3), .pullbacks = j.at(4)};
+  return {.training = j.at(0),
+          .propagation = j.at(1),
+          .logging = j.at(2),
+          .replayed = j.at(3),
+          .pullbacks = j.at(4),
+          .checks = j.size() > 5 ? j[5].get<std::int64_t>() : 0};
 }
 
 json to_json(const std::optional<Measure>& m) { return m ? json{m->value, m->loss} : json(nullptr); }
@@ -86,7 +91,8 @@ void require_complete(const json& meta, const std::string& place) {
   holds("measured", [&](const json& j) { return list_of(j, [&](const json& m) { return m.size() == 3 && list_of(m, number); }); });
   holds("sample_shape", [&](const json& j) { return j.size() == 3 && list_of(j, natural); });
   holds("target_scale", [&](const json& j) { return j.size() == 2 && list_of(j, number); });
-  holds("ledger", [&](const json& j) { return list_of(j, [&](const json& e) { return e.size() == 5 && list_of(e, natural); }); });
+  holds("ledger",
+        [&](const json& j) { return list_of(j, [&](const json& e) { return (e.size() == 5 || e.size() == 6) && list_of(e, natural); }); });
   holds("records", [&](const json& j) {
     return list_of(j, [&](const json& r) {
       if (!r.is_object()) return false;

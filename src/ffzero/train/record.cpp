@@ -58,7 +58,8 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
                          {"propagation", e.propagation},
                          {"logging", e.logging},
                          {"replayed", e.replayed},
-                         {"pullbacks", e.pullbacks}});
+                         {"pullbacks", e.pullbacks},
+                         {"checks", e.checks}});
   }
   return {{"schema", 1},
           {"solver", r.solver},
@@ -80,6 +81,7 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
             {"logging", total.logging},
             {"replayed", total.replayed},
             {"pullbacks", total.pullbacks},
+            {"checks", total.checks},
             {"per_layer", per_layer}}},
           {"wall_s", {{"load", r.load_s}, {"training", r.training_s}, {"evaluation", r.evaluation_s}, {"total", r.total_s}}}};
 }

@@ -11,6 +11,7 @@
 #include "ffzero/metric/metric.hpp"
 #include "ffzero/train/layer_vote.hpp"
 #include "ffzero/train/readout.hpp"
+#include "ffzero/train/self_check.hpp"
 
 namespace ffzero {
 
@@ -146,6 +147,7 @@ RunRecord Trainer<S>::run() {
 template <class S>
 void Trainer<S>::start_block(BlockSetup<S>& setup) {
   const Index parameters = setup.block.parameter_count();
+  first_loss_ = 0.0;
   rule_ = make_rule<S>(setup.options.update.rule, parameters);
   auto* const readout = learning_readout(setup);
   readout_rule_ = readout != nullptr ? make_adam<S>(isize(readout->state().size())) : nullptr;
@@ -267,7 +269,10 @@ double Trainer<S>::train_step(BlockSetup<S>& setup, std::span<const std::uint32_
   auto* const readout = learning_readout(setup);
   const Batch<S> batch = gather_batch(setup, rows);
   const std::span<S> theta = network_.theta(setup.first, setup.last);
-  const double loss = setup.gradient->estimate(batch, theta, RandomStream(seed, Stream::direction, part, position), as_span(gradient_));
+  const RandomStream directions(seed, Stream::direction, part, position);
+  if (step == 0) check_first_step<S>(setup, batch, theta, directions, *executor_, ledger_);
+  const double loss = setup.gradient->estimate(batch, theta, directions, as_span(gradient_));
+  if (step == 0) first_loss_ = loss;
   if (!std::isfinite(loss)) diverged(setup, "the loss must stay finite", fmt::format("a loss of {}", loss));
   if (network_.wants_readout(setup.last - 1)) keep_step_reads(rows);
   const double factor = schedule_.factor(step, setup.steps * setup.options.epochs);
@@ -414,6 +419,7 @@ void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
   record.wall_s = elapsed();
   records_.push_back(record);
   if (events_.epoch_done) events_.epoch_done(record);
+  warn_of_chance(setup, record);
   // The checkpoint stands at the start of the next epoch.
   const Index epoch = epoch_, step = step_;
   const double loss_sum = loss_sum_;
@@ -426,6 +432,28 @@ void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
   epoch_ = epoch;
   step_ = step;
   loss_sum_ = loss_sum;
+}
+
+template <class S>
+void Trainer<S>::warn_of_chance(const BlockSetup<S>& setup, const EpochRecord& record) const {
+  if (!events_.message || record.epoch != 1 || step_ < 2 || !(first_loss_ > 0.0)) return;
+  const bool test = !record.train;
+  const auto& measured = test ? record.test : record.train;
+  if (!measured) return;
+  const Dataset& data = test ? splits_.test : splits_.train;
+  FirstEpoch first{.layer = record.layer,
+                   .estimator = estimator_name(setup.options.estimator),
+                   .first_loss = first_loss_,
+                   .mean_loss = record.training_loss,
+                   .value = measured->value,
+                   .samples = test ? data.size() : std::min(plan_.log.train_samples, data.size()),
+                   .regression = data.task() == Task::regression};
+  if (!first.regression) {
+    std::vector<Index> counts(usize(network_.classes()));
+    for (Index i = 0; i < first.samples; ++i) ++counts[usize(data.labels()[usize(i)])];
+    first.chance = static_cast<double>(*std::max_element(counts.begin(), counts.end())) / static_cast<double>(first.samples);
+  }
+  if (const std::string line = first_epoch_warning(first); !line.empty()) events_.message(line);
 }
 
 template <class S>

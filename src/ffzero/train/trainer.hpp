@@ -39,6 +39,8 @@ struct TrainEvents {
   std::function<void(const EpochRecord&)> epoch_done;
   /// Asked after every step: true finishes cleanly with a checkpoint.
   std::function<bool()> stop_requested;
+  /// A line for the user: what looks wrong, and what to do.
+  std::function<void(const std::string&)> message;
   /// After every epoch, on interruption and at the end: the state to keep.
   std::function<void(const NpzArchive&)> save;
 };
@@ -91,6 +93,7 @@ class Trainer {
   bool measure_block(BlockSetup<S>& setup);
   Batch<S> gather_batch(const BlockSetup<S>& setup, std::span<const std::uint32_t> rows);
   void finish_epoch(BlockSetup<S>& setup);
+  void warn_of_chance(const BlockSetup<S>& setup, const EpochRecord& record) const;
   void finish_block(BlockSetup<S>& setup, bool replay);
   void apply_fronts();
   /// x, gathered from `source`, through layers [first, last): what they pass on.
@@ -138,7 +141,7 @@ class Trainer {
   // Position and everything that the current block's next step depends on.
   std::size_t block_ = 0;
   Index epoch_ = 0, step_ = 0;
-  double loss_sum_ = 0.0;
+  double loss_sum_ = 0.0, first_loss_ = 0.0;  // of the epoch so far; of the block's first step, 0: not seen
   std::unique_ptr<UpdateRule<S>> rule_, readout_rule_;
   std::vector<MeasuredControl> measured_;  // one a block
   Schedule schedule_;

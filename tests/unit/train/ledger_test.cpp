@@ -15,16 +15,20 @@ Settings common(Settings more) {
   return s;
 }
 
+/// Of the check of the first step: one exact gradient, the loss there, and four directions at three lengths, both ways; it takes the first
+/// batch, and is billed as logging.
+constexpr std::int64_t kChecked = 16, kCheck = kChecked * (1 + 1 + 2 * 4 * 3);
+
 /// What a layer is billed, without recomputation: `cost` evaluations a training sample; the pass over the train set at the end of a block
 /// makes the next block's inputs, and is a mere evaluation behind the last one.
 struct Expected {
-  std::int64_t training, propagation, logging, pullbacks;
+  std::int64_t training, propagation, logging, pullbacks, checks = kChecked;
 };
 
 Expected formula(std::int64_t cost, bool last_block, bool pullbacks) {
   return {.training = cost * kTrain * kEpochs,
           .propagation = last_block ? 0 : kTrain,
-          .logging = kEpochs * (kLogged + kTest) + kTest + (last_block ? kTrain : 0),
+          .logging = kEpochs * (kLogged + kTest) + kTest + (last_block ? kTrain : 0) + kCheck,
           .pullbacks = pullbacks ? kTrain * kEpochs : 0};
 }
 
@@ -34,6 +38,7 @@ void expect_layer(const Ledger& ledger, Index layer, const Expected& expected, c
   EXPECT_EQ(e.propagation, expected.propagation) << what << " layer " << layer;
   EXPECT_EQ(e.logging, expected.logging) << what << " layer " << layer;
   EXPECT_EQ(e.pullbacks, expected.pullbacks) << what << " layer " << layer;
+  EXPECT_EQ(e.checks, expected.checks) << what << " layer " << layer;
   EXPECT_EQ(e.replayed, 0) << what << " layer " << layer;
 }
 
@@ -43,6 +48,7 @@ struct Cell {
   std::int64_t cost;  ///< evaluations a sample and layer
   bool one_block, pullbacks;
   Index classes = kClasses;
+  std::int64_t more_checks = 0;  ///< read-outs of the activities; differences of each group by itself
 };
 
 TEST(Ledger, FollowsTheClosedFormulaOfEveryCell) {
@@ -56,26 +62,38 @@ TEST(Ledger, FollowsTheClosedFormulaOfEveryCell) {
        24,
        false,
        false,
-       1},
+       1,
+       3 * 24},
       {"bp_dd", {{"objective.scope", "end_to_end"}, {"gradient.estimator", "directional"}, {"gradient.directions", "2"}}, 4, true, false},
       {"bp_ad", {{"objective.scope", "end_to_end"}, {"gradient.estimator", "adjoint"}}, 1, true, true},
       {"grouped layers", {{"objective.scope", "grouped"}, {"gradient.estimator", "directional"}}, 2, true, false},
       {"ff_ad", {{"gradient.estimator", "adjoint"}}, 1, false, true},
-      {"activity, prototypes", {{"gradient.estimator", "activity"}}, 1 + 2 * kClasses, false, true},
+      {"activity, prototypes", {{"gradient.estimator", "activity"}}, 1 + 2 * kClasses, false, true, kClasses, 1 + 2 * kClasses},
       {"activity, span",
        {{"gradient.estimator", "activity"}, {"gradient.distribution", "span"}, {"gradient.directions", "3"}},
        7,
        false,
-       true},
-      {"activity, full", {{"gradient.estimator", "activity"}, {"gradient.distribution", "full"}}, 3, false, true},
-      {"activity, regression in groups", {{"gradient.estimator", "activity"}, {"model.groups", "4"}}, 9, false, true, 1},
+       true,
+       kClasses,
+       1 + 2 * kClasses},
+      {"activity, full",
+       {{"gradient.estimator", "activity"}, {"gradient.distribution", "full"}},
+       3,
+       false,
+       true,
+       kClasses,
+       1 + 2 * kClasses},
+      {"activity, regression in groups", {{"gradient.estimator", "activity"}, {"model.groups", "4"}}, 9, false, true, 1, 9 + 3 * 24},
   };
   for (const Cell& cell : cells) {
     const Splits splits = small_splits(kTrain, kTest, 6, cell.classes);
     const auto result = run<float>(resolved(common(cell.settings), splits), splits, 2);
     ASSERT_EQ(result.record.ledger.layers(), 2);
-    for (Index l = 0; l < 2; ++l)
-      expect_layer(result.record.ledger, l, formula(cell.cost, cell.one_block || l == 1, cell.pullbacks), cell.name);
+    for (Index l = 0; l < 2; ++l) {
+      Expected expected = formula(cell.cost, cell.one_block || l == 1, cell.pullbacks);
+      expected.logging += cell.more_checks * kChecked;
+      expect_layer(result.record.ledger, l, expected, cell.name);
+    }
     EXPECT_EQ(result.epochs.back().forward_evals, result.record.ledger.total().training) << cell.name;
     EXPECT_EQ(result.record.stopped_by, "epochs");
   }
@@ -103,8 +121,8 @@ TEST(Ledger, BillsTheStatisticsOfBatchNormAsLoggingOnceAnEpoch) {
   expect_layer(result.record.ledger, 0, conv, "conv");
   expect_layer(result.record.ledger, 1, formula(6, true, false), "dense");
   // Untrained layers have no epoch, but are evaluated with the statistics of the train set too.
-  expect_layer(run_epochs("0").record.ledger, 0, {.training = 0, .propagation = kTrain, .logging = kTest + kTrain, .pullbacks = 0},
-               "untrained");
+  expect_layer(run_epochs("0").record.ledger, 0,
+               {.training = 0, .propagation = kTrain, .logging = kTest + kTrain, .pullbacks = 0, .checks = 0}, "untrained");
 }
 
 TEST(Ledger, BillsFrozenLayersAgainWhereTheyAreEvaluatedAgain) {
@@ -152,8 +170,8 @@ TEST(Ledger, LoggingDoesNotChangeWhatTrainingIsBilledNorWhatItLearns) {
                             splits);
   EXPECT_TRUE(a.theta == b.theta);
   EXPECT_EQ(a.record.ledger.total().training, b.record.ledger.total().training);
-  EXPECT_EQ(b.record.ledger.layer(0).logging, kTest);
-  EXPECT_EQ(b.record.ledger.layer(1).logging, kTest + kTrain);
+  EXPECT_EQ(b.record.ledger.layer(0).logging, kTest + kCheck);
+  EXPECT_EQ(b.record.ledger.layer(1).logging, kTest + kTrain + kCheck);
 }
 
 }  // namespace
