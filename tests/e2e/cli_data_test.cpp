@@ -21,7 +21,8 @@ NpzArchive on_other_scales() {
 
 TEST(Table, IsStandardisedAndTheScaleIsPartOfTheCheckpoint) {
   Workplace place;
-  const json summary = json_of(succeed(place, train_on(place, on_other_scales()) + kSmall + Arguments{"--json", "--out", "run"}).out);
+  const json summary = json_of(
+      succeed(place, train_on(place, on_other_scales()) + kSmall + Arguments{"--set", "training.epochs=60", "--json", "--out", "run"}).out);
   const double test = summary.at("final").at("test").get<double>();
   EXPECT_GT(test, 0.9) << "as it is, the largest feature would hide all others";
   EXPECT_NE(read_file(place.path("run/config.toml")).find("scale = \"sphere\""), std::string::npos);
@@ -83,7 +84,8 @@ TEST(Table, ConstantFeaturesAreNoFeatures) {
     for (std::size_t i = 0; i < values.size(); i += 20) values[i] = 0.1F;
     archive[name] = NpyArray::of<float>(values, archive.at(name).shape);
   }
-  const json summary = json_of(succeed(place, train_on(place, archive) + kSmall + Arguments{"--json", "--out", "run"}).out);
+  const json summary =
+      json_of(succeed(place, train_on(place, archive) + kSmall + Arguments{"--set", "training.epochs=60", "--json", "--out", "run"}).out);
   EXPECT_GT(summary.at("final").at("test").get<double>(), 0.9);
   EXPECT_EQ(read_npz(place.path("run/checkpoint.npz")).at("encoder.factor").to<double>()[0], 0.0);
 }

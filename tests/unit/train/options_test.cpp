@@ -160,11 +160,10 @@ TEST(Train, CheckpointsOfOwnLayersSaySoAndGoOnInTheirProgram) {
   static_cast<void>(whole.run());
   NpzArchive kept;
   Index steps = 0;
-  Trainer<float> stopped(plan, dense_network(6, 8, 3), splits, executor,
-                         {.step_done = {},
-                          .epoch_done = {},
-                          .stop_requested = [&] { return ++steps == 6; },
-                          .save = [&](const NpzArchive& state) { kept = state; }});
+  TrainEvents events;
+  events.stop_requested = [&] { return ++steps == 6; };
+  events.save = [&](const NpzArchive& state) { kept = state; };
+  Trainer<float> stopped(plan, dense_network(6, 8, 3), splits, executor, events);
   EXPECT_EQ(stopped.run().stopped_by, "interrupt");
   EXPECT_EQ(checkpoint_meta(kept, "kept").at("network"), "own");
   Trainer<float> resumed(plan, dense_network(6, 8, 3), splits, executor);

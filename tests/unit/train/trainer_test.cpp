@@ -324,9 +324,9 @@ TEST(Trainer, TheLayerThatDecidesIsInTheResultAndInTheCheckpoint) {
       const Settings settings = quick({{"gradient.estimator", "adjoint"}, {"training.epochs", "400"}, {"vote.layer", layer}});
       const Config config = resolved(settings, splits, "[[layer]]\nindex = 1\ntraining.epochs = 0\n");
       NpzArchive saved;
-      auto trainer = make_trainer<float>(
-          config, splits, std::make_shared<const Executor>(1),
-          TrainEvents{.step_done = {}, .epoch_done = {}, .stop_requested = {}, .save = [&](const NpzArchive& a) { saved = a; }});
+      TrainEvents events;
+      events.save = [&](const NpzArchive& a) { saved = a; };
+      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1), events);
       const RunRecord record = trainer.run();
       const auto meta = checkpoint_meta(saved, "saved");
       return std::tuple(record, meta.value("deciding_layer", -1), trainer.outputs());
