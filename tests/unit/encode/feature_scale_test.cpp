@@ -93,7 +93,7 @@ TEST(FeatureScale, IsSpelledAsInTheConfiguration) {
     EXPECT_EQ(scale_kind_from(to_string(kind)), kind);
   EXPECT_EQ(test::message_of<ConfigError>([] { (void)scale_kind_from("log"); }),
             "dataset.scale: must be auto, none, standardise, sphere or unit; got \"log\"");
-  EXPECT_THROW(fit_feature_scale(ScaleKind::unit, 1, 0, {}), ShapeError);
+  EXPECT_THROW(static_cast<void>(fit_feature_scale(ScaleKind::unit, 1, 0, {})), ShapeError);
 }
 
 TEST(Encoder, ScalesRealSamplesBeforeAllElse) {
