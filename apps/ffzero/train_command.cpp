@@ -145,7 +145,7 @@ void add_train(CLI::App& app, Commands& commands) {
         help);
   };
   flag("--dataset", "dataset.name", "mnist | fashion-mnist | function1 | function2 | glyphs | npz | idx");
-  flag("--data-dir", "dataset.dir", "folder with the data set (npz: the file)");
+  flag("--data-dir", "dataset.dir", "folder with the data set (npz, csv: the file)");
   flag("--classes", "dataset.classes", "the first K labels, or a list: 0,1,7", true);
   flag("--model", "model.kind", "mlp | cnn | photonic");
   train->add_option("--layers", options->layers, "widths of the dense layers: 100,100,10 (photonic: number of meshes)");

@@ -11,6 +11,7 @@
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/control.hpp"
+#include "ffzero/report/details.hpp"
 #include "ffzero/report/evaluation_data.hpp"
 #include "ffzero/report/report.hpp"
 #include "ffzero/settings/configured.hpp"
@@ -207,6 +208,7 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
                                                          .splits = splits,
                                                          .executor = executor}));
   json summary = to_json(record);
+  add_details(summary, trainer.outputs(), splits.test);
   summary["peak_rss_bytes"] = peak_rss_bytes();
   summary["machine"] = machine_description(executor->threads());
   summary["version"] = version();

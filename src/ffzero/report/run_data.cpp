@@ -92,7 +92,10 @@ std::vector<std::int32_t> RunData::integers(const std::string& which) const { re
 
 std::string RunData::class_name(Index k) const {
   const auto names = about.find("class_names");
-  if (names != about.end() && names->is_array() && usize(k) < names->size()) return (*names)[usize(k)].dump();
+  if (names != about.end() && names->is_array() && usize(k) < names->size()) {
+    const auto& name = (*names)[usize(k)];
+    return name.is_string() ? name.get<std::string>() : name.dump();
+  }
   return std::to_string(k);
 }
 

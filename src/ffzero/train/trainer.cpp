@@ -79,7 +79,7 @@ Trainer<S>::Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& s
   if (encoder_.output_shape().size() != network_.input_shape().size())
     throw ConfigError("network", "must take samples of " + to_string(encoder_.output_shape()), to_string(network_.input_shape()),
                       "give the first layer the shape of the encoded samples");
-  const Index classes = splits.train.task() == Task::regression ? 1 : splits.train.classes();
+  const Index classes = splits.train.task() == Task::regression ? splits.train.outputs() : splits.train.classes();
   if (classes != network_.classes())
     throw ConfigError("network", fmt::format("must have heads for {} classes", classes), std::to_string(network_.classes()),
                       "give the heads one prototype for each class");
@@ -288,8 +288,10 @@ Batch<S> Trainer<S>::gather_batch(const BlockSetup<S>& setup, std::span<const st
   train_->gather(rows, static_cast<std::uint64_t>(epoch_), batch_x_);
   if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, isize(rows.size()));
   drop_inputs(setup, batch_x_);
+  Targets targets = train_->targets(rows, batch_labels_, batch_values_);
+  targets.weights = batch_weights(splits_.train, rows, setup.block.reduction == Reduction::mean, batch_weights_);
   return {.x = batch_x_,
-          .targets = train_->targets(rows, batch_labels_, batch_values_),
+          .targets = targets,
           .dropout = RandomStream(plan_.seed, Stream::dropout, static_cast<std::uint32_t>(setup.first), step),
           .reads = network_.wants_readout(setup.last - 1) || learning_readout(setup) != nullptr ? &step_reads_ : nullptr};
 }
@@ -483,12 +485,13 @@ typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup<S>& setup
     const Index count = std::min(rows, samples - first);
     source.gather_range(first, count, 0, x);
     infer_block(setup, source, passed_on != nullptr ? Wanted::both : Wanted::head, x, out);
-    const Index groups = network_.head_of(setup.last - 1).groups();
-    losses.resize(count, setup.loss->joint() ? 1 : groups);
-    setup.loss->values(out.scores, classes, source.all_targets().rows(first, count), losses);
+    const Head<S>& head = network_.head_of(setup.last - 1);
+    losses.resize(count, setup.loss->joint() ? 1 : head.groups());
+    setup.loss->values(out.scores, head.classes(), source.all_targets().rows(first, count), losses);
     result.loss += losses.sum();
     Matrix<S> summed = class_scores<S>(out.scores, classes);
-    if (setup.loss->joint()) summed /= static_cast<S>(groups);
+    // In regression the mean of what is said about an output.
+    if (splits_.train.task() == Task::regression) summed /= static_cast<S>(head.groups() * head.classes() / classes);
     result.scores.middleRows(first, count) = summed.template cast<float>();
     if (passed_on != nullptr) passed_on->middleRows(first, count) = out.passed_on;
   }
@@ -499,8 +502,7 @@ typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup<S>& setup
 template <class S>
 Measure Trainer<S>::measure(const SplitScores& scores, const Dataset& data) const {
   if (data.task() == Task::classification) return {accuracy(predict<float>(scores.scores), data.labels()), scores.loss};
-  const std::span<const float> predictions(scores.scores.data(), usize(scores.scores.rows()));
-  return {r_squared(predictions, data.targets()), scores.loss};
+  return {mean_r_squared(scores.scores, data), scores.loss};
 }
 
 template <class S>

@@ -45,7 +45,7 @@ struct TrainEvents {
 
 /// Final outputs of a run, for reports.
 struct Outputs {
-  std::vector<Matrix<float>> test_scores;              ///< one (N_test, K) a layer; regression: K = 1
+  std::vector<Matrix<float>> test_scores;              ///< one (N_test, K) a layer; regression: K targets
   std::vector<std::vector<std::int32_t>> predictions;  ///< one (N_test) a layer, classification only
   std::vector<std::int32_t> vote;                      ///< (N_test), classification with local losses only
 };
@@ -159,7 +159,7 @@ class Trainer {
   Matrix<S> batch_x_;
   Reads<S> step_reads_;
   std::vector<std::int32_t> batch_labels_;
-  std::vector<double> batch_values_;
+  std::vector<double> batch_values_, batch_weights_;
   std::vector<double> initial_norms_;  ///< of the units of the current block
   std::vector<Segment> fixed_;
 };

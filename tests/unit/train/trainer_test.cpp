@@ -422,5 +422,94 @@ TEST(Trainer, TablesOfAnyScaleTrainAlike) {
   }
 }
 
+// One of each estimator, for what a loss is made of.
+std::vector<Settings> estimators() {
+  std::vector<Settings> all{quick({{"gradient.estimator", "directional"}, {"preset", "opaque"}}),
+                            quick({{"gradient.estimator", "directional"}}),
+                            quick({{"gradient.estimator", "activity"}}),
+                            quick({{"gradient.estimator", "activity"}, {"gradient.distribution", "full"}}),
+                            quick({{"gradient.estimator", "adjoint"}}),
+                            quick({{"objective.scope", "end_to_end"}, {"gradient.estimator", "adjoint"}}),
+                            quick({{"objective.scope", "end_to_end"}, {"gradient.estimator", "directional"}})};
+  return all;
+}
+
+TEST(Trainer, WeightsOfOneAreNoWeights) {
+  for (const Index classes : {3, 1}) {
+    const Splits plain = small_splits(64, 32, 5, classes);
+    Splits weighted = plain;
+    for (const float weight : {1.0F, 0.25F}) {
+      weighted.train = plain.train.with_weights(std::vector<float>(64, weight));
+      for (const Settings& s : estimators())
+        expect_same_run(run<float>(resolved(s, weighted), weighted), run<float>(resolved(s, plain), plain), name_of(s));
+    }
+  }
+}
+
+TEST(Trainer, SamplesOfWeightZeroTeachNothing) {
+  const Splits plain = small_splits(64, 32, 5, 2);
+  // The second half says the opposite, but counts nothing.
+  std::vector<std::int32_t> lies(plain.train.labels().begin(), plain.train.labels().end());
+  for (std::size_t i = 32; i < 64; ++i) lies[i] = 1 - lies[i];
+  std::vector<float> values, weights(64, 1.0F);
+  for (Index i = 0; i < 64; ++i) values.insert(values.end(), plain.train.values(i).begin(), plain.train.values(i).end());
+  std::fill(weights.begin() + 32, weights.end(), 0.0F);
+  Splits lying = plain, weighted = plain;
+  lying.train = Dataset(plain.train.info(), values, lies);
+  weighted.train = lying.train.with_weights(weights);
+  for (Settings s : estimators()) {
+    s.emplace_back("training.epochs", "15");
+    const auto believed = run<float>(resolved(s, lying), lying), doubted = run<float>(resolved(s, weighted), weighted);
+    EXPECT_GT(doubted.record.final_test.value, 0.8) << name_of(s);
+    EXPECT_GT(doubted.record.final_test.value, believed.record.final_test.value) << name_of(s);
+  }
+}
+
+// Targets tanh(x_0) and -tanh(x_0) / 2.
+Splits two_targets() {
+  Splits splits = small_splits(256, 64, 5, 1);
+  for (Dataset* set : {&splits.train, &splits.test}) {
+    DatasetInfo info = set->info();
+    info.outputs = 2;
+    info.target_scales = {{}, {}};
+    std::vector<float> values, targets;
+    for (Index i = 0; i < set->size(); ++i) {
+      values.insert(values.end(), set->values(i).begin(), set->values(i).end());
+      targets.push_back(set->targets()[usize(i)]);
+      targets.push_back(-0.5F * set->targets()[usize(i)]);
+    }
+    *set = Dataset(info, std::move(values), std::move(targets));
+  }
+  return splits;
+}
+
+TEST(Trainer, LearnsSeveralTargetsWithEveryEstimator) {
+  const Splits splits = two_targets();
+  for (Settings s : estimators()) {
+    s.emplace_back("training.epochs", "40");
+    const Config config = resolved(s, splits);
+    const auto result = run<float>(config, splits);
+    EXPECT_EQ(result.outputs.test_scores.back().cols(), 2) << name_of(s);
+    EXPECT_GT(result.record.final_test.value, 0.5) << name_of(s);
+    for (const double r2 : r_squared_of_outputs(result.outputs.test_scores.back(), splits.test)) EXPECT_GT(r2, 0.4) << name_of(s);
+    expect_same_run(result, run<float>(config, splits, 2), name_of(s));
+  }
+}
+
+TEST(Config, SeveralTargetsNeedGroups) {
+  const Splits splits = two_targets();
+  const Settings quiet{{"model.layers", "[15]"}, {"training.batch_size", "16"}};
+  EXPECT_NE(message_of<ConfigError>([&] { resolved(quiet, splits); }).find("model.layers: layers must have outputs for 2 groups alike"),
+            std::string::npos);
+  EXPECT_NE(message_of<ConfigError>([&] {
+              resolved({{"model.groups", "3"}, {"training.batch_size", "16"}}, splits);
+            }).find("a multiple of 2"),
+            std::string::npos);
+  EXPECT_EQ(
+      resolved({{"model.groups", "4"}, {"model.layers", "[16]"}, {"training.batch_size", "16"}}, splits).values().integer("model.groups"),
+      4);
+  EXPECT_EQ(resolved({{"training.batch_size", "16"}}, splits).values().integer("model.groups"), 2);
+}
+
 }  // namespace
 }  // namespace ffzero::test
