@@ -93,8 +93,8 @@ std::vector<std::int32_t> RunData::integers(const std::string& which) const { re
 std::string RunData::class_name(Index k) const {
   const auto names = about.find("class_names");
   if (names != about.end() && names->is_array() && usize(k) < names->size()) {
-    const auto& name = (*names)[usize(k)];
-    return name.is_string() ? name.get<std::string>() : name.dump();
+    const auto& text = (*names)[usize(k)];
+    return text.is_string() ? text.get<std::string>() : text.dump();
   }
   return std::to_string(k);
 }
