@@ -1,4 +1,4 @@
-// Files that are either whole or not there. Dependency level 0 (base).
+// Files that are either whole or not there.
 // SPDX-License-Identifier: MIT
 #pragma once
 

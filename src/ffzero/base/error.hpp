@@ -1,4 +1,4 @@
-// Exceptions of the library: one type per exit code of the command line. Dependency level 0 (base).
+// Exceptions of the library: one type per exit code of the command line.
 // SPDX-License-Identifier: MIT
 #pragma once
 

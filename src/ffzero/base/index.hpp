@@ -1,4 +1,4 @@
-// The signed size type of the whole library. Dependency level 0 (base).
+// The signed size type of the whole library.
 // SPDX-License-Identifier: MIT
 #pragma once
 

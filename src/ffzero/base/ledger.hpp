@@ -1,4 +1,4 @@
-// Forward evaluations, counted exactly as a device would be billed. Dependency level 0 (base).
+// Forward evaluations, counted exactly as a device would be billed.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// How a parameter vector splits into groups and units. Dependency level 0 (base).
+// How a parameter vector splits into groups and units.
 // SPDX-License-Identifier: MIT
 #pragma once
 

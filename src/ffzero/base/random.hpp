@@ -1,4 +1,4 @@
-// Counter-based random numbers (Philox 4x32-10). Dependency level 0 (base).
+// Counter-based random numbers (Philox 4x32-10).
 // SPDX-License-Identifier: MIT
 #pragma once
 

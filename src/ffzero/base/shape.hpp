@@ -1,4 +1,4 @@
-// Shape of one sample as it travels between layers. Dependency level 0 (base).
+// Shape of one sample as it travels between layers.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Which known word somebody may have meant. Dependency level 0 (base).
+// Which known word somebody may have meant.
 // SPDX-License-Identifier: MIT
 #pragma once
 

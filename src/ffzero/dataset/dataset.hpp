@@ -1,4 +1,4 @@
-// Samples with their labels or targets, as they came from the disk. Dependency level 2 (dataset); next: encode.
+// Samples with their labels or targets, as they came from the disk.
 // SPDX-License-Identifier: MIT
 #pragma once
 

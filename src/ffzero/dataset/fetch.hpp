@@ -1,4 +1,4 @@
-// Downloads the files of a data set: resumable, verified, whole or not there. Dependency level 2 (dataset).
+// Downloads the files of a data set: resumable, verified, whole or not there.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// The two synthetic regression problems. Dependency level 2 (dataset).
+// The two synthetic regression problems.
 // SPDX-License-Identifier: MIT
 #pragma once
 

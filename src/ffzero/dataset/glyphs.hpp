@@ -1,4 +1,4 @@
-// The built-in data set: digits drawn from a seed, no file and no network needed. Dependency level 2 (dataset).
+// The built-in data set: digits drawn from a seed, no file and no network needed.
 // SPDX-License-Identifier: MIT
 #pragma once
 

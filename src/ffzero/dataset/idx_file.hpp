@@ -1,4 +1,4 @@
-// The IDX files of MNIST and its relatives, gzipped or not. Dependency level 2 (dataset).
+// The IDX files of MNIST and its relatives, gzipped or not.
 // SPDX-License-Identifier: MIT
 #pragma once
 

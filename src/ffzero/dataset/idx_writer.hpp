@@ -1,4 +1,4 @@
-// Writes images and labels as IDX files, the way MNIST comes. Dependency level 2 (dataset).
+// Writes images and labels as IDX files, the way MNIST comes.
 // SPDX-License-Identifier: MIT
 #pragma once
 

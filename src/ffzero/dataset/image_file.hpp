@@ -1,4 +1,4 @@
-// Single pictures: PGM, PPM and PNG, read as grey bytes. Dependency level 2 (dataset).
+// Single pictures: PGM, PPM and PNG, read as grey bytes.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// From the [dataset] section of a configuration to the three splits. Dependency level 2 (dataset).
+// From the [dataset] section of a configuration to the three splits.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// A user's own data from a NumPy archive. Dependency level 2 (dataset).
+// A user's own data from a NumPy archive.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// What can be downloaded, from where, and how it is recognised. Dependency level 2 (dataset).
+// What can be downloaded, from where, and how it is recognised.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Tells whether the files of a data set are whole and unaltered. Dependency level 2 (dataset).
+// Tells whether the files of a data set are whole and unaltered.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// From raw samples to what enters the first layer. Dependency level 2 (encode).
+// From raw samples to what enters the first layer.
 // SPDX-License-Identifier: MIT
 #pragma once
 

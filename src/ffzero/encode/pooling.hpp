@@ -1,4 +1,4 @@
-// Down-sampling by adaptive average pooling. Dependency level 2 (encode).
+// Down-sampling by adaptive average pooling.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// The low frequencies of an image as a complex field. Dependency level 2 (encode).
+// The low frequencies of an image as a complex field.
 // SPDX-License-Identifier: MIT
 #pragma once
 

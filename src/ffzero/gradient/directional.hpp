@@ -1,4 +1,4 @@
-// The directional estimator: losses at parameters moved a little forwards and backwards. Dependency level 2 (gradient).
+// The directional estimator: losses at parameters moved a little forwards and backwards.
 // SPDX-License-Identifier: MIT
 #pragma once
 

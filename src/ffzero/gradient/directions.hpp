@@ -1,4 +1,4 @@
-// Random unit directions over the units of a parameter vector. Dependency level 2 (gradient).
+// Random unit directions over the units of a parameter vector.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// What an estimator may ask of a loss. Dependency level 2 (gradient).
+// What an estimator may ask of a loss.
 // SPDX-License-Identifier: MIT
 #pragma once
 

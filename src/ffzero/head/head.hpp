@@ -1,4 +1,4 @@
-// From what a layer puts out to class scores. Dependency level 2 (head).
+// From what a layer puts out to class scores.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Simplex prototypes by QR of Gaussian matrices, and the heads that score with them. Dependency level 2 (head).
+// Simplex prototypes by QR of Gaussian matrices, and the heads that score with them.
 // SPDX-License-Identifier: MIT
 #include "ffzero/head/prototypes.hpp"
 

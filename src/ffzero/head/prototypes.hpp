@@ -1,4 +1,4 @@
-// Simplex prototypes and the cosine head. Dependency level 2 (head).
+// Simplex prototypes and the cosine head.
 // SPDX-License-Identifier: MIT
 #pragma once
 

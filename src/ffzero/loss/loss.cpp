@@ -1,4 +1,4 @@
-// Margin, cosine, cross-entropy and squared loss with their exact gradients. Dependency level 2 (loss).
+// Margin, cosine, cross-entropy and squared loss with their exact gradients.
 // SPDX-License-Identifier: MIT
 #include "ffzero/loss/loss.hpp"
 

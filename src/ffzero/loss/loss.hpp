@@ -1,4 +1,4 @@
-// Losses on scores. Dependency level 2 (loss).
+// Losses on scores.
 // SPDX-License-Identifier: MIT
 #pragma once
 

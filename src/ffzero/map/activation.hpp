@@ -1,4 +1,4 @@
-// Element-wise nonlinearity between layers. Dependency level 2 (map).
+// Element-wise nonlinearity between layers.
 // SPDX-License-Identifier: MIT
 #pragma once
 

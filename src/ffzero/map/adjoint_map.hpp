@@ -1,4 +1,4 @@
-// Optional refinement: a map that knows its exact derivative. Dependency level 2 (map).
+// Optional refinement: a map that knows its exact derivative.
 // Forward-only code (directional estimators, devices, votes, updates) must not include this header: tools/check_layers.py.
 // SPDX-License-Identifier: MIT
 #pragma once

@@ -1,4 +1,4 @@
-// Low spatial frequencies of a layer's inputs (discrete cosine transform). Dependency level 2 (map).
+// Low spatial frequencies of a layer's inputs (discrete cosine transform).
 // SPDX-License-Identifier: MIT
 #pragma once
 

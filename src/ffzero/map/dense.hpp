@@ -1,4 +1,4 @@
-// Dense (fully connected) layer. Dependency level 2 (map).
+// Dense (fully connected) layer.
 // SPDX-License-Identifier: MIT
 #pragma once
 

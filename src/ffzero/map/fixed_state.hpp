@@ -1,4 +1,4 @@
-// Optional refinement: fixed numbers that belong to a checkpoint. Dependency level 2 (map).
+// Optional refinement: fixed numbers that belong to a checkpoint.
 // SPDX-License-Identifier: MIT
 #pragma once
 

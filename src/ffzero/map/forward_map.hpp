@@ -1,4 +1,4 @@
-// The interface that a trainable device implements. Dependency level 2 (map).
+// The interface that a trainable device implements.
 // SPDX-License-Identifier: MIT
 #pragma once
 

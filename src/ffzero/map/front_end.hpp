@@ -1,4 +1,4 @@
-// What stands before a layer: fixed axes fitted to its inputs without labels. Dependency level 2 (map).
+// What stands before a layer: fixed axes fitted to its inputs without labels.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Optional refinement: a map whose output is affine in its parameters. Dependency level 2 (map).
+// Optional refinement: a map whose output is affine in its parameters.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Length normalisation between layers. Dependency level 2 (map).
+// Length normalisation between layers.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Optional refinement: both sides of a difference for less than two evaluations. Dependency level 2 (map).
+// Optional refinement: both sides of a difference for less than two evaluations.
 // SPDX-License-Identifier: MIT
 #pragma once
 

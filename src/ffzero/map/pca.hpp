@@ -1,4 +1,4 @@
-// Principal components of a layer's inputs: label-free statistics of forward passes. Dependency level 2 (map).
+// Principal components of a layer's inputs: label-free statistics of forward passes.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// One-line checks of the sizes that a map is called with. Dependency level 2 (map).
+// One-line checks of the sizes that a map is called with.
 // SPDX-License-Identifier: MIT
 #pragma once
 

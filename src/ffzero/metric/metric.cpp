@@ -1,4 +1,4 @@
-// Metrics in double. Dependency level 2 (metric).
+// Metrics in double.
 // SPDX-License-Identifier: MIT
 #include "ffzero/metric/metric.hpp"
 

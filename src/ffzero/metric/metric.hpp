@@ -1,4 +1,4 @@
-// Accuracy, confusion matrix, R^2 and summaries over several runs. Dependency level 2 (metric).
+// Accuracy, confusion matrix, R^2 and summaries over several runs.
 // SPDX-License-Identifier: MIT
 #pragma once
 

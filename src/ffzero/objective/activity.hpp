@@ -1,4 +1,4 @@
-// Output gradients from perturbed activations, sample by sample. Dependency level 3 (objective).
+// Output gradients from perturbed activations, sample by sample.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// The loss of a block with its exact gradient. Dependency level 3 (objective).
+// The loss of a block with its exact gradient.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// One minibatch as a loss sees it. Dependency level 3 (objective).
+// One minibatch as a loss sees it.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// The evaluation of one block on one shard of a batch. Dependency level 3 (objective).
+// The evaluation of one block on one shard of a batch.
 // SPDX-License-Identifier: MIT
 #pragma once
 

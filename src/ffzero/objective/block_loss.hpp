@@ -1,4 +1,4 @@
-// The loss of a block on a batch as a function of its parameters: forward evaluations only. Dependency level 3 (objective).
+// The loss of a block on a batch as a function of its parameters: forward evaluations only.
 // Here, and nowhere else, training evaluations are counted.
 // SPDX-License-Identifier: MIT
 #pragma once

@@ -1,4 +1,4 @@
-// A layer: what is trained, what is passed on, and what its local loss looks at. Dependency level 3 (objective).
+// A layer: what is trained, what is passed on, and what its local loss looks at.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Scores of z + eps p and z - eps p without cancellation. Dependency level 3 (objective).
+// Scores of z + eps p and z - eps p without cancellation.
 // SPDX-License-Identifier: MIT
 #pragma once
 

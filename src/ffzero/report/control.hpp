@@ -1,4 +1,4 @@
-// The control: the same head on untrained layers. Dependency level 5 (report).
+// The control: the same head on untrained layers.
 // SPDX-License-Identifier: MIT
 #pragma once
 

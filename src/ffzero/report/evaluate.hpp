@@ -1,4 +1,4 @@
-// A trained network put to use: evaluated on a data set, asked about single samples. Dependency level 5 (report).
+// A trained network put to use: evaluated on a data set, asked about single samples.
 // SPDX-License-Identifier: MIT
 #pragma once
 

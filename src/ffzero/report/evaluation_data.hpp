@@ -1,4 +1,4 @@
-// What a run keeps for its pictures, so that a report never needs the data set again. Dependency level 5 (report).
+// What a run keeps for its pictures, so that a report never needs the data set again.
 // SPDX-License-Identifier: MIT
 #pragma once
 

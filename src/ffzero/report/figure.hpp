@@ -1,4 +1,4 @@
-// A figure: data, drawing commands and words. Dependency level 5 (report).
+// A figure: data, drawing commands and words.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// What the four cells of a study say, in words. Dependency level 5 (report).
+// What the four cells of a study say, in words.
 // SPDX-License-Identifier: MIT
 #pragma once
 

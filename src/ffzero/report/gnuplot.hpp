@@ -1,4 +1,4 @@
-// Drawing by gnuplot, a program of its own. Dependency level 5 (report).
+// Drawing by gnuplot, a program of its own.
 // SPDX-License-Identifier: MIT
 #pragma once
 

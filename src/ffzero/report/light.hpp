@@ -1,4 +1,4 @@
-// The light of a trained photonic network as data. Dependency level 5 (report).
+// The light of a trained photonic network as data.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Light on its way through the meshes of a photonic network. Dependency level 5 (report).
+// Light on its way through the meshes of a photonic network.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// HTML pages that need nothing but themselves. Dependency level 5 (report).
+// HTML pages that need nothing but themselves.
 // SPDX-License-Identifier: MIT
 #pragma once
 

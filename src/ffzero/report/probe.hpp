@@ -1,4 +1,4 @@
-// ffzero probe: why a layer of a run learns or does not. Dependency level 5 (report).
+// ffzero probe: why a layer of a run learns or does not.
 // SPDX-License-Identifier: MIT
 #pragma once
 

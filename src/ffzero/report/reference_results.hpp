@@ -1,4 +1,4 @@
-// What the published program reaches. Dependency level 5 (report).
+// What the published program reaches.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// report.html and its figures. Dependency level 5 (report).
+// report.html and its figures.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// The paper's comparison on one command. Dependency level 5 (report).
+// The paper's comparison on one command.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// One run from configuration to run folder. Dependency level 5 (report).
+// One run from configuration to run folder.
 // SPDX-License-Identifier: MIT
 #pragma once
 

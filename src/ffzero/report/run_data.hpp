@@ -1,4 +1,4 @@
-// A run folder as reports read it. Dependency level 5 (report).
+// A run folder as reports read it.
 // SPDX-License-Identifier: MIT
 #pragma once
 

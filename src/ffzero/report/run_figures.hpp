@@ -1,4 +1,4 @@
-// The pictures of a run, and of several. Dependency level 5 (report).
+// The pictures of a run, and of several.
 // SPDX-License-Identifier: MIT
 #pragma once
 

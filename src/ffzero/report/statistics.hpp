@@ -1,4 +1,4 @@
-// Numbers that stand for several seeds. Dependency level 5 (report).
+// Numbers that stand for several seeds.
 // SPDX-License-Identifier: MIT
 #pragma once
 

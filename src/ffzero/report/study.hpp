@@ -1,4 +1,4 @@
-// A study: many runs from a grid over settings and seeds. Dependency level 5 (report).
+// A study: many runs from a grid over settings and seeds.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Runs a study side by side, and puts its results into tables and figures. Dependency level 5 (report).
+// Runs a study side by side, and puts its results into tables and figures.
 // SPDX-License-Identifier: MIT
 #pragma once
 

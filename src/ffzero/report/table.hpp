@@ -1,4 +1,4 @@
-// Tables for people, spreadsheets and programs. Dependency level 5 (report).
+// Tables for people, spreadsheets and programs.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// A matrix whose rows begin where vectors do. Dependency level 1 (tensor).
+// A matrix whose rows begin where vectors do.
 // SPDX-License-Identifier: MIT
 #pragma once
 

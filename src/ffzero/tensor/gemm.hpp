@@ -1,4 +1,4 @@
-// Dense products on row-major views, single-threaded. Dependency level 1 (tensor).
+// Dense products on row-major views, single-threaded.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// NumPy .npz archives: the format of checkpoints and of users' own data. Dependency level 1 (tensor).
+// NumPy .npz archives: the format of checkpoints and of users' own data.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// The right-hand side of many products, packed once. Dependency level 1 (tensor).
+// The right-hand side of many products, packed once.
 // SPDX-License-Identifier: MIT
 #pragma once
 

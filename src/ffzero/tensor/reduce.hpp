@@ -1,4 +1,4 @@
-// Sums over vectors, accumulated in double. Dependency level 1 (tensor).
+// Sums over vectors, accumulated in double.
 // SPDX-License-Identifier: MIT
 #pragma once
 

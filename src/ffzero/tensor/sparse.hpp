@@ -1,4 +1,4 @@
-// Products with matrices that are mostly zero, as images of digits are. Dependency level 1 (tensor).
+// Products with matrices that are mostly zero, as images of digits are.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Matrix types of the whole library. Dependency level 1 (tensor).
+// Matrix types of the whole library.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Plain steps, momentum and Adam. Dependency level 2 (update).
+// Plain steps, momentum and Adam.
 // SPDX-License-Identifier: MIT
 #include "ffzero/update/rule.hpp"
 

@@ -1,4 +1,4 @@
-// From a gradient to new parameters. Dependency level 2 (update); knows nothing of where the gradient comes from.
+// From a gradient to new parameters. Knows nothing of where the gradient comes from.
 // SPDX-License-Identifier: MIT
 #pragma once
 

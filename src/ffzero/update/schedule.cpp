@@ -1,4 +1,4 @@
-// Constant, cosine, step and plateau schedules with a linear warm-up. Dependency level 2 (update).
+// Constant, cosine, step and plateau schedules with a linear warm-up.
 // SPDX-License-Identifier: MIT
 #include "ffzero/update/schedule.hpp"
 

@@ -1,4 +1,4 @@
-// How the learning rate changes while a block is trained. Dependency level 2 (update).
+// How the learning rate changes while a block is trained.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// The five rules of voting. Dependency level 2 (vote).
+// The five rules of voting.
 // SPDX-License-Identifier: MIT
 #include "ffzero/vote/vote.hpp"
 

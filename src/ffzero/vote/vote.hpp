@@ -1,4 +1,4 @@
-// From the scores of every layer to one class per sample. Dependency level 2 (vote).
+// From the scores of every layer to one class per sample.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Average pooling with a fixed window and to a fixed size. Dependency level 3 (map/conv).
+// Average pooling with a fixed window and to a fixed size.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Fixed random read-out of every channel of a convolutional layer. Dependency level 3 (map/conv).
+// Fixed random read-out of every channel of a convolutional layer.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Convolution with batch norm. Dependency level 3 (map/conv).
+// Convolution with batch norm.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Sliding-window products on blocks of samples, in SIMD registers. Internal to map/conv. Dependency level 2 (map/conv).
+// Sliding-window products on blocks of samples, in SIMD registers. Internal to map/conv.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Max pooling. Dependency level 3 (map/conv).
+// Max pooling.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Checks of a pooling window. Internal to map/conv. Dependency level 3 (map/conv).
+// Checks of a pooling window. Internal to map/conv.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// Passes over contiguous maps, in SIMD registers. Internal to map/conv. Dependency level 3 (map/conv).
+// Passes over contiguous maps, in SIMD registers. Internal to map/conv.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// What happens to light between two meshes and behind the last one. Dependency level 3 (map/mesh).
+// What happens to light between two meshes and behind the last one.
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/mesh/field_maps.hpp"
 

@@ -1,4 +1,4 @@
-// What happens to light between two meshes and behind the last one: fixed maps without parameters. Dependency level 3 (map/mesh).
+// What happens to light between two meshes and behind the last one: fixed maps without parameters.
 // SPDX-License-Identifier: MIT
 #pragma once
 

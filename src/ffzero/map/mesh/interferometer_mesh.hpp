@@ -1,4 +1,4 @@
-// A mesh of interferometers as a trainable map. Dependency level 3 (map/mesh).
+// A mesh of interferometers as a trainable map.
 // SPDX-License-Identifier: MIT
 #pragma once
 

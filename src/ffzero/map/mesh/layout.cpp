@@ -1,4 +1,4 @@
-// Where the interferometers of a mesh sit and which parameter drives which. Dependency level 3 (map/mesh).
+// Where the interferometers of a mesh sit and which parameter drives which.
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/mesh/layout.hpp"
 

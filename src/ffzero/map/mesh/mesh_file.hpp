@@ -1,4 +1,4 @@
-// Trained meshes in the reference's file format. Dependency level 3 (map/mesh).
+// Trained meshes in the reference's file format.
 // SPDX-License-Identifier: MIT
 #pragma once
 

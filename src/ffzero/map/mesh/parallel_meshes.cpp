@@ -1,4 +1,4 @@
-// Several meshes that look at the same light. Dependency level 3 (map/mesh).
+// Several meshes that look at the same light.
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 

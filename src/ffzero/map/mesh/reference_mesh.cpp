@@ -1,4 +1,4 @@
-// The mesh as the definition reads, one sample after the other. Dependency level 3 (map/mesh).
+// The mesh as the definition reads, one sample after the other.
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/mesh/reference_mesh.hpp"
 

@@ -1,4 +1,4 @@
-// Exact slopes of measured powers from reads at distant phases, taken or simulated. Dependency level 3 (map/mesh).
+// Exact slopes of measured powers from reads at distant phases, taken or simulated.
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/mesh/shift_reads.hpp"
 

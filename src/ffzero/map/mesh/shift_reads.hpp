@@ -1,4 +1,4 @@
-// Exact slopes of measured powers from reads at distant phases. Dependency level 3 (map/mesh).
+// Exact slopes of measured powers from reads at distant phases.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,4 +1,4 @@
-// The result of shifted reads without taking them: in simulation only. Dependency level 3 (map/mesh).
+// The result of shifted reads without taking them: in simulation only.
 // SPDX-License-Identifier: MIT
 #pragma once
 
