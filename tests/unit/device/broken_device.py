@@ -9,6 +9,7 @@ import time
 fault = sys.argv[1] if len(sys.argv) > 1 else ""
 sys.stdout = open(1, "w", buffering=1 << 16, closefd=False)  # whatever PYTHONUNBUFFERED says
 p, staged, ready, evals = [0.0, 0.0], [0.0, 0.0], False, 0
+kept = []
 
 
 def log():
@@ -88,6 +89,8 @@ while True:
         if fault != "forgets_sets" or evals % 2:
             p[:] = staged
         log()
+        if fault == "leaks" or (fault == "fills_a_cache" and evals < 1300):
+            kept.append(b"x" * (1024 + evals % 2))
         if fault == "hang" and evals > 3:
             time.sleep(3600)
         if fault == "crash" and evals > 3:
