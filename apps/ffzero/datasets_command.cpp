@@ -14,6 +14,7 @@
 #include "ffzero/dataset/load.hpp"
 #include "ffzero/dataset/remote_datasets.hpp"
 #include "ffzero/dataset/verify.hpp"
+#include "output.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -73,7 +74,7 @@ class FetchDisplay {
     const bool next = p.number != number_;
     number_ = p.number;
     if (!terminal_) {
-      if (next) fmt::print(stderr, "{}/{} {} from {}\n", p.number, p.files, p.file, p.mirror);
+      if (next) note("{}/{} {} from {}\n", p.number, p.files, p.file, p.mirror);
       return;
     }
     if (next) close_line();
@@ -81,14 +82,13 @@ class FetchDisplay {
     const std::string share = p.total == 0 ? mebibytes(p.received)
                                            : fmt::format("{} of {}  {:.0f} %", mebibytes(p.received), mebibytes(p.total),
                                                          100.0 * static_cast<double>(p.received) / static_cast<double>(p.total));
-    fmt::print(stderr, "\r\x1b[K{}/{} {}  {}  {}", p.number, p.files, p.file, share, p.mirror);
-    std::fflush(stderr);
+    note("\r\x1b[K{}/{} {}  {}  {}", p.number, p.files, p.file, share, p.mirror);
     line_open_ = true;
   }
 
  private:
   void close_line() {
-    if (line_open_) fmt::print(stderr, "{}", received_ ? "\n" : "\r\x1b[K");
+    if (line_open_) note("{}", received_ ? "\n" : "\r\x1b[K");
     line_open_ = false;
   }
 
@@ -110,12 +110,11 @@ int fetch(const DatasetsOptions& o) {
     summary = fetch_dataset(dataset, data_dir(o), options);
   }
   if (summary.interrupted) {
-    fmt::print(stderr, "interrupted; what has come is kept, the same command goes on from there\n");
+    note("interrupted; what has come is kept, the same command goes on from there\n");
     return kInterrupted;
   }
   if (!o.quiet)
-    fmt::print(stderr, "{}: {} files fetched, {} were here; all verified, in {}\n", dataset.name, summary.fetched, summary.kept,
-               data_dir(o).string());
+    note("{}: {} files fetched, {} were here; all verified, in {}\n", dataset.name, summary.fetched, summary.kept, data_dir(o).string());
   return kDone;
 }
 
@@ -141,8 +140,8 @@ int export_files(const DatasetsOptions& o) {
   wanted.seed = o.seed;
   const Splits splits = load_dataset(wanted);
   export_idx(splits, o.dir);
-  fmt::print(stderr, "{}: {} + {} images written to {}; use them with --dataset idx --data-dir {}\n", o.name, splits.train.size(),
-             splits.test.size(), o.dir, o.dir);
+  note("{}: {} + {} images written to {}; use them with --dataset idx --data-dir {}\n", o.name, splits.train.size(), splits.test.size(),
+       o.dir, o.dir);
   return kDone;
 }
 

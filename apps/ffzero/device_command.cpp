@@ -22,6 +22,7 @@
 #include "ffzero/map/conv/conv_batch_norm.hpp"
 #include "ffzero/map/dense.hpp"
 #include "ffzero/map/mesh/interferometer_mesh.hpp"
+#include "output.hpp"
 
 namespace ffzero::app {
 
@@ -57,10 +58,8 @@ int serve_device(const DeviceServeOptions& options) {
     serve(*map, serving, STDIN_FILENO, STDOUT_FILENO, interrupted);
     return kDone;
   }
-  serve(*map, serving, parse_device_address(options.listen), interrupted, [](const std::string& address) {
-    fmt::print(stderr, "listening on {}\n", address);
-    std::fflush(stderr);
-  });
+  serve(*map, serving, parse_device_address(options.listen), interrupted,
+        [](const std::string& address) { note("listening on {}\n", address); });
   return kDone;
 }
 

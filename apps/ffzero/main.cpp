@@ -5,25 +5,48 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/shown.hpp"
 #include "ffzero/base/spelling.hpp"
 #include "ffzero/report/run.hpp"
+#include "output.hpp"
 
 namespace {
 
 using ffzero::ErrorKind;
 
 int fail(const std::string& message, ErrorKind kind) {
-  fmt::print(stderr, "ffzero: {}\n", message);
+  ffzero::app::note("ffzero: {}\n", message);
   return static_cast<int>(kind);
+}
+
+// What did not reach standard output must not pass for done. A reader that has seen enough (| head) gets what every program does then.
+int output_lost(int code) {
+  if (code == EPIPE) {
+    std::signal(SIGPIPE, SIG_DFL);
+    std::raise(SIGPIPE);
+  }
+  return fail(ffzero::error_line("standard output", "must be writable", std::strerror(code != 0 ? code : EIO),
+                                 "free space, or write it to another place"),
+              ErrorKind::output);
+}
+
+// The reason why standard output has an error, of an exception that may be the one that reported it.
+int output_error_of(const std::exception& e) {
+  const auto* const error = dynamic_cast<const std::system_error*>(&e);
+  return error != nullptr ? error->code().value() : EIO;
 }
 
 // The nearest word if it is near enough to have been meant: "; did you mean "train"?".
@@ -59,8 +82,21 @@ std::string usage_line(const CLI::App& cli, const CLI::ParseError& error) {
     what = fmt::format("one argument too many: \"{}\"", unknown.front());
   else if (!commands.empty())
     what = fmt::format("needs a command: {}", fmt::join(commands, ", "));
+  constexpr std::string_view kOverride = " was given a disallowed flag override";
+  if (what.ends_with(kOverride)) what = "--" + what.substr(0, what.size() - kOverride.size()) + " takes no value";
   std::replace(what.begin(), what.end(), '\n', ' ');
-  return fmt::format("command line: {}; see {} --help", what, name);
+  return fmt::format("command line: {}; see {} --help", ffzero::shown(what), name);
+}
+
+// A value that a script failed to fill in must not start a run with the defaults, and neither must one that a flag does not take.
+void refuse_empty_values(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_expected_max() == 0) option->disable_flag_override();
+    // An empty list of layers is refused by the key, which says more.
+    else if (!option->check_lname("layers"))
+      option->check([](const std::string& value) { return value.empty() ? std::string("must not be empty") : std::string(); }, "");
+  }
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) refuse_empty_values(*command);
 }
 
 int parse_and_run(CLI::App& cli, ffzero::app::Commands& commands, int argc, char** argv) {
@@ -68,20 +104,21 @@ int parse_and_run(CLI::App& cli, ffzero::app::Commands& commands, int argc, char
   try {
     cli.parse(argc, argv);
     const int code = commands.chosen();
-    // What did not reach standard output (a full disk behind a redirection) must not pass for done.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
-      throw OutputError("standard output", "must be writable", std::strerror(errno), "free space");
-    return code;
+    return std::fflush(stdout) != 0 || std::ferror(stdout) != 0 ? output_lost(errno) : code;
   } catch (const CLI::Success& e) {
-    return cli.exit(e);
+    const int code = cli.exit(e);
+    return std::fflush(stdout) != 0 || std::ferror(stdout) != 0 ? output_lost(errno) : code;
   } catch (const CLI::ParseError& e) {
     return fail(usage_line(cli, e), ErrorKind::usage);
   } catch (const Error& e) {
     return fail(e.what(), e.kind());
   } catch (const std::bad_alloc&) {
     return fail("memory: the run needs more than there is; lower the batch size or the widths", ErrorKind::config);
+  } catch (const std::filesystem::filesystem_error& e) {
+    return fail(error_line(e.path1().string(), "must be a path that can be used", e.code().message(), "choose another one"),
+                ErrorKind::output);
   } catch (const std::exception& e) {
-    if (std::ferror(stdout) != 0) return fail(error_line("standard output", "must be writable", e.what(), "free space"), ErrorKind::output);
+    if (std::ferror(stdout) != 0) return output_lost(output_error_of(e));
     return fail(std::string("a defect of ffzero, please report it: ") + e.what(), ErrorKind::defect);
   }
 }
@@ -90,6 +127,7 @@ int parse_and_run(CLI::App& cli, ffzero::app::Commands& commands, int argc, char
 
 int main(int argc, char** argv) {
   using namespace ffzero;
+  app::prepare_streams();
   CLI::App cli("Training neural networks with forward evaluations only", "ffzero");
   cli.require_subcommand(1);
   cli.set_version_flag("--version", version());
@@ -107,5 +145,6 @@ int main(int argc, char** argv) {
   app::add_reproduce(cli, commands);
   app::add_device(cli, commands);
   app::add_help(cli, commands);
+  refuse_empty_values(cli);
   return parse_and_run(cli, commands, argc, argv);
 }

@@ -1,6 +1,7 @@
 // Progress display.
 // SPDX-License-Identifier: MIT
 #include "progress.hpp"
+#include "output.hpp"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -52,14 +53,13 @@ void ProgressDisplay::step(const Progress& p) {
       fmt::format("{} ({}/{})  epoch {}/{}  loss {:.4f}  {:.0f} %  {}  {} evaluations  step {}/{}", p.layer, p.block + 1, p.blocks,
                   p.epoch + 1, p.epochs, p.loss, 100.0 * p.fraction, left, short_count(p.forward_evals), p.step + 1, p.steps);
   // A line that wraps could not be rewritten.
-  fmt::print(stderr, "\r\x1b[K{}", line.substr(0, terminal_width() - 1));
-  std::fflush(stderr);
+  note("\r\x1b[K{}", line.substr(0, terminal_width() - 1));
   line_open_ = true;
 }
 
 void ProgressDisplay::clear_line() {
   if (!line_open_) return;
-  fmt::print(stderr, "\r\x1b[K");
+  note("\r\x1b[K");
   line_open_ = false;
 }
 
@@ -67,15 +67,14 @@ void ProgressDisplay::epoch(const EpochRecord& r, const std::string& metric) {
   if (quiet_) return;
   clear_line();
   const auto shown = [](const std::optional<Measure>& m) { return m ? fmt::format("{:.4f}", m->value) : std::string("-"); };
-  fmt::print(stderr, "{:<8} epoch {:>3}  loss {:<10.5g} train {} {}  test {}{}  evaluations {:<9} {:.1f} s\n", r.layer, r.epoch,
-             r.training_loss, metric, shown(r.train), shown(r.test), r.validation ? "  validation " + shown(r.validation) : "",
-             short_count(r.forward_evals), r.wall_s);
+  note("{:<8} epoch {:>3}  loss {:<10.5g} train {} {}  test {}{}  evaluations {:<9} {:.1f} s\n", r.layer, r.epoch, r.training_loss, metric,
+       shown(r.train), shown(r.test), r.validation ? "  validation " + shown(r.validation) : "", short_count(r.forward_evals), r.wall_s);
 }
 
 void ProgressDisplay::message(const std::string& line) {
   if (quiet_) return;
   clear_line();
-  fmt::print(stderr, "{}\n", line);
+  note("{}\n", line);
 }
 
 void ProgressDisplay::finish() { clear_line(); }

@@ -9,6 +9,7 @@
 #include "command.hpp"
 #include "ffzero/report/light.hpp"
 #include "ffzero/report/report.hpp"
+#include "output.hpp"
 
 namespace ffzero::app {
 
@@ -26,8 +27,8 @@ struct LightArguments {
 };
 
 void print_result(const ReportResult& result) {
-  for (const auto& notice : result.notices) fmt::print(stderr, "{}\n", notice);
-  fmt::print(stderr, "{} figures\n", result.figures);
+  for (const auto& notice : result.notices) note("{}\n", notice);
+  note("{} figures\n", result.figures);
   fmt::print("{}\n", result.file.string());
 }
 
@@ -45,7 +46,7 @@ int run_light(LightArguments& arguments) {
   const std::filesystem::path out = arguments.out.empty() ? home / "light" : std::filesystem::path(arguments.out);
   const ReportResult result = write_light(light, arguments.request, out);
   if (arguments.json) {
-    for (const auto& notice : result.notices) fmt::print(stderr, "{}\n", notice);
+    for (const auto& notice : result.notices) note("{}\n", notice);
     fmt::print("{}\n", light.summary.dump(2));
   } else {
     print_result(result);

@@ -9,6 +9,7 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/dataset/load.hpp"
 #include "ffzero/report/reproduce.hpp"
+#include "output.hpp"
 #include "study_display.hpp"
 
 namespace ffzero::app {
@@ -35,20 +36,22 @@ int run_reproduce(const ReproduceArguments& arguments) {
   const std::filesystem::path folder = arguments.data_dir.empty() ? cache_dir() : std::filesystem::path(arguments.data_dir);
   const ReproduceOptions options{.quick = arguments.quick, .mnist = with_mnist(folder)};
   if (options.mnist.empty())
-    fmt::print(stderr,
-               "MNIST was not found in {}; the built-in glyphs stand in for it. To get it: ffzero datasets fetch mnist, or name its folder "
-               "with --data-dir\n",
-               folder.string());
+    note(
+        "MNIST was not found in {}; the built-in glyphs stand in for it. To get it: ffzero datasets fetch mnist, or name its folder "
+        "with --data-dir\n",
+        folder.string());
   const Study study = reproduction_study(options);
   SweepRequest request;
   request.out = arguments.out.empty() ? std::filesystem::path(arguments.quick ? "runs/reproduce-quick" : "runs/reproduce")
                                       : std::filesystem::path(arguments.out);
   request.cache_dir = cache_dir();
   request.jobs = arguments.jobs;
-  const std::string go_on = fmt::format("ffzero reproduce{} --out {}", arguments.quick ? " --quick" : "", request.out.string());
+  const std::string go_on =
+      fmt::format("ffzero reproduce{}{} --out {}", arguments.quick ? " --quick" : "",
+                  arguments.data_dir.empty() ? "" : " --data-dir " + shell_word(arguments.data_dir), shell_word(request.out.string()));
   const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
   if (result.code == kInterrupted) return result.code;
-  for (const auto& notice : write_reproduction(options, request.out)) fmt::print(stderr, "{}\n", notice);
+  for (const auto& notice : write_reproduction(options, request.out)) note("{}\n", notice);
   fmt::print("{}\n", (request.out / "report.md").string());
   return result.code;
 }

@@ -10,6 +10,7 @@
 
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
+#include "output.hpp"
 #include "progress.hpp"
 
 namespace ffzero::app {
@@ -26,7 +27,7 @@ std::string StudyDisplay::line(std::size_t run) const {
 }
 
 void StudyDisplay::erase() {
-  for (; drawn_ > 0; --drawn_) fmt::print(stderr, "\x1b[1A\x1b[2K");
+  for (; drawn_ > 0; --drawn_) note("\x1b[1A\x1b[2K");
 }
 
 void StudyDisplay::draw() {
@@ -34,15 +35,14 @@ void StudyDisplay::draw() {
   const std::size_t width = terminal_width() - 1;
   for (std::size_t i = 0; i < states_.size(); ++i)
     if (states_[i].status == RunStatus::running) {
-      fmt::print(stderr, "{}\n", line(i).substr(0, width));
+      note("{}\n", line(i).substr(0, width));
       ++drawn_;
     }
   const auto count = [&](RunStatus status) {
     return std::count_if(states_.begin(), states_.end(), [&](const RunState& s) { return s.status == status; });
   };
-  fmt::print(stderr, "{} of {} runs done\n", count(RunStatus::finished) + count(RunStatus::diverged), states_.size());
+  note("{} of {} runs done\n", count(RunStatus::finished) + count(RunStatus::diverged), states_.size());
   ++drawn_;
-  std::fflush(stderr);
 }
 
 void StudyDisplay::changed(std::size_t run, const RunState& state) {
@@ -51,7 +51,7 @@ void StudyDisplay::changed(std::size_t run, const RunState& state) {
   if (quiet_) return;
   if (turned && (!terminal_ || state.status != RunStatus::running)) {
     erase();
-    fmt::print(stderr, "{}\n", line(run));
+    note("{}\n", line(run));
   }
   if (!terminal_) return;
   const auto now = std::chrono::steady_clock::now();
@@ -66,7 +66,7 @@ void StudyDisplay::finish() {
 
 StudyRunResult run_with_display(const Study& study, const SweepRequest& request, bool quiet, const std::string& go_on) {
   if (!quiet)
-    for (const auto& note : study.notes()) fmt::print(stderr, "{}\n", note);
+    for (const auto& line : study.notes()) note("{}\n", line);
   StudyDisplay display(study, quiet);
   catch_interrupts();
   StudyRunResult result;
@@ -76,10 +76,14 @@ StudyRunResult run_with_display(const Study& study, const SweepRequest& request,
   display.finish();
   const auto& states = result.sweep.states;
   if (result.sweep.interrupted) {
-    fmt::print(stderr, "interrupted and saved; go on with: {}\n", go_on);
+    note("interrupted and saved; go on with: {}\n", go_on);
     result.code = kInterrupted;
   } else if (std::any_of(states.begin(), states.end(), [](const RunState& s) { return s.status == RunStatus::failed; })) {
     result.code = static_cast<int>(ErrorKind::check);
+    // Why is no progress: it is said even when nothing else is.
+    if (quiet)
+      for (std::size_t i = 0; i < states.size(); ++i)
+        if (states[i].status == RunStatus::failed) note("{} failed: {}\n", study.runs[i].name, states[i].line);
   }
   return result;
 }

@@ -8,6 +8,7 @@
 
 #include "command.hpp"
 #include "ffzero/report/findings.hpp"
+#include "output.hpp"
 #include "study_display.hpp"
 
 namespace ffzero::app {
@@ -26,16 +27,16 @@ int run_sweep(const SweepArguments& arguments) {
   request.out = arguments.out.empty() ? std::filesystem::path("runs") / study.name : std::filesystem::path(arguments.out);
   request.cache_dir = cache_dir();
   request.jobs = arguments.jobs;
-  const std::string go_on = fmt::format("ffzero sweep {} --out {}", arguments.study, request.out.string());
+  const std::string go_on = fmt::format("ffzero sweep {} --out {}", shell_word(arguments.study), shell_word(request.out.string()));
   const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
   if (result.code == kInterrupted) return result.code;
-  for (const auto& notice : write_study_report(study, request.out)) fmt::print(stderr, "{}\n", notice);
+  for (const auto& notice : write_study_report(study, request.out)) note("{}\n", notice);
   const std::vector<SettingResult> results = collect(study, request.out);
   fmt::print("{}", study_table(results).markdown());
   if (const auto findings = cell_findings(results); !findings.empty()) {
     fmt::print("\n{}\n\n{}\n", fmt::join(text_bars(results), "\n"), fmt::join(findings, "\n"));
   }
-  if (!arguments.quiet) fmt::print(stderr, "written to {} (table.md, table.csv, table.json, report.html)\n", request.out.string());
+  if (!arguments.quiet) note("written to {} (table.md, table.csv, table.json, report.html)\n", request.out.string());
   return result.code;
 }
 

@@ -4,6 +4,7 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/run.hpp"
+#include "output.hpp"
 #include "progress.hpp"
 
 namespace ffzero::app {
@@ -34,12 +36,31 @@ std::pair<std::string, std::string> split_assignment(const std::string& text) {
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
-// runs/<dataset>-<solver>, runs/<dataset>-<solver>-2, ...: the first that does not exist.
-std::filesystem::path free_folder(const std::string& stem) {
-  std::filesystem::path path = std::filesystem::path("runs") / stem;
-  for (int i = 2; std::filesystem::exists(path); ++i) path = std::filesystem::path("runs") / fmt::format("{}-{}", stem, i);
-  return path;
-}
+// log.txt of a run's folder. What matters is in the other files, whose failures are errors; a log that cannot be written is not worth a
+// run.
+class RunLog {
+ public:
+  void open(const std::filesystem::path& folder) {
+    const auto file = folder / "log.txt";
+    std::error_code error;
+    // To open a pipe would be to wait for its reader.
+    if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error)) return;
+    try {
+      log_ = std::make_shared<spdlog::logger>("run", std::make_shared<spdlog::sinks::basic_file_sink_st>(file.string()));
+      log_->set_error_handler([](const std::string&) {});
+      log_->set_pattern("%Y-%m-%d %H:%M:%S %v");
+      log_->flush_on(spdlog::level::info);
+    } catch (const spdlog::spdlog_ex&) {
+      log_.reset();
+    }
+  }
+  void write(const std::string& line) const {
+    if (log_) log_->info(line);
+  }
+
+ private:
+  std::shared_ptr<spdlog::logger> log_;
+};
 
 ConfigSources sources_of(const TrainOptions& options) {
   ConfigSources sources;
@@ -57,51 +78,44 @@ ConfigSources sources_of(const TrainOptions& options) {
 }
 
 int run_train(const TrainOptions& options) {
-  if (!options.resume.empty() && (!options.config.empty() || !options.flags.empty() || !options.sets.empty() || !options.solver.empty() ||
-                                  options.layers || !options.out.empty()))
+  // Results do not depend on the number of threads; everything else belongs to the run.
+  const auto is_threads = [](const auto& flag) { return flag.first == "threads"; };
+  const bool settings = !options.config.empty() || !options.sets.empty() || !options.solver.empty() || options.layers ||
+                        !options.out.empty() || !std::all_of(options.flags.begin(), options.flags.end(), is_threads);
+  if (!options.resume.empty() && settings)
     throw UsageError("--resume", "goes on with a run as it is, in its own folder", "further settings", "drop them, or start a new run");
   RunRequest request;
   request.cache_dir = cache_dir();
   request.report = options.report;
   if (!options.resume.empty()) {
     request.resume = options.resume;
+    if (!options.flags.empty()) {
+      ConfigSources threads;
+      threads.overrides = options.flags;
+      request.threads = static_cast<int>(Config::load(threads).values().integer("threads"));
+    }
   } else {
     request.sources = sources_of(options);
     request.out = options.out;
     if (options.out.empty()) {
       const Config config = Config::load(request.sources);
-      request.out = free_folder(config.values().word("dataset.name") + "-" + config.solver());
+      request.out = std::filesystem::path("runs") / (config.values().word("dataset.name") + "-" + config.solver());
+      request.numbered = true;
     }
   }
   ProgressDisplay display(options.quiet);
-  std::shared_ptr<spdlog::logger> log;
-  const auto folder = request.resume ? *request.resume : request.out;
-  const auto write_log = [&](const std::string& line) {
-    // The log starts with the folder, which the run creates.
-    if (!log && std::filesystem::exists(folder)) {
-      try {
-        log = std::make_shared<spdlog::logger>("run", std::make_shared<spdlog::sinks::basic_file_sink_st>((folder / "log.txt").string()));
-      } catch (const spdlog::spdlog_ex&) {
-        throw OutputError((folder / "log.txt").string(), "must be writable", "a file that cannot be opened",
-                          "check the folder's permissions");
-      }
-      // What matters is in the other files, whose failures are errors; a log line that is lost is not worth a message in between.
-      log->set_error_handler([](const std::string&) {});
-      log->set_pattern("%Y-%m-%d %H:%M:%S %v");
-      log->flush_on(spdlog::level::info);
-    }
-    if (log) log->info(line);
-  };
+  RunLog log;
   RunEvents events;
+  events.folder_ready = [&](const std::filesystem::path& folder) { log.open(folder); };
   events.step_done = [&](const Progress& p) { display.step(p); };
   events.epoch_done = [&](const EpochRecord& r, const std::string& metric) {
     display.epoch(r, metric);
-    write_log(fmt::format("{} epoch {} loss {:.6g} test {}", r.layer, r.epoch, r.training_loss,
+    log.write(fmt::format("{} epoch {} loss {:.6g} test {}", r.layer, r.epoch, r.training_loss,
                           r.test ? fmt::format("{:.4f}", r.test->value) : "-"));
   };
   events.message = [&](const std::string& line) {
     display.message(line);
-    write_log(line);
+    log.write(line);
   };
   catch_interrupts();
   events.stop_requested = [] { return interrupted(); };
@@ -110,14 +124,14 @@ int run_train(const TrainOptions& options) {
     result = run_training(request, events);
   } catch (const Error& e) {
     display.finish();
-    if (e.kind() != ErrorKind::usage) write_log(std::string("error: ") + e.what());
+    log.write(std::string("error: ") + e.what());
     throw;
   }
   display.finish();
   if (result.interrupted) {
-    const std::string line = fmt::format("interrupted and saved; go on with: ffzero train --resume {}", result.folder.string());
-    fmt::print(stderr, "{}\n", line);
-    write_log(line);
+    const std::string line = fmt::format("interrupted and saved; go on with: ffzero train --resume {}", shell_word(result.folder.string()));
+    note("{}\n", line);
+    log.write(line);
     return kInterrupted;
   }
   if (options.json) fmt::print("{}\n", result.summary.dump(2));

@@ -61,7 +61,7 @@ std::vector<std::size_t> label_columns(const CsvReader& reader, const std::strin
   if (std::find(names.begin(), names.end(), label) != names.end()) return {reader.column(label, "dataset.label")};
   std::vector<std::size_t> columns;
   for (const std::string& name : listed(label)) columns.push_back(reader.column(name, "dataset.label"));
-  if (columns.empty()) throw ConfigError("dataset.label", "must name a column", "\"" + shown(label) + "\"");
+  if (columns.empty()) throw ConfigError("dataset.label", "must name a column", "\"" + excerpt(label) + "\"");
   return columns;
 }
 
@@ -70,19 +70,20 @@ std::vector<std::size_t> feature_columns(const CsvReader& reader, const CsvOptio
   std::vector<bool> taken(reader.names().size(), false);
   for (const std::size_t label : labels) {
     if (taken[label])
-      throw ConfigError("dataset.label", "must not hold a column twice", "\"" + shown(reader.names()[label]) + "\"", "remove it");
+      throw ConfigError("dataset.label", "must not hold a column twice", "\"" + excerpt(reader.names()[label]) + "\"", "remove it");
     taken[label] = true;
   }
   if (!o.weights.empty()) {
     const std::size_t weights = reader.column(o.weights, "dataset.weights");
     if (taken[weights])
-      throw ConfigError("dataset.weights", "must be another column than the label", "\"" + shown(o.weights) + "\"", "set dataset.label");
+      throw ConfigError("dataset.weights", "must be another column than the label", "\"" + excerpt(o.weights) + "\"", "set dataset.label");
     taken[weights] = true;
   }
   for (const std::string& name : listed(o.ignore)) {
     const std::size_t column = reader.column(name, "dataset.ignore");
     if (taken[column])
-      throw ConfigError("dataset.ignore", "must not hold the label, the weights or a column twice", "\"" + shown(name) + "\"", "remove it");
+      throw ConfigError("dataset.ignore", "must not hold the label, the weights or a column twice", "\"" + excerpt(name) + "\"",
+                        "remove it");
     taken[column] = true;
   }
   std::vector<std::size_t> features;
@@ -102,11 +103,11 @@ const std::string& require_utf8(const CsvReader& reader, std::size_t column, con
 
 void read_label(const CsvReader& reader, const CsvField& field, LabelColumn& label) {
   if (field.missing())
-    reader.fail(label.column, "must be a label or a target", field.text.empty() ? "nothing" : shown(field.text),
+    reader.fail(label.column, "must be a label or a target", field.text.empty() ? "nothing" : excerpt(field.text),
                 "fill in the value or remove the row");
   double number = 0.0;
   if (parse_number(field.text, number)) {
-    if (!std::isfinite(number)) reader.fail(label.column, "must be finite", shown(field.text), "choose another unit");
+    if (!std::isfinite(number)) reader.fail(label.column, "must be finite", excerpt(field.text), "choose another unit");
     label.whole = label.whole && std::trunc(number) == number;
     label.integral = label.integral && field.text.find_first_of(".eE") == std::string::npos;
   } else {
@@ -143,13 +144,13 @@ Table read_table(CsvReader& reader, const CsvOptions& o, std::optional<Task> tas
     throw DataError(reader.place(), "must hold at least two rows, to train and to test", std::to_string(table.rows),
                     "add rows below the line of names");
   if (!o.weights.empty() && !(total > 0.0))
-    throw DataError(reader.place(), "weights must not all be 0", "column \"" + shown(o.weights) + "\"", "choose another column");
+    throw DataError(reader.place(), "weights must not all be 0", "column \"" + excerpt(o.weights) + "\"", "choose another column");
   return table;
 }
 
 Task task_of(const CsvReader& reader, const LabelColumn& label, std::optional<Task> asked) {
   if (asked) return *asked;
-  const std::string place = reader.place() + ": column \"" + shown(reader.names()[label.column]) + "\"";
+  const std::string place = reader.place() + ": column \"" + excerpt(reader.names()[label.column]) + "\"";
   if (label.texts_seen > 0) {
     // A word or two among numbers is a slip, and not a class of its own.
     if (2 * label.texts_seen < label.texts.size())
@@ -171,7 +172,7 @@ std::vector<std::int32_t> number_classes(const CsvReader& reader, const LabelCol
   const auto number = [&](auto& classes, const auto& keys) {
     for (const auto& key : keys) classes.emplace(key, 0);
     if (classes.size() > kMostClasses)
-      throw DataError(reader.place() + ": column \"" + shown(reader.names()[label.column]) + "\"",
+      throw DataError(reader.place() + ": column \"" + excerpt(reader.names()[label.column]) + "\"",
                       "must have at most " + std::to_string(kMostClasses) + " classes", std::to_string(classes.size()),
                       "check dataset.label");
     std::int32_t k = 0;
@@ -243,7 +244,7 @@ void find_scales(const CsvReader& reader, const std::vector<std::size_t>& column
   for (std::size_t t = 0; t < columns.size(); ++t) {
     for (std::size_t i = 0; i < own.size(); ++i) own[i] = train[i * columns.size() + t];
     if (std::all_of(own.begin(), own.end(), [&own](double v) { return v == own[0]; }))
-      throw DataError(reader.place() + ": column \"" + shown(reader.names()[columns[t]]) + "\"", "targets must differ from one another",
+      throw DataError(reader.place() + ": column \"" + excerpt(reader.names()[columns[t]]) + "\"", "targets must differ from one another",
                       "the value " + std::to_string(own[0]) + " throughout", "check dataset.label");
     const TargetScale scale = scale_to_unit_range(own);
     if (t == 0) info.target_scale = scale;
@@ -260,7 +261,7 @@ Splits csv_dataset(CsvReader& reader, const CsvOptions& o, std::optional<Task> t
   Table table = read_table(reader, o, task);
   const auto outputs = table.labels.size();
   if (outputs > 1 && task == Task::classification)
-    throw ConfigError("dataset.label", "classification has one column of labels", "\"" + shown(o.label) + "\"", "name one column");
+    throw ConfigError("dataset.label", "classification has one column of labels", "\"" + excerpt(o.label) + "\"", "name one column");
   DatasetInfo info;
   info.name = "csv";
   info.task = table.targets.empty() ? task_of(reader, table.label, task) : Task::regression;
@@ -289,7 +290,7 @@ Dataset csv_samples(CsvReader& reader, const DatasetInfo& info, const std::strin
   if (labelled) columns = label_columns(reader, label);
   if (labelled && isize(columns.size()) != info.outputs)
     throw ConfigError("dataset.label", "must name the " + std::to_string(info.outputs) + " targets of the training",
-                      "\"" + shown(label) + "\"");
+                      "\"" + excerpt(label) + "\"");
   std::map<std::string, std::int32_t> by_text;
   std::map<double, std::int32_t> by_number;
   for (std::size_t k = 0; k < info.class_texts.size(); ++k) by_text[info.class_texts[k]] = static_cast<std::int32_t>(k);
@@ -303,7 +304,7 @@ Dataset csv_samples(CsvReader& reader, const DatasetInfo& info, const std::strin
     if (const auto found = by_text.find(field.text); found != by_text.end()) return found->second;
     if (const auto found = parse_number(field.text, number) ? by_number.find(number) : by_number.end(); found != by_number.end())
       return found->second;
-    reader.fail(columns[0], "must be a class of the training", "\"" + shown(field.text) + "\"", "remove the row or train anew");
+    reader.fail(columns[0], "must be a class of the training", "\"" + excerpt(field.text) + "\"", "remove the row or train anew");
   };
   std::size_t rows = 0;
   for (; reader.next(record); ++rows) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/shown.hpp"
 
 namespace ffzero {
 
@@ -28,11 +29,7 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
-std::string shown(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, 40)) out += static_cast<unsigned char>(c) >= ' ' && c != 127 ? c : '?';
-  return text.size() > 40 ? out + "..." : out;
-}
+std::string excerpt(std::string_view text) { return shown(text, 40); }
 
 bool is_utf8(std::string_view text) {
   const auto byte = [text](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(text[i])); };
@@ -115,7 +112,7 @@ void CsvReader::read_header() {
     if (field.text.empty())
       fail_header("every column must have a name", "column " + std::to_string(names_.size() + 1) + " without", "name it");
     if (!seen.insert(field.text).second)
-      fail_header("columns must have different names", "\"" + shown(field.text) + "\" twice", "rename one");
+      fail_header("columns must have different names", "\"" + excerpt(field.text) + "\" twice", "rename one");
     names_.push_back(field.text);
   }
 }
@@ -124,9 +121,9 @@ std::size_t CsvReader::column(std::string_view name, std::string_view key) const
   const auto found = std::find(names_.begin(), names_.end(), name);
   if (found != names_.end()) return static_cast<std::size_t>(found - names_.begin());
   std::string all;
-  for (std::size_t i = 0; i < std::min<std::size_t>(names_.size(), 12); ++i) all += (i == 0 ? "" : ", ") + shown(names_[i]);
+  for (std::size_t i = 0; i < std::min<std::size_t>(names_.size(), 12); ++i) all += (i == 0 ? "" : ", ") + excerpt(names_[i]);
   if (names_.size() > 12) all += ", ...";
-  throw DataError(place_, "must have the column \"" + shown(name) + "\"", "only " + all,
+  throw DataError(place_, "must have the column \"" + excerpt(name) + "\"", "only " + all,
                   key.empty() ? std::string() : "set " + std::string(key) + " to the name of a column");
 }
 
@@ -135,20 +132,20 @@ void CsvReader::fail_line(std::string_view requirement, std::string_view value, 
 }
 
 void CsvReader::fail(std::size_t column, std::string_view requirement, std::string_view value, std::string_view remedy) const {
-  throw DataError(place_ + ": line " + std::to_string(record_line_) + ", column \"" + shown(names_.at(column)) + "\"", requirement, value,
+  throw DataError(place_ + ": line " + std::to_string(record_line_) + ", column \"" + excerpt(names_.at(column)) + "\"", requirement, value,
                   remedy);
 }
 
 double CsvReader::number(const std::vector<CsvField>& record, std::size_t column) const {
   const CsvField& field = record.at(column);
   if (field.missing())
-    fail(column, "must be a number", field.text.empty() ? "nothing" : shown(field.text), "fill in the value or remove the row");
+    fail(column, "must be a number", field.text.empty() ? "nothing" : excerpt(field.text), "fill in the value or remove the row");
   double value = 0.0;
   if (!parse_number(trimmed(field.text), value))
-    fail(column, "must be a number", "\"" + shown(field.text) + "\"",
+    fail(column, "must be a number", "\"" + excerpt(field.text) + "\"",
          "write texts as numbers, or leave the column out with dataset.ignore");
   if (!std::isfinite(static_cast<float>(value)))
-    fail(column, "must be finite in float32", shown(field.text), "choose another unit, or remove the row");
+    fail(column, "must be finite in float32", excerpt(field.text), "choose another unit, or remove the row");
   return value;
 }
 
@@ -217,7 +214,7 @@ void CsvReader::read_quoted(CsvField& field) {
     }
     at_ = std::min(text_.size(), text_.find_first_not_of(" \t", at_));
     if (at_ < text_.size() && text_[at_] != ',' && text_[at_] != '\r' && text_[at_] != '\n')
-      fail_line("a quoted value must end at its closing quote", "\"" + shown(text_.substr(at_, 1)) + "\" behind it",
+      fail_line("a quoted value must end at its closing quote", "\"" + excerpt(text_.substr(at_, 1)) + "\" behind it",
                 "double the quotes inside a quoted value");
     return;
   }
@@ -229,7 +226,7 @@ void CsvReader::read_plain(CsvField& field) {
   if (piece.size() > kLongestField)
     fail_line("values must be shorter than a megabyte", std::to_string(piece.size()) + " bytes", "check the file");
   if (piece.find('"') != std::string_view::npos)
-    fail_line("quotes must stand around a whole value", "\"" + shown(piece) + "\"", "double the quotes and put the value in quotes");
+    fail_line("quotes must stand around a whole value", "\"" + excerpt(piece) + "\"", "double the quotes and put the value in quotes");
   if (piece.find('\0') != std::string_view::npos) fail_line("must be text", "a NUL byte", "save the file as CSV in UTF-8");
   field.text = piece;
   at_ = end;

@@ -71,6 +71,6 @@ class CsvReader {
 [[nodiscard]] std::string read_csv_text(const std::filesystem::path& path);
 
 /// Text of a file as it may stand in a message: one line, printable, short.
-[[nodiscard]] std::string shown(std::string_view text);
+[[nodiscard]] std::string excerpt(std::string_view text);
 
 }  // namespace ffzero

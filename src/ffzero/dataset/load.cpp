@@ -131,7 +131,7 @@ std::vector<bool> classes_seen(const Dataset& set) {
 std::optional<std::string> empty_class(const Splits& s) {
   const auto train = classes_seen(s.train), test = classes_seen(s.test);
   const auto name = [&](std::size_t k) {
-    if (const auto& texts = s.train.info().class_texts; !texts.empty()) return "\"" + shown(texts[k]) + "\"";
+    if (const auto& texts = s.train.info().class_texts; !texts.empty()) return "\"" + excerpt(texts[k]) + "\"";
     const auto& names = s.train.info().class_names;
     return std::to_string(names.empty() ? static_cast<std::int32_t>(k) : names[k]);
   };

@@ -34,7 +34,9 @@ Network<float> build(const LoadedRun& run, const Encoder& encoder, std::shared_p
     auto network = build_network<float>(run.config, encoder.output_shape(), run.meta.at("classes").get<Index>(), std::move(executor));
     network.load(run.checkpoint, run.place);
     return network;
-  } catch (const ConfigError& e) {
+  } catch (const Error& e) {
+    // A shape that does not fit is a defect of the caller elsewhere; here it was read.
+    if (e.kind() != ErrorKind::config && e.kind() != ErrorKind::defect) throw;
     throw DataError(run.place, "must hold a network that this version can build", e.what(), "use the version that wrote it");
   }
 }

@@ -2,8 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
-#include <fstream>
-
+#include "ffzero/base/input_file.hpp"
 #include "ffzero/report/evaluate.hpp"
 
 namespace ffzero {
@@ -80,8 +79,9 @@ json position_of(const TrainedNetwork& trained) {
 }
 
 json summary_of(const fs::path& run) {
-  std::ifstream in(run / "summary.json");
-  const json summary = in ? json::parse(in, nullptr, false) : json(nullptr);
+  constexpr std::uint64_t kLongest = std::uint64_t{1} << 30;
+  const FileContent content = read_regular_file(run / "summary.json", kLongest);
+  const json summary = content.ok() ? json::parse(content.bytes, nullptr, false) : json(nullptr);
   return summary.is_object() ? summary : json(nullptr);
 }
 

@@ -17,11 +17,15 @@ struct RunRequest {
   ConfigSources sources;                        ///< of a new run
   std::optional<std::filesystem::path> resume;  ///< or the folder of a run to go on with
   std::filesystem::path out;                    ///< folder to create; empty: nothing is written
+  bool numbered = false;                        ///< where `out` is taken, out-2, out-3, ... is created
+  std::optional<int> threads;                   ///< instead of those of the settings; 0: one a core
   std::filesystem::path cache_dir;              ///< where data sets are looked for if dataset.dir is empty
   bool report = false;                          ///< also draw report.html and figures/; what keeps it from being drawn is a message
 };
 
 struct RunEvents {
+  /// Once, when the folder is this run's to write into: created, or gone on with. A run that is refused never says so.
+  std::function<void(const std::filesystem::path& folder)> folder_ready;
   std::function<void(const Progress&)> step_done;
   std::function<void(const EpochRecord&, const std::string& metric)> epoch_done;
   std::function<bool()> stop_requested;
@@ -35,9 +39,10 @@ struct RunResult {
 };
 
 /// Loads the data, trains, and writes config.toml, metrics.jsonl, checkpoint.npz (before the first step and after every epoch),
-/// evaluation.npz and summary.json, in this order. A run that is refused leaves no folder behind. Resuming a finished run trains nothing
-/// and returns its summary.
-/// @throws UsageError for an existing folder, ConfigError, DataError, DivergedError, OutputError.
+/// evaluation.npz and summary.json, in this order. A run that is refused leaves no folder behind and writes into none. Resuming a finished
+/// run trains nothing and returns its summary. A folder whose run was stopped before its first checkpoint starts over. The folder is locked
+/// (FolderLock) while the run lasts.
+/// @throws UsageError for a folder that exists or that another process holds, ConfigError, DataError, DivergedError, OutputError.
 [[nodiscard]] RunResult run_training(const RunRequest& request, const RunEvents& events = {});
 
 /// A trained network with what belongs to it, from a run folder or a checkpoint file. @throws DataError, ConfigError

@@ -4,11 +4,11 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <limits>
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/input_file.hpp"
 
 namespace ffzero {
 
@@ -19,10 +19,11 @@ namespace {
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 std::string text_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
+  constexpr std::uint64_t kLongest = std::uint64_t{1} << 30;
+  FileContent content = read_regular_file(path, kLongest);
+  if (!content.ok())
+    throw DataError(path.string(), "must be a readable file of a run", content.problem, "give the folder that train wrote");
+  return std::move(content.bytes);
 }
 
 double number_or_none(const nlohmann::json& j, const char* key) {
@@ -44,7 +45,7 @@ EpochPoint point_of(const nlohmann::json& j) {
 }
 
 void read_metrics(const fs::path& path, RunData& run) {
-  std::ifstream in(path);
+  std::istringstream in(text_of(path));
   int number = 0;
   for (std::string line; std::getline(in, line);) {
     ++number;
@@ -113,7 +114,7 @@ RunData read_run(const fs::path& folder) {
   if (run.name.empty()) run.name = fs::absolute(folder).lexically_normal().parent_path().filename().string();
   if (!fs::exists(folder / "metrics.jsonl"))
     throw DataError(folder.string(), "must be a run folder", "no metrics.jsonl in it", "give the folder that ffzero train wrote");
-  run.config = text_of(folder / "config.toml");
+  if (fs::exists(folder / "config.toml")) run.config = text_of(folder / "config.toml");
   read_metrics(folder / "metrics.jsonl", run);
   if (fs::exists(folder / "summary.json")) {
     run.summary = nlohmann::ordered_json::parse(text_of(folder / "summary.json"), nullptr, false);

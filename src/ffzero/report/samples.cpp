@@ -22,9 +22,11 @@ enum class Kind { picture, idx, npz };
 
 Kind kind_of(const fs::path& path) {
   std::array<char, 4> head{};
-  std::ifstream in(path, std::ios::binary);
   std::error_code ignored;
-  if (!in || fs::is_directory(path, ignored)) throw DataError(path.string(), "must be a readable file", "none", "check the path");
+  std::ifstream in;
+  // To open a pipe would be to wait for its writer.
+  if (fs::is_regular_file(path, ignored)) in.open(path, std::ios::binary);
+  if (!in.is_open()) throw DataError(path.string(), "must be a readable file", "none", "check the path");
   in.read(head.data(), head.size());
   if (std::memcmp(head.data(), "PK", 2) == 0) return Kind::npz;
   if (std::memcmp(head.data(), "\x89PNG", 4) == 0 || (head[0] == 'P' && head[1] >= '1' && head[1] <= '7')) return Kind::picture;

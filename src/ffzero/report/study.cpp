@@ -112,7 +112,19 @@ void require_known_keys(const toml::table& study, const std::string& place) {
                         "name, base, seeds, cells and grid; settings of the runs belong into base");
 }
 
-std::string shown(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+// The study's folder is called after it, in runs/.
+std::string name_of(const toml::table& study, const std::string& place) {
+  const auto* node = study.get("name");
+  if (node == nullptr) return "study";
+  const auto* name = node->as_string();
+  if (name == nullptr) throw ConfigError(place + ": name", "must be a text", "something else", "write name = \"...\"");
+  const std::string& text = name->get();
+  if (text.empty() || text.front() == '.' || text.size() > 200 || text.find_first_of(std::string_view("/\0", 2)) != std::string::npos)
+    throw ConfigError(place + ": name", "must be the name of a folder, without a path", "\"" + text + "\"", "choose the place with --out");
+  return text;
+}
+
+std::string text_of(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 void set_key(Keys& keys, const std::string& key, const json& value) {
   const auto found = std::find_if(keys.begin(), keys.end(), [&](const auto& kv) { return kv.first == key; });
@@ -128,9 +140,9 @@ void add_combination(Study& study, const RunSettings& base, const std::vector<Ax
   std::vector<std::pair<std::string, std::string>> chosen;
   for (std::size_t a = 0; a < axes.size(); ++a) {
     const json& value = axes[a].values[at[a]];
-    chosen.emplace_back(axes[a].key, shown(value));
+    chosen.emplace_back(axes[a].key, text_of(value));
     if (axes[a].key == "solver")
-      settings.cell = shown(value);
+      settings.cell = text_of(value);
     else
       set_key(settings.keys, axes[a].key, value);
   }
@@ -211,15 +223,18 @@ Study parse_study(const std::string& text, const std::string& place, const std::
   const toml::table table = parse_toml(text, place);
   require_known_keys(table, place);
   Study study;
-  study.name = table["name"].value_or(std::string("study"));
+  study.name = name_of(table, place);
   RunSettings base = read_base(table, place, folder);
   std::vector<std::int64_t> seeds;
   for (const json& seed : list_of(table, "seeds", place)) {
+    (void)checked_value(key_info("seed", place), seed, place + ": seeds");
     if (!seed.is_number_integer()) throw ConfigError(place + ": seeds", "must be integers", seed.dump());
     seeds.push_back(seed.get<std::int64_t>());
   }
   const auto seed = std::find_if(base.keys.begin(), base.keys.end(), [](const auto& kv) { return kv.first == "seed"; });
-  if (seeds.empty()) seeds.push_back(seed != base.keys.end() && seed->second.is_number_integer() ? seed->second.get<std::int64_t>() : 0);
+  if (seeds.empty())
+    seeds.push_back(seed == base.keys.end() ? 0
+                                            : checked_value(key_info("seed", place), seed->second, place + ": base").get<std::int64_t>());
   if (seed != base.keys.end()) base.keys.erase(seed);
   const std::vector<Axis> axes = axes_of(table, place);
   std::vector<std::size_t> at(axes.size(), 0);

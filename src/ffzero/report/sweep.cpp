@@ -5,13 +5,14 @@
 #include <fmt/format.h>
 
 #include <atomic>
-#include <fstream>
 #include <mutex>
-#include <sstream>
+#include <system_error>
 #include <thread>
 
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/folder_lock.hpp"
+#include "ffzero/base/input_file.hpp"
 #include "ffzero/report/run.hpp"
 
 namespace ffzero {
@@ -20,27 +21,39 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr std::uint64_t kLongestText = std::uint64_t{16} << 20;
+
 std::string text_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
+  FileContent content = read_regular_file(path, kLongestText);
+  if (!content.ok()) throw DataError(path.string(), "must be a readable file of a study", content.problem, "choose another --out");
+  return std::move(content.bytes);
 }
 
-// A study is recognised by its configurations; a folder with others is not overwritten.
-void prepare_folder(const Study& study, const fs::path& out) {
+// A study is recognised by its configurations; a folder with anything else is not written into.
+void require_own_folder(const Study& study, const fs::path& out) {
   std::error_code error;
-  fs::create_directories(out / "runs", error);
-  fs::create_directories(out / "configs", error);
-  if (error) throw OutputError(out.string(), "the folder of the study must be creatable", error.message(), "choose another --out");
+  const auto status = fs::symlink_status(out, error);
+  if (status.type() == fs::file_type::not_found) return;
+  const auto fail = [&](const std::string& found) {
+    throw UsageError(out.string(), "the folder must be new or hold this very study", found, "choose another --out");
+  };
+  if (!fs::is_directory(out, error))
+    throw OutputError(out.string(), "the folder of the study must be creatable", error ? error.message() : "something that is no folder",
+                      "choose another --out");
+  if (!fs::is_empty(out, error) && !fs::is_directory(out / "configs", error)) fail("other files");
   for (const PlannedRun& run : study.runs) {
     const fs::path file = out / "configs" / (run.name + ".toml");
-    if (!fs::exists(file))
-      write_file_atomically(file, run.toml);
-    else if (text_of(file) != run.toml)
-      throw UsageError(out.string(), "the folder must be new or hold this very study", fmt::format("other settings of {}", run.name),
-                       "choose another --out");
+    if (fs::exists(file, error) && text_of(file) != run.toml) fail(fmt::format("other settings of {}", run.name));
   }
+}
+
+// In an order that leaves a folder that is recognised, whenever it is cut off.
+void prepare_folder(const Study& study, const fs::path& out) {
+  for (const PlannedRun& run : study.runs) {
+    const fs::path file = out / "configs" / (run.name + ".toml");
+    if (!fs::exists(file)) write_file_atomically(file, run.toml);
+  }
+  fs::create_directories(out / "runs");
 }
 
 class StudyRunner {
@@ -53,7 +66,13 @@ class StudyRunner {
     const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
     const auto jobs = std::min<std::size_t>(request_.jobs > 0 ? static_cast<std::size_t>(request_.jobs) : cores, study_.runs.size());
     std::vector<std::thread> threads;
-    for (std::size_t j = 0; j < jobs; ++j) threads.emplace_back([this] { work(); });
+    threads.reserve(jobs);
+    try {
+      while (threads.size() < jobs) threads.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+      // A limit on threads or on memory: fewer runs at once.
+    }
+    if (threads.empty()) work();
     for (auto& thread : threads) thread.join();
     SweepResult result{states_, false};
     for (const RunState& state : states_)
@@ -77,9 +96,6 @@ class StudyRunner {
     } else if (fs::exists(folder(i) / "diverged.txt")) {
       const std::string why = text_of(folder(i) / "diverged.txt");
       update(i, [&](RunState& s) { s = {RunStatus::diverged, false, true, 1.0, why}; });
-    } else if (fs::exists(folder(i)) && !fs::exists(folder(i) / "checkpoint.npz")) {
-      // Killed before its first checkpoint: there is nothing to go on with.
-      fs::remove_all(folder(i));
     }
   }
 
@@ -170,6 +186,11 @@ std::string to_string(RunStatus status) {
 }
 
 SweepResult run_study(const Study& study, const SweepRequest& request, const SweepEvents& events) {
+  require_own_folder(study, request.out);
+  std::error_code error;
+  fs::create_directories(request.out / "configs", error);
+  if (error) throw OutputError(request.out.string(), "the folder of the study must be creatable", error.message(), "choose another --out");
+  const FolderLock lock(request.out);
   prepare_folder(study, request.out);
   return StudyRunner(study, request, events).run();
 }

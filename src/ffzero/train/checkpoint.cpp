@@ -59,6 +59,43 @@ EpochRecord epoch_from_meta(const json& j) {
           .wall_s = j.at("wall_s")};
 }
 
+std::string text_of(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+// Numbers that are possible each by itself, and fit one another.
+void require_consistent(const json& meta, const std::string& place) {
+  const auto fail = [&](const std::string& requirement, const std::string& value) {
+    throw DataError(place, requirement, value, "the file is damaged");
+  };
+  constexpr std::int64_t kMost = std::int64_t{1} << 40, kMostClasses = 65536, kLargestSample = std::int64_t{1} << 31;
+  for (const char* name : {"block", "epoch", "step", "train_size"})
+    if (meta[name].get<std::int64_t>() > kMost) fail(fmt::format("\"{}\" must be a possible number", name), text_of(meta[name]));
+  if (meta["train_size"].get<std::int64_t>() < 1) fail("\"train_size\" must be at least 1", text_of(meta["train_size"]));
+  const auto classes = meta["classes"].get<std::int64_t>();
+  if (classes < 1 || classes > kMostClasses) fail(fmt::format("\"classes\" must lie in 1 .. {}", kMostClasses), std::to_string(classes));
+  const std::size_t names = meta["class_names"].size();
+  if (meta["task"] == "classification" && names != 0 && isize(names) != classes)
+    fail(fmt::format("\"class_names\" must name {} classes", classes), std::to_string(names));
+  if (meta["task"] != "classification" && meta["task"] != "regression")
+    fail("\"task\" must be classification or regression", text_of(meta["task"]));
+  if (meta["sample_type"] != "bytes" && meta["sample_type"] != "floats")
+    fail("\"sample_type\" must be bytes or floats", text_of(meta["sample_type"]));
+  std::int64_t size = 1;
+  for (const json& side : meta["sample_shape"]) {
+    const auto n = side.get<std::int64_t>();
+    if (n < 1 || n > kLargestSample / size) fail("\"sample_shape\" must be a possible size", text_of(meta["sample_shape"]));
+    size *= n;
+  }
+}
+
+// JSON that nests deeper than ours is not ours, and would be copied and written by recursion.
+json parse_meta(const std::vector<std::uint8_t>& bytes) {
+  constexpr int kDeepest = 8;
+  bool deep = false;
+  const auto look = [&](int depth, json::parse_event_t, json&) { return !(deep = deep || depth > kDeepest); };
+  json meta = json::parse(bytes.begin(), bytes.end(), look, false);
+  return deep ? json() : meta;
+}
+
 bool is_vote_rule(const json& name) {
   if (!name.is_string()) return false;
   try {
@@ -74,11 +111,14 @@ void require_complete(const json& meta, const std::string& place) {
   const auto require = [&](const char* name, bool right) {
     if (!right)
       throw DataError(place, fmt::format("the array \"meta\" must hold a proper \"{}\"", name),
-                      meta.contains(name) ? meta[name].dump() : "none", "the file is damaged");
+                      meta.contains(name) ? text_of(meta[name]) : "none", "the file is damaged");
   };
   const auto holds = [&](const char* name, auto is_right) { require(name, meta.contains(name) && is_right(meta[name])); };
   const auto list_of = [](const json& j, auto is_right) { return j.is_array() && std::all_of(j.begin(), j.end(), is_right); };
-  const auto natural = [](const json& j) { return j.is_number_integer() && j.get<std::int64_t>() >= 0; };
+  const auto natural = [](const json& j) {
+    return j.is_number_integer() && (!j.is_number_unsigned() || j.get<std::uint64_t>() <= std::uint64_t{1} << 62) &&
+           j.get<std::int64_t>() >= 0;
+  };
   const auto integer = [](const json& j) { return j.is_number_integer(); };
   const auto number = [](const json& j) { return j.is_number(); };
   for (const char* name : {"config", "task", "sample_type"}) holds(name, [](const json& j) { return j.is_string(); });
@@ -109,13 +149,14 @@ nlohmann::json checkpoint_meta(const NpzArchive& checkpoint, const std::string& 
   const auto found = checkpoint.find("meta");
   if (found == checkpoint.end()) throw DataError(place, "must be a checkpoint of ffzero", "no array \"meta\"", "give the folder of a run");
   const auto bytes = found->second.to<std::uint8_t>();
-  const json meta = json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  const json meta = parse_meta(bytes);
   if (!meta.is_object() || !meta.contains("format"))
     throw DataError(place, "the array \"meta\" must hold JSON", "something else", "the file is damaged");
   if (meta["format"] != kFormat)
-    throw DataError(place, fmt::format("must be a checkpoint of format {}", kFormat), meta["format"].dump(),
+    throw DataError(place, fmt::format("must be a checkpoint of format {}", kFormat), text_of(meta["format"]),
                     "use the version that wrote it");
   require_complete(meta, place);
+  require_consistent(meta, place);
   return meta;
 }
 
