@@ -22,6 +22,13 @@ std::vector<std::string> command_names(const CLI::App& app) {
   return names;
 }
 
+void add_device_options(CLI::App& command, DeviceAccess& access) {
+  command.add_option("--device", access.addresses, "address of a device, repeated for each in the order of the layers: see device check")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command.add_flag("--trust-devices", access.trusted, "use the addresses that stand in the file or the run, which may start programs");
+}
+
 std::filesystem::path cache_dir() {
   if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') return std::filesystem::path(cache) / "ffzero";
   if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return std::filesystem::path(home) / ".cache" / "ffzero";

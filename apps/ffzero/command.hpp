@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "ffzero/settings/device_layers.hpp"
+
 namespace ffzero::app {
 
 constexpr int kDone = 0;
@@ -35,6 +37,9 @@ void add_help(CLI::App& app, Commands& commands);
 
 /// Names of the subcommands, in the order of the help.
 [[nodiscard]] std::vector<std::string> command_names(const CLI::App& app);
+
+/// --device and --trust-devices, into `access`, which outlives the command line.
+void add_device_options(CLI::App& command, DeviceAccess& access);
 
 /// $XDG_CACHE_HOME/ffzero, or ~/.cache/ffzero: where data sets live.
 [[nodiscard]] std::filesystem::path cache_dir();

@@ -19,6 +19,7 @@ struct EvalOptions {
   std::string run, dataset, data_dir;
   int threads = 0;
   bool json = false;
+  DeviceAccess devices;
 };
 
 Splits splits_of(const EvalOptions& options, const TrainedNetwork& network) {
@@ -58,7 +59,7 @@ void print_table(const Evaluation& result, const TrainedNetwork& network) {
 }
 
 int run_eval(const EvalOptions& options) {
-  const TrainedNetwork network = TrainedNetwork::load(options.run, options.threads);
+  const TrainedNetwork network = TrainedNetwork::load(options.run, options.threads, options.devices);
   const Splits splits = splits_of(options, network);
   const Evaluation result = evaluate(network, splits.test, splits.test.name());
   if (options.json)
@@ -78,6 +79,7 @@ void add_eval(CLI::App& app, Commands& commands) {
                    "another data set with samples and classes like those of the training (default: the run's own)");
   eval->add_option("--data-dir", options->data_dir, "folder with the data set (npz: the file)");
   eval->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
+  add_device_options(*eval, options->devices);
   eval->add_flag("--json", options->json, "print the result as JSON");
   eval->callback([options, &commands] { commands.chosen = [options] { return run_eval(*options); }; });
 }

@@ -18,7 +18,7 @@ struct ExportOptions {
 };
 
 int run_export(const ExportOptions& options) {
-  const TrainedNetwork trained = TrainedNetwork::load(options.run, 1);
+  const TrainedNetwork trained = TrainedNetwork::load(options.run, 1, {.addresses = {}, .trusted = false, .stand_ins = true});
   const MeshExport meshes = mesh_export(trained.network());
   write_mesh_file(options.out, meshes.file, meshes.layout);
   fmt::print("{}\n", options.out);

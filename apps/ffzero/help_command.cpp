@@ -10,6 +10,7 @@
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/run.hpp"
+#include "ffzero/settings/device_layers.hpp"
 #include "ffzero/settings/keys.hpp"
 
 namespace ffzero::app {
@@ -73,6 +74,12 @@ void print_keys_markdown() {
     fmt::print("| `{}`{} | {} | `{}` | {} |\n", key.name, key.per_layer ? " *" : "", cell(type_of(key)), cell(key.fallback.dump()),
                cell(key.doc));
   }
+  fmt::print(
+      "\n## `[[model.device]]`\n\nOne table a device, in the order of the data flow (`model.kind = \"device\"`; "
+      "[device-protocol.md](device-protocol.md)).\n\n"
+      "| key | value | default | meaning |\n|---|---|---|---|\n");
+  for (const KeyInfo& key : device_keys())
+    fmt::print("| `{}` | {} | `{}` | {} |\n", key.name, cell(type_of(key)), cell(key.fallback.dump()), cell(key.doc));
 }
 
 void print_keys(const std::string& filter) {
@@ -82,6 +89,11 @@ void print_keys(const std::string& filter) {
     any = true;
     fmt::print("{} = {}{}\n    {}\n    {}\n", key.name, key.fallback.dump(), key.per_layer ? "    (may differ between layers)" : "",
                type_of(key), key.doc);
+  }
+  for (const KeyInfo& key : device_keys()) {
+    if (("[[model.device]] " + key.name).find(filter) == std::string::npos) continue;
+    any = true;
+    fmt::print("[[model.device]] {} = {}\n    {}\n    {}\n", key.name, key.fallback.dump(), type_of(key), key.doc);
   }
   if (!any) static_cast<void>(key_info(filter, "keys"));  // throws, naming the nearest
 }

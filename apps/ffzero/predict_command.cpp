@@ -22,6 +22,7 @@ struct PredictOptions {
   std::vector<std::string> files;
   int top = 3;
   bool json = false;
+  DeviceAccess devices;
 };
 
 // What all voters together say about the samples: the mean over the voters, or the one that decides.
@@ -77,7 +78,7 @@ void print_sample(const TrainedNetwork& network, const Opinions& opinions, const
 }
 
 int run_predict(const PredictOptions& options) {
-  const TrainedNetwork network = TrainedNetwork::load(options.run);
+  const TrainedNetwork network = TrainedNetwork::load(options.run, 0, options.devices);
   json all = json::array();
   // All files are read before anything is printed, so that a wrong one leaves no half answer.
   std::vector<Dataset> sets;
@@ -111,6 +112,7 @@ void add_predict(CLI::App& app, Commands& commands) {
   predict->add_option("--top", options->top, "how many similarities to print, largest first")
       ->check(CLI::Range(1, 1000000))
       ->default_val(3);
+  add_device_options(*predict, options->devices);
   predict->add_flag("--json", options->json, "print all similarities, of every layer, as JSON");
   predict->callback([options, &commands] { commands.chosen = [options] { return run_predict(*options); }; });
 }

@@ -21,6 +21,7 @@ struct ProbeOptions {
   Index layer = -1, draws = 16;
   int threads = 0;
   bool json = false;
+  DeviceAccess devices;
 };
 
 std::string number(const json& value) {
@@ -124,7 +125,8 @@ int run_probe(const ProbeOptions& options) {
                        .cache_dir = cache_dir(),
                        .layer = std::nullopt,
                        .draws = options.draws,
-                       .threads = options.threads};
+                       .threads = options.threads,
+                       .devices = options.devices};
   if (options.layer >= 0) request.layer = options.layer;
   const json result = probe_run(request);
   if (options.json) {
@@ -150,6 +152,7 @@ void add_probe(CLI::App& app, Commands& commands) {
   probe->add_option("--draws", options->draws, "estimates that are compared")->check(CLI::Range(2, 65536));
   probe->add_option("--data-dir", options->data_dir, "folder with the data set (npz: the file)");
   probe->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
+  add_device_options(*probe, options->devices);
   probe->add_flag("--json", options->json, "print as JSON");
   probe->callback([options, &commands] { commands.chosen = [options] { return run_probe(*options); }; });
 }

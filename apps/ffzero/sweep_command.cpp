@@ -19,6 +19,7 @@ struct SweepArguments {
   std::string study, out;
   int jobs = 0;
   bool quiet = false;
+  DeviceAccess devices;
 };
 
 int run_sweep(const SweepArguments& arguments) {
@@ -27,6 +28,7 @@ int run_sweep(const SweepArguments& arguments) {
   request.out = arguments.out.empty() ? std::filesystem::path("runs") / study.name : std::filesystem::path(arguments.out);
   request.cache_dir = cache_dir();
   request.jobs = arguments.jobs;
+  request.devices = arguments.devices;
   const std::string go_on = fmt::format("ffzero sweep {} --out {}", shell_word(arguments.study), shell_word(request.out.string()));
   const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
   if (result.code == kInterrupted) return result.code;
@@ -49,6 +51,7 @@ void add_sweep(CLI::App& app, Commands& commands) {
   sweep->add_option("study", arguments->study, "study in TOML: base, cells, seeds, [grid]")->required();
   sweep->add_option("--out", arguments->out, "folder of the study (default: runs/<name>)");
   sweep->add_option("--jobs", arguments->jobs, "runs at once, one core each; 0: one a core")->check(CLI::Range(0, 1024));
+  add_device_options(*sweep, arguments->devices);
   sweep->add_flag("--quiet", arguments->quiet, "no progress on standard error");
   sweep->callback([arguments, &commands] { commands.chosen = [arguments] { return run_sweep(*arguments); }; });
 }

@@ -27,6 +27,7 @@ struct TrainOptions {
   std::string solver;
   std::optional<std::string> layers;
   bool json = false, quiet = false, report = true;
+  DeviceAccess devices;
 };
 
 std::pair<std::string, std::string> split_assignment(const std::string& text) {
@@ -65,6 +66,7 @@ class RunLog {
 ConfigSources sources_of(const TrainOptions& options) {
   ConfigSources sources;
   if (!options.config.empty()) sources.file = options.config;
+  sources.devices = options.devices;
   if (!options.solver.empty()) sources.overrides = solver_overrides(options.solver);
   sources.overrides.insert(sources.overrides.end(), options.flags.begin(), options.flags.end());
   for (const auto& text : options.sets) sources.overrides.push_back(split_assignment(text));
@@ -77,6 +79,13 @@ ConfigSources sources_of(const TrainOptions& options) {
   return sources;
 }
 
+// The addresses are said again: those of a run folder are not used by themselves.
+std::string resume_command(const std::filesystem::path& folder, const DeviceAccess& devices) {
+  std::string command = "ffzero train --resume " + shell_word(folder.string());
+  for (const std::string& address : devices.addresses) command += " --device " + shell_word(address);
+  return command + (devices.trusted ? " --trust-devices" : "");
+}
+
 int run_train(const TrainOptions& options) {
   // Results do not depend on the number of threads; everything else belongs to the run.
   const auto is_threads = [](const auto& flag) { return flag.first == "threads"; };
@@ -87,6 +96,7 @@ int run_train(const TrainOptions& options) {
   RunRequest request;
   request.cache_dir = cache_dir();
   request.report = options.report;
+  request.devices = options.devices;
   if (!options.resume.empty()) {
     request.resume = options.resume;
     if (!options.flags.empty()) {
@@ -106,7 +116,11 @@ int run_train(const TrainOptions& options) {
   ProgressDisplay display(options.quiet);
   RunLog log;
   RunEvents events;
-  events.folder_ready = [&](const std::filesystem::path& folder) { log.open(folder); };
+  std::filesystem::path ready;
+  events.folder_ready = [&](const std::filesystem::path& folder) {
+    ready = folder;
+    log.open(folder);
+  };
   events.step_done = [&](const Progress& p) { display.step(p); };
   events.epoch_done = [&](const EpochRecord& r, const std::string& metric) {
     display.epoch(r, metric);
@@ -125,11 +139,13 @@ int run_train(const TrainOptions& options) {
   } catch (const Error& e) {
     display.finish();
     log.write(std::string("error: ") + e.what());
+    if (e.kind() == ErrorKind::device && !ready.empty())
+      display.message(fmt::format("saved; go on with: {}", resume_command(ready, options.devices)));
     throw;
   }
   display.finish();
   if (result.interrupted) {
-    const std::string line = fmt::format("interrupted and saved; go on with: ffzero train --resume {}", shell_word(result.folder.string()));
+    const std::string line = fmt::format("interrupted and saved; go on with: {}", resume_command(result.folder, options.devices));
     note("{}\n", line);
     log.write(line);
     return kInterrupted;
@@ -161,7 +177,8 @@ void add_train(CLI::App& app, Commands& commands) {
   flag("--dataset", "dataset.name", "mnist | fashion-mnist | function1 | function2 | glyphs | npz | idx");
   flag("--data-dir", "dataset.dir", "folder with the data set (npz: the file)");
   flag("--classes", "dataset.classes", "the first K labels, or a list: 0,1,7", true);
-  flag("--model", "model.kind", "mlp | cnn | photonic");
+  flag("--model", "model.kind", "mlp | cnn | photonic | device");
+  add_device_options(*train, options->devices);
   train->add_option("--layers", options->layers, "widths of the dense layers: 100,100,10 (photonic: number of meshes)");
   flag("--epochs", "training.epochs", "passes over the train set per layer");
   flag("--batch-size", "training.batch_size", "samples in a step");

@@ -1,6 +1,7 @@
 # The program as people use it: every test runs the binary as a process of its own.
-foreach(part data errors robust runs)
+foreach(part data device errors robust runs)
   set(sources_data cli_data_test.cpp)
+  set(sources_device cli_device_test.cpp)
   set(sources_errors cli_errors_test.cpp cli_folder_test.cpp cli_usage_test.cpp)
   set(sources_robust cli_robust_test.cpp)
   set(sources_runs cli_cells_test.cpp cli_commands_test.cpp cli_resume_test.cpp cli_study_test.cpp cli_threads_test.cpp)
@@ -8,6 +9,7 @@ foreach(part data errors robust runs)
   target_compile_definitions(test_cli_${part} PRIVATE FFZERO_PROGRAM="$<TARGET_FILE:ffzero_app>")
   add_dependencies(test_cli_${part} ffzero_app)
 endforeach()
+target_link_libraries(test_cli_device PRIVATE util)
 
 # The manual is what the program says about itself.
 foreach(page "config;keys;--markdown" "cli;manual")

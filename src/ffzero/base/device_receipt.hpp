@@ -17,6 +17,19 @@ struct DeviceReceipt {
   std::int64_t failed = 0;       ///< evaluations given up
   std::int64_t projected = 0;    ///< parameter values moved into their range, if that was asked for
   double seconds = 0.0;          ///< time spent waiting for evaluations
+
+  DeviceReceipt& operator+=(const DeviceReceipt& o) noexcept {
+    sets += o.sets;
+    values += o.values;
+    evaluations += o.evaluations;
+    rows += o.rows;
+    retries += o.retries;
+    restarts += o.restarts;
+    failed += o.failed;
+    projected += o.projected;
+    seconds += o.seconds;
+    return *this;
+  }
 };
 
 }  // namespace ffzero

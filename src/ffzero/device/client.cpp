@@ -471,7 +471,9 @@ void DeviceClient::repeatedly(Body&& body) {
 void DeviceClient::recover(const Interruption& cause, int attempt) {
   using Kind = Interruption::Kind;
   const bool hopeless = cause.kind == Kind::range || cause.kind == Kind::unsupported || cause.kind == Kind::fatal;
-  const bool give_up = hopeless || attempt >= options_.retries;
+  // A device that fell asleep in a pause of the host has not failed.
+  const bool woken = cause.kind == Kind::unready && attempt == 0;
+  const bool give_up = hopeless || (attempt >= options_.retries && !woken);
   known_ = false;
   reading_.clear();
   if (cause.kind == Kind::unready) ready_ = false;

@@ -13,6 +13,8 @@ namespace ffzero {
 
 namespace {
 
+constexpr std::uint64_t kRepeatRoom = 64;  // readings of one thing that have addresses of their own
+
 std::string shown(double value) {
   std::string text;
   append_number(text, static_cast<float>(value));
@@ -42,6 +44,8 @@ void DeviceMap<S>::set_up() {
   const DeviceDescription& said = client_->description();
   parameters_ = DeviceDescription::spread(said.parameter_ranges, said.parameters);
   if (!said.input_ranges.empty()) inputs_ = DeviceDescription::spread(said.input_ranges, said.inputs);
+  if (options_.repeats < 1 || options_.repeats > static_cast<int>(kRepeatRoom))
+    throw ConfigError("DeviceMapOptions::repeats", "must lie in 1 .. " + std::to_string(kRepeatRoom), std::to_string(options_.repeats));
   if (!said.output_ranges.empty()) outputs_ = DeviceDescription::spread(said.output_ranges, said.outputs);
 }
 
@@ -117,40 +121,128 @@ void DeviceMap<S>::read_again(std::span<const float> theta, const Matrix<float>&
 }
 
 template <class S>
+void DeviceMap<S>::read(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
+                        std::span<const ReadingAddress> addresses) const {
+  if (x.cols() != client_->description().inputs)
+    throw ShapeError("device", "x must have " + std::to_string(client_->description().inputs) + " columns", std::to_string(x.cols()));
+  read_inputs(thetas, to_inputs(x), ys, usize(options_.repeats), addresses);
+}
+
+template <class S>
+void DeviceMap<S>::read_inputs(std::span<const std::span<const S>> thetas, const Matrix<float>& inputs, std::span<Matrix<S>> ys,
+                               std::size_t repeats, std::span<const ReadingAddress> addresses) const {
+  std::vector<std::vector<float>> values;
+  std::vector<Matrix<float>> readings(thetas.size() * repeats);
+  std::vector<DeviceJob> jobs;
+  values.reserve(thetas.size());
+  jobs.reserve(readings.size());
+  for (std::size_t i = 0; i < thetas.size(); ++i) {
+    if (isize(thetas[i].size()) != isize(parameters_.size()))
+      throw ShapeError("device", "theta must have " + std::to_string(parameters_.size()) + " values", std::to_string(thetas[i].size()));
+    values.push_back(to_device(thetas[i]));
+    for (std::size_t r = 0; r < repeats; ++r) {
+      readings[i * repeats + r].resize(inputs.rows(), client_->description().outputs);
+      jobs.push_back({.theta = values[i], .x = inputs, .y = readings[i * repeats + r], .address = std::nullopt});
+      if (!addresses.empty()) jobs.back().address = addresses[i];
+      if (!addresses.empty()) jobs.back().address->repeat += static_cast<std::uint32_t>(r);
+    }
+  }
+  client_->evaluate(jobs);
+  const bool same = options_.output_scale == 1.0 && options_.output_offset == 0.0;
+  for (std::size_t i = 0; i < thetas.size(); ++i) {
+    for (std::size_t r = 0; r < repeats; ++r) read_again(values[i], inputs, readings[i * repeats + r], jobs[i * repeats + r].address);
+    if (repeats == 1 && same) {
+      ys[i] = readings[i].template cast<S>();
+      continue;
+    }
+    Matrix<double> sum = readings[i * repeats].template cast<double>();
+    for (std::size_t r = 1; r < repeats; ++r) sum += readings[i * repeats + r].template cast<double>();
+    ys[i] = (options_.output_offset + options_.output_scale / static_cast<double>(repeats) * sum.array()).template cast<S>();
+  }
+}
+
+template <class S>
 void DeviceMap<S>::forward_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
                                 std::span<const ReadingAddress> addresses) const {
   if (ys.size() != thetas.size() || (!addresses.empty() && addresses.size() != thetas.size()))
     throw ShapeError("device", "as many results and addresses as parameter vectors", std::to_string(ys.size()));
   const std::lock_guard lock(busy_);
-  if (x.cols() != client_->description().inputs)
-    throw ShapeError("device", "x must have " + std::to_string(client_->description().inputs) + " columns", std::to_string(x.cols()));
-  const Matrix<float> inputs = to_inputs(x);
-  std::vector<std::vector<float>> values;
-  std::vector<Matrix<float>> readings(thetas.size());
-  std::vector<DeviceJob> jobs;
-  values.reserve(thetas.size());
-  jobs.reserve(thetas.size());
-  for (std::size_t i = 0; i < thetas.size(); ++i) {
-    if (isize(thetas[i].size()) != isize(parameters_.size()))
-      throw ShapeError("device", "theta must have " + std::to_string(parameters_.size()) + " values", std::to_string(thetas[i].size()));
-    values.push_back(to_device(thetas[i]));
-    readings[i].resize(x.rows(), client_->description().outputs);
-    jobs.push_back({.theta = values[i], .x = inputs, .y = readings[i], .address = std::nullopt});
-    if (!addresses.empty()) jobs[i].address = addresses[i];
+  read(thetas, x, ys, addresses);
+}
+
+template <class S>
+void DeviceMap<S>::read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys) const {
+  if (ys.size() != thetas.size()) throw ShapeError("device", "as many results as parameter vectors", std::to_string(ys.size()));
+  const std::lock_guard lock(busy_);
+  read(thetas, x, ys, next_addresses(thetas.size()));
+}
+
+template <class S>
+std::vector<ReadingAddress> DeviceMap<S>::next_addresses(std::size_t count) const {
+  std::vector<ReadingAddress> addresses;
+  for (std::size_t i = 0; next_ && i < count; ++i) {
+    // Room for repeated readings between one reading and the next; the two sides of a pair come one after the other.
+    addresses.push_back({.stream = next_->stream,
+                         .step = next_->step,
+                         .side = static_cast<std::uint32_t>(readings_ & 1U),
+                         .repeat = static_cast<std::uint32_t>((readings_ >> 1U) * kRepeatRoom)});
+    ++readings_;
   }
-  client_->evaluate(jobs);
-  for (std::size_t i = 0; i < thetas.size(); ++i) {
-    read_again(values[i], inputs, readings[i], jobs[i].address);
-    ys[i] = readings[i].template cast<S>();
-  }
+  return addresses;
+}
+
+template <class S>
+Matrix<S> DeviceMap<S>::reference_readings(std::span<const S> theta, Index repeats) const {
+  const std::lock_guard lock(busy_);
+  Matrix<float> inputs(repeats, client_->description().inputs);
+  for (Index k = 0; k < inputs.cols(); ++k) inputs.col(k).setConstant(inputs_.empty() ? 0.5F : to_device_units(inputs_[usize(k)], 0.5));
+  Matrix<S> result;
+  read_inputs(std::span(&theta, 1), inputs, std::span(&result, 1), 1, next_addresses(1));
+  return result;
 }
 
 template <class S>
 void DeviceMap<S>::forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
   require_shapes<S>("device", x, input_shape(), y, output_shape());
   Matrix<S> result;
-  forward_many(std::span(&theta, 1), x, std::span(&result, 1));
+  read_many(std::span(&theta, 1), x, std::span(&result, 1));
   y = result;
+}
+
+template <class S>
+void DeviceMap<S>::begin_readings(std::uint64_t stream, std::uint64_t step) const {
+  const std::lock_guard lock(busy_);
+  next_ = {.stream = stream, .step = step, .side = 0, .repeat = 0};
+  readings_ = 0;
+}
+
+template <class S>
+void DeviceMap<S>::keep_inside(std::span<S> theta, double margin) const {
+  for (std::size_t i = 0; i < theta.size(); ++i) {
+    const ParameterRange& range = parameters_[i];
+    if (range.periodic() || !std::isfinite(static_cast<double>(theta[i]))) continue;
+    // One-sided limits are in the units of the device, and those are the parameter's own.
+    const bool unit = options_.normalise && range.bounded();
+    const double low = (unit ? -1.0 : range.min) + margin, high = (unit ? 1.0 : range.max) - margin;
+    const double t = static_cast<double>(theta[i]);
+    if (t >= low && t <= high) continue;
+    theta[i] = static_cast<S>(low > high ? 0.5 * (low + high) : std::clamp(t, low, high));
+  }
+}
+
+template <class S>
+double DeviceMap<S>::resolution() const {
+  double largest = 0.0;
+  for (const ParameterRange& range : parameters_) largest = std::max(largest, options_.normalise ? normalised_step(range) : range.step);
+  return largest;
+}
+
+template <class S>
+InstrumentInfo DeviceMap<S>::info() const {
+  const DeviceDescription& said = client_->description();
+  InstrumentInfo info{.address = client_->place().substr(std::string_view("device ").size()), .identity = said.identity, .noise = 0.0};
+  for (const ParameterRange& range : said.output_ranges) info.noise = std::max(info.noise, range.noise * std::abs(options_.output_scale));
+  return info;
 }
 
 template <class S>

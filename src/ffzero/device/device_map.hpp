@@ -12,6 +12,7 @@
 
 #include "ffzero/device/client.hpp"
 #include "ffzero/map/forward_map.hpp"
+#include "ffzero/map/instrument.hpp"
 
 namespace ffzero {
 
@@ -25,6 +26,9 @@ struct DeviceMapOptions {
   OutOfRange out_of_range = OutOfRange::refuse;
   double input_scale = 1.0;  ///< the device gets input_offset + input_scale x
   double input_offset = 0.0;
+  double output_scale = 1.0;  ///< the layer gives output_offset + output_scale times the reading
+  double output_offset = 0.0;
+  int repeats = 1;               ///< times that every row is read; the layer gives the mean
   int rereads = 3;               ///< times that rows with a reading that is not finite or outside its declared range are read again
   bool pass_not_finite = false;  ///< hand such rows on as NaN instead of failing
 };
@@ -33,7 +37,7 @@ struct DeviceMapOptions {
 /// them, else its own units. One caller at a time enters the device, others wait. Opened by the constructor; in its safe state after the
 /// destructor. S is float or double; the wire carries binary32.
 template <class S>
-class DeviceMap final : public ForwardMap<S> {
+class DeviceMap final : public ForwardMap<S>, public Instrument<S> {
  public:
   /// @throws UsageError for an address that does not parse, DeviceError if no device answers
   explicit DeviceMap(std::string_view address, const DeviceMapOptions& options = {});
@@ -53,24 +57,36 @@ class DeviceMap final : public ForwardMap<S> {
 
   /// Limits of each parameter in the units of the device.
   [[nodiscard]] std::span<const ParameterRange> parameter_ranges() const noexcept { return parameters_; }
-  [[nodiscard]] DeviceReceipt receipt() const;
-  /// What the device said beside the protocol, cleaned.
-  [[nodiscard]] std::vector<std::string> log() const;
-  /// Safe state until the next evaluation.
-  void safe() const;
+  [[nodiscard]] InstrumentInfo info() const override;
+  [[nodiscard]] DeviceReceipt receipt() const override;
+  [[nodiscard]] std::vector<std::string> log() const override;
+  void safe() const override;
+  void begin_readings(std::uint64_t stream, std::uint64_t step) const override;
+  void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys) const override;
+  [[nodiscard]] Matrix<S> reference_readings(std::span<const S> theta, Index repeats) const override;
+  void keep_inside(std::span<S> theta, double margin) const override;
+  [[nodiscard]] double resolution() const override;
 
  private:
   void set_up();
   [[nodiscard]] std::vector<float> to_device(std::span<const S> theta) const;
   [[nodiscard]] Matrix<float> to_inputs(const ConstMatrixRef<S>& x) const;
+  /// Readings of inputs in the units of the device.
+  void read_inputs(std::span<const std::span<const S>> thetas, const Matrix<float>& inputs, std::span<Matrix<S>> ys, std::size_t repeats,
+                   std::span<const ReadingAddress> addresses) const;
+  [[nodiscard]] std::vector<ReadingAddress> next_addresses(std::size_t count) const;
   [[nodiscard]] std::vector<Index> bad_rows(const Matrix<float>& y) const;
   void read_again(std::span<const float> theta, const Matrix<float>& x, Matrix<float>& y, std::optional<ReadingAddress> address) const;
+  void read(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
+            std::span<const ReadingAddress> addresses) const;
 
   DeviceMapOptions options_;
   mutable std::mutex busy_;
   std::unique_ptr<DeviceClient> client_;
   std::vector<ParameterRange> parameters_, inputs_, outputs_;  // one each; inputs_ and outputs_ empty if nothing is declared
   mutable std::int64_t projected_ = 0;
+  mutable std::optional<ReadingAddress> next_;  // of the readings that forward and read_many take; none: they have no address
+  mutable std::uint64_t readings_ = 0;          // taken since begin_readings
 };
 
 extern template class DeviceMap<float>;

@@ -3,6 +3,8 @@
 #include "ffzero/objective/block_loss.hpp"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 namespace ffzero {
 
@@ -34,6 +36,7 @@ BlockLoss<S>::BlockLoss(const Block<S>& block, const Executor& executor, Ledger&
   if (block.layers.size() == 1 && !block.end_to_end) {
     linear_ = dynamic_cast<const LinearMap<S>*>(block.layers[0]->map.get());
     paired_ = dynamic_cast<const PairedMap<S>*>(block.layers[0]->map.get());
+    if (layout_.groups == 1) instrument_ = dynamic_cast<const Instrument<S>*>(block.layers[0]->map.get());
   }
 }
 
@@ -127,6 +130,8 @@ void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>
         out);
   } else if (paired_ != nullptr)
     paired_differences(theta, directions, eps, out);
+  else if (instrument_ != nullptr)
+    instrument_differences(theta, directions, eps, out);
   else
     return ScalarFunction<S>::differences(theta, directions, eps, out);
   pool_groups(layout_.groups, out);
@@ -228,6 +233,46 @@ void BlockLoss<S>::paired_differences(std::span<const S> theta, const ConstMatri
                              out.mean_loss += shard.sums[0] * reduction_scale() / (2.0 * static_cast<double>(m));
                            }
                          });
+  count_reads(2 * m);
+}
+
+template <class S>
+void BlockLoss<S>::instrument_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps,
+                                          Differences& out) const {
+  const Index m = directions.rows(), groups = loss_groups();
+  // In the order + - - + ..: what drifts evenly cancels between neighbours.
+  const auto place = [](Index j, bool plus) { return usize(2 * j + (plus == (j % 2 == 0) ? 0 : 1)); };
+  std::vector<Vector<S>> moved(usize(2 * m));
+  std::vector<std::span<const S>> thetas(usize(2 * m));
+  for (Index j = 0; j < m; ++j)
+    for (const bool plus : {true, false}) {
+      const S length = static_cast<S>(eps);
+      Vector<S>& own = moved[place(j, plus)];
+      if (plus)
+        own = as_vector(theta) + length * directions.row(j).transpose();
+      else
+        own = as_vector(theta) - length * directions.row(j).transpose();
+      thetas[place(j, plus)] = as_span(std::as_const(own));
+    }
+  std::vector<Matrix<S>> outputs(thetas.size());
+  instrument_->read_many(thetas, batch_->x, outputs);
+  Shard& shard = shards_.front();  // an instrument takes its batch whole
+  const auto loss_of = [&](const Matrix<S>& y) {
+    const Matrix<S>* head_input = nullptr;
+    chain_.run_tail(y, shard.tail_buffers, head_input);
+    keep_reads(*head_input, shard);
+    score_side(*head_input, shard, shard.plus_losses);
+    double sum = 0.0;
+    for (Index g = 0; g < groups; ++g) sum += shard.plus_losses.col(g).sum() * reduction_scale();
+    return sum;
+  };
+  out.delta.resize(m, 1);
+  out.mean_loss = 0.0;
+  for (Index j = 0; j < m; ++j) {
+    const double plus = loss_of(outputs[place(j, true)]), minus = loss_of(outputs[place(j, false)]);
+    out.delta(j, 0) = plus - minus;
+    out.mean_loss += (plus + minus) / (2.0 * static_cast<double>(m));
+  }
   count_reads(2 * m);
 }
 

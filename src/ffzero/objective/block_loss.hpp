@@ -8,6 +8,7 @@
 #include "ffzero/base/executor.hpp"
 #include "ffzero/base/ledger.hpp"
 #include "ffzero/gradient/function.hpp"
+#include "ffzero/map/instrument.hpp"
 #include "ffzero/map/linear_map.hpp"
 #include "ffzero/map/paired_map.hpp"
 #include "ffzero/objective/block_chain.hpp"
@@ -69,6 +70,7 @@ class BlockLoss : public ScalarFunction<S> {
   template <class Stack>
   void linear_differences(Index m, double eps, Stack stack, Differences& out) const;
   void paired_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
+  void instrument_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void joint_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void evaluate(std::span<const S> theta, std::span<double> losses) const;
   static void cut(Index rows, bool independent, std::vector<Shard>& shards);
@@ -76,6 +78,7 @@ class BlockLoss : public ScalarFunction<S> {
 
   const LinearMap<S>* linear_ = nullptr;  // set if the block is one map that is affine in its parameters
   const PairedMap<S>* paired_ = nullptr;
+  const Instrument<S>* instrument_ = nullptr;  // set if the block is one map, behind which stands hardware
   PairScorer<S> pair_scorer_;
 };
 

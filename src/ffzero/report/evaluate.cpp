@@ -45,7 +45,9 @@ std::string kind_of(bool bytes) { return bytes ? "bytes" : "real numbers"; }
 
 }  // namespace
 
-TrainedNetwork TrainedNetwork::load(const std::filesystem::path& run, int threads) { return TrainedNetwork(load_run(run), threads); }
+TrainedNetwork TrainedNetwork::load(const std::filesystem::path& run, int threads, const DeviceAccess& devices) {
+  return TrainedNetwork(load_run(run, devices), threads);
+}
 
 TrainedNetwork::TrainedNetwork(LoadedRun run, int threads)
     : run_(std::move(run)),

@@ -34,7 +34,8 @@ struct Voter {
 class TrainedNetwork {
  public:
   /// run: a run folder, finished or not, or a checkpoint file. threads 0: all cores. @throws DataError naming the file.
-  [[nodiscard]] static TrainedNetwork load(const std::filesystem::path& run, int threads = 0);
+  /// devices: of a run with devices, which are connected: UsageError unless they are named or trusted, DeviceError if one is not there.
+  [[nodiscard]] static TrainedNetwork load(const std::filesystem::path& run, int threads = 0, const DeviceAccess& devices = {});
 
   [[nodiscard]] const Config& config() const noexcept { return run_.config; }
   [[nodiscard]] const nlohmann::json& meta() const noexcept { return run_.meta; }

@@ -100,7 +100,7 @@ class Batches {
 }  // namespace
 
 nlohmann::ordered_json probe_run(const ProbeRequest& request) {
-  const TrainedNetwork trained = TrainedNetwork::load(request.run, request.threads);
+  const TrainedNetwork trained = TrainedNetwork::load(request.run, request.threads, request.devices);
   const Config& config = trained.config();
   const Network<float>& network = trained.network();
   if (request.layer && (*request.layer < 0 || *request.layer >= network.layers()))

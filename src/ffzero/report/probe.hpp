@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "ffzero/base/index.hpp"
+#include "ffzero/settings/device_layers.hpp"
 
 namespace ffzero {
 
@@ -17,6 +18,7 @@ struct ProbeRequest {
   std::optional<Index> layer;       ///< its block alone; none: every block
   Index draws = 16;                 ///< estimates and directions, >= 2
   int threads = 0;
+  DeviceAccess devices = {};  ///< as TrainedNetwork::load
 };
 
 /// Probes blocks at their initial values and at those of the checkpoint, on training batches. The inputs are what the layers before pass

@@ -90,6 +90,21 @@ Table machine_table(const RunData& run) {
   return table;
 }
 
+std::string devices_html(const RunData& run) {
+  if (!run.summary.contains("devices")) return {};
+  Table table{{"device", "layer", "readings", "writes", "failures", "retries", "restarts", "projected", "noise", "drift", "seconds"}, {}};
+  const auto steady = [](const json& value) { return value.is_number() ? fmt::format("{:.3g}", value.get<double>()) : std::string("-"); };
+  for (const json& d : run.summary.at("devices"))
+    table.rows.push_back({d.at("identity").get<std::string>() + " at " + d.at("address").get<std::string>(), d.at("name"),
+                          d.at("readings").dump(), d.at("writes").dump(), d.at("failures").dump(), d.at("retries").dump(),
+                          d.at("restarts").dump(), d.at("projected").dump(), steady(d.at("noise").at("measured")), steady(d.at("drift")),
+                          fmt::format("{:.1f}", d.at("seconds").get<double>())});
+  return "<h2>Devices</h2>\n" + table.html() +
+         "<p class=\"quiet\">Readings: rows that came back. Writes: parameter vectors that were set. Noise: standard deviation of a "
+         "reading of a "
+         "fixed input at the end. Drift: largest change of its mean since the start. Seconds: spent waiting for the device.</p>\n";
+}
+
 std::string headline(const RunData& run) {
   const json& s = run.summary;
   std::string front;
@@ -129,7 +144,7 @@ ReportResult report_one(const RunData& run, const ReportOptions& options) {
   else if (!run.has("features"))
     result.notices.emplace_back("evaluation.npz is missing or of an earlier version: pictures of features and samples are left out.");
   std::string body = fmt::format("<h1>{}</h1>\n", html_escaped(run.name)) + notices_html(result.notices);
-  if (run.summary.is_object()) body += headline(run) + tiles_of(run) + layer_table(run).html();
+  if (run.summary.is_object()) body += headline(run) + tiles_of(run) + layer_table(run).html() + devices_html(run);
   body += figures_html(groups[0], out / "figures", "l") + figures_html(groups[1], out / "figures", "p") +
           worst_samples_html(run, out / "figures") + figures_html(groups[2], out / "figures", "m") + repeat_html(run);
   if (run.summary.is_object()) body += "<h2>What it cost, and where</h2>\n" + cost_table(run).html() + machine_table(run).html();

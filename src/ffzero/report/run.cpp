@@ -281,6 +281,30 @@ int wanted_threads(const Config& config, const RunRequest& request) {
   return threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
+// What the devices said beside their answers, in the run folder when the session ends, however it ends.
+class DeviceLog {
+ public:
+  DeviceLog(const Network<float>& network, const fs::path& folder) : network_(network), folder_(folder) {}
+  DeviceLog(const DeviceLog&) = delete;
+  DeviceLog& operator=(const DeviceLog&) = delete;
+  ~DeviceLog() {
+    std::error_code ignored;
+    if (folder_.empty() || !fs::is_directory(folder_, ignored)) return;
+    std::string text;
+    for (Index i = 0; i < network_.layers(); ++i)
+      if (const auto* instrument = dynamic_cast<const Instrument<float>*>(network_.layer(i).map.get()))
+        for (const std::string& line : instrument->log()) text += network_.layer(i).name + ": " + line + "\n";
+    if (text.empty()) return;
+    // Words of others: a log that cannot be written is no reason to lose a run.
+    std::ofstream out(folder_ / "device.log", std::ios::app);
+    out << text;
+  }
+
+ private:
+  const Network<float>& network_;
+  fs::path folder_;
+};
+
 std::string joined(const RunRecord& record) {
   std::string line = fmt::format("{}: test {} {:.4f}", record.solver, record.metric, record.final_test.value);
   for (const auto& layer : record.layers) line += fmt::format(", {} {:.4f}", layer.name, layer.test.value);
@@ -295,7 +319,7 @@ Splits load_splits(const Config& config, const fs::path& cache_dir) {
   return load_dataset(options);
 }
 
-LoadedRun load_run(const fs::path& run) {
+LoadedRun load_run(const fs::path& run, const DeviceAccess& devices) {
   std::error_code error;
   const fs::path file = fs::is_directory(run, error) ? run / "checkpoint.npz" : run;
   if (!fs::exists(file, error))
@@ -310,6 +334,10 @@ LoadedRun load_run(const fs::path& run) {
     config.resolve({.regression = meta.at("task") == "regression",
                     .classes = meta.at("classes").get<Index>(),
                     .train_size = meta.at("train_size").get<Index>()});
+    std::vector<DeviceShape> shapes;
+    for (const auto& device : meta.value("devices", nlohmann::json::array()))
+      shapes.push_back({.inputs = device.at("shape").at(0), .outputs = device.at("shape").at(1), .parameters = device.at("shape").at(2)});
+    config.allow(devices, shapes);
     return {std::move(config), std::move(meta), std::move(checkpoint), file.string()};
   } catch (const ConfigError& e) {
     throw DataError(file.string(), "must hold settings that this version knows", e.what(), "use the version that wrote it");
@@ -328,12 +356,12 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   RunFolder folder(request.resume ? *request.resume : request.out, request.numbered);
   std::optional<LoadedRun> earlier;
   if (request.resume) {
-    earlier = load_run(*request.resume);
+    earlier = load_run(*request.resume, request.devices);
     auto summary = finished_summary(*request.resume);
     if (!summary.is_object()) {
       folder.lock();
       // The process that held it may have gone on until now.
-      earlier = load_run(*request.resume);
+      earlier = load_run(*request.resume, request.devices);
       summary = finished_summary(*request.resume);
     }
     if (summary.is_object()) {
@@ -344,10 +372,13 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   } else {
     folder.require_creatable();
   }
+  ConfigSources sources = request.sources;
+  sources.devices = request.devices;
   Config config =
       earlier ? from_checkpoint(earlier->place,
                                 [&] { return Config::parse(earlier->meta.at("config").get<std::string>(), earlier->place + " (config)"); })
-              : Config::load(request.sources);
+              : Config::load(sources);
+  if (earlier) config.allow(request.devices);
   const auto load = [&] { return load_splits(config, request.cache_dir); };
   const Splits splits = earlier ? from_checkpoint(earlier->place, load) : load();
   const auto resolve = [&] { config.resolve(data_facts(splits)); };
@@ -384,6 +415,7 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   else
     make();
   Trainer<float>& trainer = *made;
+  const DeviceLog device_log(trainer.network(), folder.path());
   if (earlier) {
     folder.remove_leftovers();
     if (events.folder_ready) events.folder_ready(folder.path());

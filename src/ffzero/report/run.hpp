@@ -20,6 +20,7 @@ struct RunRequest {
   bool numbered = false;                        ///< where `out` is taken, out-2, out-3, ... is created
   std::optional<int> threads;                   ///< instead of those of the settings; 0: one a core
   std::filesystem::path cache_dir;              ///< where data sets are looked for if dataset.dir is empty
+  DeviceAccess devices = {};                    ///< where the devices of the run are, or that its file may say so
   bool report = false;                          ///< also draw report.html and figures/; what keeps it from being drawn is a message
 };
 
@@ -52,7 +53,8 @@ struct LoadedRun {
   NpzArchive checkpoint;
   std::string place;
 };
-[[nodiscard]] LoadedRun load_run(const std::filesystem::path& run);
+/// devices: of a run with devices; @throws UsageError if it has not as many
+[[nodiscard]] LoadedRun load_run(const std::filesystem::path& run, const DeviceAccess& devices = {});
 
 /// Data of a run; dataset.dir empty: `cache_dir`.
 [[nodiscard]] Splits load_splits(const Config& config, const std::filesystem::path& cache_dir);

@@ -57,6 +57,15 @@ RunSettings base_settings(toml::table table, const std::string& place) {
     settings.layer_tables = text.str();
     table.erase("layer");
   }
+  auto* const model = table["model"].as_table();
+  if (const auto* devices = model == nullptr ? nullptr : model->get_as<toml::array>("device")) {
+    for (const auto& entry : *devices) {
+      Keys keys;
+      if (const auto* device = entry.as_table()) flatten_toml(*device, "", place, keys);
+      settings.device_tables += "\n[[model.device]]\n" + toml_text(keys, "");
+    }
+    model->erase("device");
+  }
   flatten_toml(table, "", place, settings.keys);
   return settings;
 }
@@ -189,16 +198,16 @@ std::string applicable_toml(const RunSettings& settings, std::vector<std::pair<s
   for (const auto& entry : all)
     if (priority(entry.first) < 100) kept.push_back(entry);
   Keys open(all.begin() + static_cast<std::ptrdiff_t>(kept.size()), all.end());
-  const std::string none;
   for (const auto& entry : open) {
-    const std::string reason = key_info(entry.first, "study").unused(resolved(kept, none).values());
+    const std::string reason = key_info(entry.first, "study").unused(resolved(kept, settings.device_tables).values());
     if (reason.empty())
       kept.push_back(entry);
     else
       dropped.emplace_back(entry.first, reason);
   }
-  (void)resolved(kept, settings.layer_tables);
-  return toml_text(kept, settings.layer_tables);
+  const std::string tables = settings.device_tables + settings.layer_tables;
+  (void)resolved(kept, tables);
+  return toml_text(kept, tables);
 }
 
 void add_setting(Study& study, const RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& asked,
@@ -216,7 +225,8 @@ void add_setting(Study& study, const RunSettings& settings, const std::vector<st
   for (const PlannedRun& run : study.runs) settings_seen.insert(run.setting);
   const std::string setting = fmt::format("s{:02}", settings_seen.size());
   for (const std::int64_t seed : seeds)
-    study.runs.push_back({fmt::format("{}-seed{}", setting, seed), setting, axes, seed, fmt::format("seed = {}\n{}", seed, toml)});
+    study.runs.push_back({fmt::format("{}-seed{}", setting, seed), setting, axes, seed, fmt::format("seed = {}\n{}", seed, toml),
+                          !settings.device_tables.empty()});
 }
 
 Study parse_study(const std::string& text, const std::string& place, const std::filesystem::path& folder) {

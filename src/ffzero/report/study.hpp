@@ -16,7 +16,8 @@ struct PlannedRun {
   std::string setting;                                    ///< what it has in common with its other seeds: "s03"
   std::vector<std::pair<std::string, std::string>> axes;  ///< what sets the setting apart: ("solver", "ff_dd"), ("update.lr", "0.01")
   std::int64_t seed = 0;
-  std::string toml;  ///< its whole configuration, for ffzero train
+  std::string toml;      ///< its whole configuration, for ffzero train
+  bool devices = false;  ///< it needs instruments, which serve one run at a time
 };
 
 /// A key that was left out where it does not apply.
@@ -41,7 +42,8 @@ struct Study {
 struct RunSettings {
   std::string cell;
   std::vector<std::pair<std::string, nlohmann::json>> keys;
-  std::string layer_tables;  ///< [[layer]] tables as TOML, or empty
+  std::string layer_tables;        ///< [[layer]] tables as TOML, or empty
+  std::string device_tables = {};  ///< [[model.device]] tables, likewise
 };
 
 /// TOML of a run in which every key has an effect: keys that do not apply are dropped and named in `dropped` (key and reason).

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <system_error>
@@ -64,7 +65,10 @@ class StudyRunner {
   SweepResult run() {
     for (std::size_t i = 0; i < study_.runs.size(); ++i) look_at(i);
     const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-    const auto jobs = std::min<std::size_t>(request_.jobs > 0 ? static_cast<std::size_t>(request_.jobs) : cores, study_.runs.size());
+    const bool devices = std::any_of(study_.runs.begin(), study_.runs.end(), [](const PlannedRun& r) { return r.devices; });
+    const auto jobs = devices
+                          ? std::size_t{1}
+                          : std::min<std::size_t>(request_.jobs > 0 ? static_cast<std::size_t>(request_.jobs) : cores, study_.runs.size());
     std::vector<std::thread> threads;
     threads.reserve(jobs);
     try {
@@ -110,6 +114,7 @@ class StudyRunner {
   RunRequest run_request(std::size_t i) {
     RunRequest request;
     request.cache_dir = request_.cache_dir;
+    request.devices = request_.devices;
     if (fs::exists(folder(i) / "checkpoint.npz")) {
       request.resume = folder(i);
     } else {

@@ -14,6 +14,7 @@
 #include "ffzero/report/statistics.hpp"
 #include "ffzero/report/study.hpp"
 #include "ffzero/report/table.hpp"
+#include "ffzero/settings/device_layers.hpp"
 
 namespace ffzero {
 
@@ -32,7 +33,8 @@ struct RunState {
 struct SweepRequest {
   std::filesystem::path out;        ///< folder of the study; an existing one is gone on with
   std::filesystem::path cache_dir;  ///< where data sets are looked for if dataset.dir is empty
-  int jobs = 0;                     ///< runs at once, one core each; 0: one a core
+  int jobs = 0;                     ///< runs at once, one core each; 0: one a core. With devices always 1: each serves one host
+  DeviceAccess devices = {};        ///< of every run
 };
 
 /// Called from the threads of the runs, one at a time; every member may be empty.

@@ -4,7 +4,11 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "ffzero/base/error.hpp"
+#include "ffzero/device/device_map.hpp"
+#include "ffzero/device/text.hpp"
 #include "ffzero/head/prototypes.hpp"
 #include "ffzero/map/activation.hpp"
 #include "ffzero/map/conv/channel_projection.hpp"
@@ -22,6 +26,22 @@
 namespace ffzero {
 
 namespace {
+
+/// A layer of the shape of a device that nobody may connect to.
+template <class S>
+class AbsentDevice final : public ForwardMap<S> {
+ public:
+  explicit AbsentDevice(const DeviceShape& shape) : shape_(shape) {}
+  [[nodiscard]] Shape input_shape() const override { return {.width = shape_.inputs}; }
+  [[nodiscard]] Shape output_shape() const override { return {.width = shape_.outputs}; }
+  [[nodiscard]] Index parameter_count() const override { return shape_.parameters; }
+  void forward(std::span<const S> /*theta*/, const ConstMatrixRef<S>& /*x*/, MatrixRef<S> /*y*/) const override {
+    throw DeviceError(DeviceFailure::disconnected, "device", "is not connected", "", "name it with --device ADDRESS");
+  }
+
+ private:
+  DeviceShape shape_;
+};
 
 template <class S>
 class NetworkBuilder {
@@ -41,9 +61,13 @@ class NetworkBuilder {
     Shape shape = parts_.input;
     if (v.is("model.kind", "photonic")) {
       add_meshes(shape);
+    } else if (v.is("model.kind", "device")) {
+      shape = add_dense_layers(shape, v.integers("model.layers_before"), false);
+      for (std::size_t i = 0; i < config_.devices().size(); ++i) shape = add_device(shape, i);
+      add_dense_layers(shape, v.integers("model.layers"), true);
     } else {
       if (v.is("model.kind", "cnn")) shape = add_convolutions(shape);
-      add_dense_layers(shape);
+      add_dense_layers(shape, v.integers("model.layers"), true);
     }
     return Network<S>(std::move(parts_), executor_, std::move(fronts_));
   }
@@ -151,21 +175,107 @@ class NetworkBuilder {
     fronts_.push_back(nullptr);
   }
 
-  void add_dense_layers(Shape shape) {
-    const auto widths = config_.values().integers("model.layers");
+  // Components before layer number next_index(); 0: none.
+  [[nodiscard]] Index components(std::size_t dense, std::size_t count) const {
     const auto pca = config_.values().integers("model.pca");
-    if (!pca.empty() && pca.size() != widths.size())
-      throw ConfigError("model.pca", fmt::format("needs one entry for each of the {} dense layers", widths.size()),
+    if (pca.empty()) return 0;
+    // The convolutions have none.
+    const bool device = config_.values().is("model.kind", "device");
+    const std::size_t entries = device ? usize(config_.layer_count()) : count;
+    if (pca.size() != entries)
+      throw ConfigError("model.pca", fmt::format("needs one entry for each of the {} {}layers", entries, device ? "" : "dense "),
                         std::to_string(pca.size()), "write 0 for layers without");
+    return pca[device ? parts_.layers.size() : dense];
+  }
+
+  Shape add_front(Shape shape, Index components) {
+    fronts_.push_back(components > 0 ? front_end(shape, components) : nullptr);
+    return fronts_.back() ? fronts_.back()->output_shape() : shape;
+  }
+
+  Shape add_dense_layers(Shape shape, const std::vector<std::int64_t>& widths, bool last) {
+    if (widths.empty() && !config_.values().is("model.kind", "device")) static_cast<void>(components(0, 0));
     for (std::size_t i = 0; i < widths.size(); ++i) {
-      std::shared_ptr<FrontEnd<S>> front;
-      if (!pca.empty() && pca[i] > 0) {
-        front = front_end(shape, pca[i]);
-        shape = front->output_shape();
-      }
-      shape = add_dense(shape, widths[i], fmt::format("dense{}", i), i + 1 == widths.size());
-      fronts_.push_back(std::move(front));
+      shape = add_front(shape, components(i, widths.size()));
+      shape = add_dense(shape, widths[i], fmt::format("dense{}", dense_++), last && i + 1 == widths.size());
     }
+    return shape;
+  }
+
+  [[nodiscard]] DeviceMapOptions device_options(const DeviceLayer& device) const {
+    const Values& v = config_.values();
+    const auto milliseconds = [&](const char* key) { return Milliseconds(static_cast<std::int64_t>(1000.0 * v.number(key))); };
+    const bool stop = v.is("device.on_failure", "stop");
+    return {.client = {.retries = stop ? 0 : static_cast<int>(v.integer("device.retries")),
+                       .pipeline = device.at("pipeline").get<Index>(),
+                       .binary = device.at("binary").get<bool>(),
+                       .hello = milliseconds("device.hello_s"),
+                       .connect = milliseconds("device.connect_s"),
+                       .longest_wait = milliseconds("device.wait_s")},
+            .out_of_range = v.is("device.out_of_range", "refuse") ? OutOfRange::refuse : OutOfRange::project,
+            .input_scale = device.number("input_scale"),
+            .input_offset = device.number("input_offset"),
+            .output_scale = device.number("output_scale"),
+            .output_offset = device.number("output_offset"),
+            .repeats = device.at("repeats").get<int>(),
+            .rereads = stop ? 0 : 3};
+  }
+
+  [[nodiscard]] std::shared_ptr<ForwardMap<S>> open_device(std::size_t i) const {
+    if (!config_.stand_ins().empty()) return std::make_shared<AbsentDevice<S>>(config_.stand_ins()[i]);
+    const DeviceLayer& device = config_.devices()[i];
+    const std::string shown = clean_text(device.reached_at);
+    if (!device.allowed)
+      throw UsageError("device " + shown, "an address that stands in a file is used only if you say so", "",
+                       fmt::format("add --device '{}', or --trust-devices", shown));
+    return std::make_shared<DeviceMap<S>>(device.reached_at, device_options(device));
+  }
+
+  // What brings an input to n numbers.
+  [[nodiscard]] std::string remedy_for(const Shape& shape, Index n) const {
+    if (!parts_.layers.empty()) return fmt::format("let the layer before it give {} outputs, or use model.pca", n);
+    const auto side = static_cast<Index>(std::lround(std::sqrt(static_cast<double>(n))));
+    if (shape.height == 1 || side * side * shape.channels != n * shape.channels)
+      return fmt::format("dataset.crop, dataset.downsample or model.pca = [{}] bring samples there", n);
+    return fmt::format("dataset.downsample = {0}, dataset.crop = {0} or model.pca = [{1}] bring samples there", side, n);
+  }
+
+  Shape add_device(Shape shape, std::size_t i) {
+    const DeviceLayer& device = config_.devices()[i];
+    Layer<S> layer;
+    layer.name = fmt::format("device{}", i);
+    layer.map = open_device(i);
+    const std::string place = layer.name + " (" + clean_text(device.reached_at) + ")";
+    const Index inputs = layer.map->input_shape().size();
+    shape = add_front(shape, components(0, 0));
+    if (inputs != shape.size())
+      throw ConfigError(place, fmt::format("takes {} inputs", inputs), fmt::format("{} from what stands before it", shape.size()),
+                        remedy_for(shape, inputs));
+    require_resolution(*layer.map, place);
+    const Shape outputs = layer.map->output_shape();
+    if (const auto kind = activation_kind(device.word("activation")); kind != ActivationKind::none)
+      layer.passed_on.push_back(std::make_shared<Activation<S>>(outputs, kind));
+    if (const auto kind = normalise_kind(device.word("normalise")); kind != NormaliseKind::none)
+      layer.passed_on.push_back(std::make_shared<Normalise<S>>(outputs, kind, 1));
+    layer.loss_after = config_.layer_values(next_index()).is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
+    layer.head =
+        prototype_head(place, outputs.size(), 1, 0.0, {.key = "model.device", .remedy = "take a device with more, or fewer classes"});
+    parts_.layers.push_back(std::move(layer));
+    return outputs;
+  }
+
+  // A perturbation that the converters round away says nothing.
+  void require_resolution(const ForwardMap<S>& map, const std::string& place) const {
+    const auto* instrument = dynamic_cast<const Instrument<S>*>(&map);
+    const Values v = config_.layer_values(next_index());
+    if (instrument == nullptr || v.is("gradient.eps", "measured") || map.parameter_count() == 0) return;
+    // A unit direction moves a parameter by the root of their number.
+    const double step = instrument->resolution(), eps = v.number("gradient.eps");
+    const double least = 2.0 * step * std::sqrt(static_cast<double>(map.parameter_count()));
+    if (eps < least)
+      throw ConfigError(fmt::format("{}: gradient.eps", place),
+                        fmt::format("must move each parameter by two of its steps of {:.3g} (in a range of -1 .. 1)", step),
+                        fmt::format("{:g}", eps), fmt::format("use at least {:.3g}", least));
   }
 
   std::shared_ptr<FrontEnd<S>> front_end(const Shape& input, Index components) const {
@@ -219,6 +329,7 @@ class NetworkBuilder {
   }
 
   const Config& config_;
+  Index dense_ = 0;  // dense layers so far
   std::uint64_t seed_;
   Index classes_;
   std::shared_ptr<const Executor> executor_;

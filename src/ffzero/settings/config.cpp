@@ -54,6 +54,8 @@ Scope scope_of(const Values& v) {
   return v.is("objective.scope", "grouped") ? Scope::grouped : Scope::local;
 }
 
+constexpr std::size_t kMostDevices = 64;
+
 bool is_activity_space(const std::string& distribution) {
   return distribution == "prototypes" || distribution == "span" || distribution == "full";
 }
@@ -80,6 +82,30 @@ constexpr std::array kAlwaysWritten{"seed",
                                     "training.log_test",
                                     "budget.forward_evals",
                                     "control.untrained"};
+
+// The tables [[model.device]], taken out of the document.
+std::vector<DeviceLayer> device_tables(toml::table& table, const std::string& place) {
+  auto* const model = table["model"].as_table();
+  auto* const node = model == nullptr ? nullptr : model->get("device");
+  if (node == nullptr) return {};
+  const auto* list = node->as_array();
+  if (list == nullptr)
+    throw ConfigError(place + ": model.device", "devices are an array of tables", "", "write [[model.device]] with address = \"..\"");
+  std::vector<DeviceLayer> devices;
+  for (const auto& entry : *list) {
+    Flat flat;
+    if (const auto* inner = entry.as_table()) flatten_toml(*inner, "", place, flat);
+    DeviceLayer device = device_layer("", fmt::format("{}: [[model.device]] {}", place, devices.size()));
+    for (const auto& [key, value] : flat) set_device_key(device, key, value);
+    if (device.reached_at.empty())
+      throw ConfigError(device.place, "needs an address", "none", "for example address = \"tcp:127.0.0.1:5555\"");
+    devices.push_back(std::move(device));
+  }
+  if (devices.size() > kMostDevices)
+    throw ConfigError(place + ": [[model.device]]", fmt::format("at most {} devices", kMostDevices), std::to_string(devices.size()));
+  model->erase("device");
+  return devices;
+}
 
 // A configuration as a run writes it says everything; a key that it lacks did not exist yet.
 void complete_earlier(Values& v, const std::string& place) {
@@ -158,13 +184,44 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
     }
     table.erase("layer");
   }
+  config.devices_ = device_tables(table, place);
   Flat flat;
   flatten_toml(table, "", place, flat);
   for (const auto& [key, value] : flat) config.values_.set(key, value, place);
   complete_earlier(config.values_, place);
   for (const auto& [key, value] : more.overrides) config.values_.set(key, parse_override(key, value), "command line");
+  config.take_devices(more.devices, place);
   config.apply_preset();
   return config;
+}
+
+void Config::take_devices(const DeviceAccess& access, const std::string& place) {
+  if (devices_.empty())
+    for (const std::string& address : access.addresses) {
+      if (address.empty()) throw UsageError("--device", "must be an address", "\"\"", "for example exec:PROGRAM or tcp:HOST:PORT");
+      devices_.push_back(device_layer(address, "--device"));
+    }
+  const bool device = values_.is("model.kind", "device");
+  if (!devices_.empty() && !device) {
+    if (values_.is_explicit("model.kind"))
+      throw ConfigError(fmt::format("{}: model.kind", values_.place_of("model.kind")), "devices belong to model.kind = \"device\"",
+                        values_.at("model.kind").dump(), "drop the key, or the devices");
+    values_.set("model.kind", "device", access.addresses.empty() ? place : "command line");
+  }
+  if (devices_.empty() && device)
+    throw ConfigError(fmt::format("{}: model.kind", values_.place_of("model.kind")), "a model of devices needs at least one", "none",
+                      "name it with --device ADDRESS, or in [[model.device]]");
+  allow(access);
+  // A new run keeps the addresses that the command line gave it.
+  for (DeviceLayer& d : devices_)
+    if (d.allowed) d.values["address"] = d.reached_at;
+}
+
+void Config::allow(const DeviceAccess& access, const std::vector<DeviceShape>& shapes) {
+  allow_devices(devices_, access);
+  if (!access.stand_ins) return;
+  stand_ins_ = shapes;
+  stand_ins_.resize(devices_.size());
 }
 
 void Config::set(const std::string& key, const json& value, const std::string& place) { values_.set(key, value, place); }
@@ -182,6 +239,7 @@ void Config::apply_preset() {
 Index Config::layer_count() const {
   const Index dense = isize(values_.at("model.layers").size());
   if (values_.is("model.kind", "photonic")) return values_.integer("model.mesh.layers");
+  if (values_.is("model.kind", "device")) return first_device() + isize(devices_.size()) + dense;
   return values_.is("model.kind", "cnn") ? dense + isize(values_.at("model.conv.channels").size()) : dense;
 }
 
@@ -238,14 +296,15 @@ void Config::resolve(const DataFacts& facts) {
   if (!facts.images)
     for (const char* key : {"dataset.crop", "dataset.downsample", "dataset.shift", "dataset.flip", "dataset.optical_field"})
       if (!values_.is_explicit(key)) values_.set(key, key_info(key, "auto").fallback, "auto", false);
-  if (values_.at("model.layers").empty() && (values_.is("model.kind", "mlp") || values_.is("objective.scope", "end_to_end")))
+  const bool device = values_.is("model.kind", "device");
+  if (values_.at("model.layers").empty() && !device && (values_.is("model.kind", "mlp") || values_.is("objective.scope", "end_to_end")))
     throw ConfigError(fmt::format("{}: model.layers", values_.place_of("model.layers")), "needs at least one dense layer", "[]",
                       "give their widths, for example [100, 10]");
   resolve_values(values_, facts);
   fit_projection_pool(facts.sample);
   const bool paper = is_paper_preset(values_.word("preset")), photonic = values_.is("model.kind", "photonic");
   if (!paper) fit_size(values_, facts);
-  if (values_.is("objective.scope", "end_to_end") && !photonic) {
+  if (values_.is("objective.scope", "end_to_end") && !photonic && !values_.at("model.layers").empty()) {
     json layers = values_.at("model.layers");
     // End to end the last layer is the output: one number in regression, and one score a class if a preset chose the widths.
     const Index outputs = facts.regression ? 1 : facts.classes;
@@ -316,6 +375,7 @@ void Config::check_control(const DataFacts& facts) const {
   const auto fail = [&](const std::string& requirement, const std::string& value) {
     throw ConfigError(fmt::format("{}: control.untrained", values_.place_of("control.untrained")), requirement, value, "drop --control");
   };
+  if (values_.is("model.kind", "device")) fail("devices are not trained a second time for a control", "model.kind = \"device\"");
   if (values_.is("model.kind", "photonic")) {
     if (facts.regression) fail("the control of a photonic network is a classifier", "a regression task");
     return;
@@ -345,6 +405,10 @@ void Config::check_combinations(const DataFacts& facts) const {
     const Values v = layer_values(layer);
     const std::string estimator = v.word("gradient.estimator"), distribution = v.word("gradient.distribution");
     const bool of_activity = is_activity_space(distribution);
+    const bool device =
+        v.is("model.kind", "device") && (end_to_end || (layer >= first_device() && layer < first_device() + isize(devices_.size())));
+    if (device && estimator != "directional")
+      fail("gradient.estimator", "a device answers with its outputs and nothing else", "use \"directional\"; [[layer]] sets others apart");
     if (estimator == "activity" && end_to_end)
       fail("gradient.estimator", "activity perturbation needs local losses", "use objective.scope = \"local\"");
     if (estimator == "activity" && !of_activity)
@@ -380,6 +444,10 @@ std::string Config::to_toml() const {
   };
   for (const KeyInfo& key : keys())
     if (key.unused(values_).empty()) write(key.name, values_.at(key.name));
+  for (const DeviceLayer& device : devices_) {
+    text += "\n[[model.device]]\n";
+    for (const KeyInfo& key : device_keys()) text += fmt::format("{} = {}\n", key.name, toml_value(device.at(key.name)));
+  }
   for (const LayerTable& layer : layers_) {
     text += fmt::format("\n[[layer]]\nindex = {}\n", layer.layer);
     for (const auto& [key, value] : layer.values) text += fmt::format("{} = {}\n", key, toml_value(value));

@@ -11,6 +11,7 @@
 #include "ffzero/base/index.hpp"
 #include "ffzero/base/shape.hpp"
 #include "ffzero/encode/encoder.hpp"
+#include "ffzero/settings/device_layers.hpp"
 #include "ffzero/settings/keys.hpp"
 #include "ffzero/train/plan.hpp"
 
@@ -20,6 +21,7 @@ namespace ffzero {
 struct ConfigSources {
   std::optional<std::filesystem::path> file;                   ///< TOML
   std::vector<std::pair<std::string, std::string>> overrides;  ///< dotted key, TOML value (bare words are texts): --set and flags
+  DeviceAccess devices = {};                                   ///< --device: they become the model where the file has none; --trust-devices
 };
 
 /// What the data decide about the settings.
@@ -57,6 +59,16 @@ class Config {
   /// How the layers decide; none: end to end or in regression.
   [[nodiscard]] std::optional<VoteOptions> vote() const;
 
+  /// Of model.kind = "device", in the order of the data flow.
+  [[nodiscard]] const std::vector<DeviceLayer>& devices() const noexcept { return devices_; }
+  /// Layers of these devices that connect to nothing, instead; empty: none.
+  [[nodiscard]] const std::vector<DeviceShape>& stand_ins() const noexcept { return stand_ins_; }
+  /// Position of the first device among the layers.
+  [[nodiscard]] Index first_device() const { return isize(values_.at("model.layers_before").size()); }
+  /// Says where the devices of these settings are reached, or that they may be reached at all; the settings themselves stay as they are.
+  /// shapes: of the devices, for access.stand_ins. @throws UsageError if the number of addresses is another one
+  void allow(const DeviceAccess& access, const std::vector<DeviceShape>& shapes = {});
+
   /// Sets a key before resolve(), as the user would.
   void set(const std::string& key, const nlohmann::json& value, const std::string& place);
 
@@ -66,6 +78,7 @@ class Config {
     std::vector<std::pair<std::string, nlohmann::json>> values;
     std::string place;
   };
+  void take_devices(const DeviceAccess& access, const std::string& place);
   void apply_preset();
   void fit_projection_pool(const Shape& sample);
   [[nodiscard]] Index smallest_projected_map(const Shape& input) const;
@@ -76,6 +89,8 @@ class Config {
 
   Values values_;
   std::vector<LayerTable> layers_;
+  std::vector<DeviceLayer> devices_;
+  std::vector<DeviceShape> stand_ins_;
   DataFacts facts_;
   bool resolved_ = false;
 };

@@ -93,6 +93,8 @@ TrainPlan Config::plan(Index layers) const {
   plan.best_layer = values_.is("vote.layer", "best");
   plan.seed = values_.seed();
   plan.forward_evals = values_.integer("budget.forward_evals");
+  if (values_.is("model.kind", "device")) plan.steadiness_rows = values_.integer("device.steadiness");
+  plan.device_seconds = values_.number("budget.device_seconds");
   plan.input_dropout = values_.number("model.input_dropout");
   plan.encoder = encoder_options(values_);
   plan.scale = feature_scale(values_);

@@ -25,6 +25,7 @@ std::string always(const Values&) { return {}; }
 std::string needs_kind(const Values& v, std::string_view kind) {
   return v.is("model.kind", kind) ? "" : fmt::format("it belongs to model.kind = \"{}\"", kind);
 }
+std::string device_key(const Values& v) { return needs_kind(v, "device"); }
 std::string mlp_or_cnn(const Values& v) { return v.is("model.kind", "photonic") ? "it belongs to model.kind = \"mlp\" or \"cnn\"" : ""; }
 std::string local_only(const Values& v) {
   return v.is("objective.scope", "end_to_end") ? "it belongs to objective.scope = \"local\" or \"grouped\"" : "";
@@ -109,12 +110,14 @@ std::vector<KeyInfo> make_table() {
   choice("dataset.optical_field", "amplitude", {"amplitude", "fourier"},
          "How an image becomes light: pixels as amplitudes, or its low frequencies.", mesh_key);
 
-  choice("model.kind", "mlp", {"mlp", "cnn", "photonic"}, "Which maps the layers are.");
-  add("model.layers", integers, json::array({100, 100, 100, 10}), 1, 1e6, "Widths of the dense layers (cnn: those after the convolutions).",
-      [](const Values& v) {
+  choice("model.kind", "mlp", {"mlp", "cnn", "photonic", "device"},
+         "Which maps the layers are; device: hardware behind the device protocol, one [[model.device]] each.");
+  add("model.layers", integers, json::array({100, 100, 100, 10}), 1, 1e6,
+      "Widths of the dense layers (cnn: those after the convolutions; device: those behind the devices).", [](const Values& v) {
         return v.is("model.kind", "photonic") ? std::string("the number of meshes is model.mesh.layers, their width follows from the data")
                                               : std::string();
       });
+  add("model.layers_before", integers, json::array(), 1, 1e6, "Widths of dense layers in front of the devices.", device_key);
   choice("model.activation", "auto", {"auto", "none", "relu", "tanh"}, "Nonlinearity behind each dense layer.", mlp_or_cnn, true);
   choice("model.local_loss_at", "pre", {"pre", "post"}, "Where the local loss looks: before or after the nonlinearity (cnn: and pooling).",
          local_only, true);
@@ -126,8 +129,8 @@ std::vector<KeyInfo> make_table() {
   add("model.dropout", number, 0.0, 0, 0.99, "Share of what a layer passes on that is dropped in training.", mlp_or_cnn);
   add("model.input_dropout", number, 0.0, 0, 0.99, "Share of the network's inputs that is dropped in training.", mlp_or_cnn);
   add("model.pca", integers, json::array(), 0, 1e6,
-      "Components kept before each dense layer, fitted without labels; one entry a layer, 0: none there. End to end: before the first "
-      "only.",
+      "Components kept before each dense layer (and each device), fitted without labels; one entry a layer, 0: none there. End to end: "
+      "before the first only.",
       mlp_or_cnn);
   choice("model.front_end", "pca", {"pca", "dct"},
          "What model.pca keeps: principal components, or (dct) the lowest spatial frequencies where a layer takes images or maps.",
@@ -275,6 +278,25 @@ std::vector<KeyInfo> make_table() {
       "Evaluate the test set after every epoch, billed as logging; else at the end of each block.");
   add("budget.forward_evals", integer, 0, 0, 9e15,
       "Stop before the training evaluations pass this number, all layers together; 0: no limit.");
+  add("budget.device_seconds", number, 0.0, 0, 1e12,
+      "Stop before the time spent waiting for the devices passes this number of seconds; 0: no limit.", device_key);
+  choice(
+      "device.on_failure", "retry", {"retry", "stop"},
+      "What follows a failed evaluation: retry (start the device again, repeat, then stop) or stop at once. A run that stops is saved and "
+      "can be resumed.",
+      device_key);
+  add("device.retries", integer, 3, 1, 1000000, "Times that the same evaluation is repeated before the run stops.", [](const Values& v) {
+    if (!device_key(v).empty()) return device_key(v);
+    return v.is("device.on_failure", "retry") ? std::string() : std::string("it belongs to device.on_failure = \"retry\"");
+  });
+  choice("device.out_of_range", "project", {"project", "refuse"},
+         "Parameters that leave the declared range: moved to its nearest value and counted, or an error.", device_key);
+  add("device.steadiness", integer, 8, 0, 65536,
+      "Readings of a fixed input after each epoch, by which noise and drift over the run are judged; 0: none, else at least 2.",
+      device_key);
+  add("device.hello_s", number, 10.0, 0.1, 3600, "Seconds until a device must have said what it is.", device_key);
+  add("device.connect_s", number, 5.0, 0.1, 3600, "Seconds until a connection must stand.", device_key);
+  add("device.wait_s", number, 3600.0, 0, 86400, "Longest time that a device may ask to wait, in seconds.", device_key);
   choice("vote.rule", "majority", {"majority", "majority_early", "sum", "sum_log_softmax", "last", "validated"},
          "How the layers decide together; validated: the one of last, sum and majority that decides best on the validation samples.",
          vote_key);

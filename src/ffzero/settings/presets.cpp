@@ -91,6 +91,23 @@ PresetValues photonic(const Values& v) {
   return values;
 }
 
+// A device answers with noise: perturbations well above it, several directions, and no reading that training does not need.
+PresetValues device(std::string_view preset) {
+  PresetValues values = {{"model.layers", json::array()}};
+  if (is_paper_preset(preset)) return values;
+  add(values, local_layers());
+  add(values, {{"objective.temperature", 0.1},
+               {"gradient.distribution", "rademacher"},
+               {"gradient.directions", 4},
+               {"gradient.eps", 0.1},
+               {"update.lr", 1e-2},
+               {"training.batch_size", 16},
+               {"training.epochs", 10},
+               {"training.log_samples", 0},
+               {"training.log_test", false}});
+  return values;
+}
+
 PresetValues paper(const Values& v) {
   if (v.is("model.kind", "cnn")) return {{"model.layers", json::array({10})}, {"model.conv.batchnorm", "batch"}};
   if (!v.is("model.kind", "photonic")) return {};
@@ -107,6 +124,7 @@ PresetValues paper(const Values& v) {
 }
 
 const char* estimator_of(std::string_view preset, const Values& said) {
+  if (said.is("model.kind", "device")) return "directional";
   if (preset == "activity" || preset == "adjoint") return preset == "activity" ? "activity" : "adjoint";
   // What ffzero computes itself has a known structure; what is trained as one block of several layers, or is a mesh, stands for a device.
   const bool known = said.is("objective.scope", "local") && !said.is("model.kind", "photonic");
@@ -193,6 +211,7 @@ PresetValues preset_frame(std::string_view preset, const Values& said) {
 }
 
 PresetValues preset_values(std::string_view preset, const Values& v) {
+  if (v.is("model.kind", "device")) return device(preset);
   if (preset == "paper" || preset == "paper_stable") return paper(v);
   if (preset == "paper_mnist")
     return {{"model.conv.channels", json::array({4, 4})},
@@ -214,7 +233,7 @@ bool is_table(const Values& v, const DataFacts& facts) {
 }
 
 void fit_size(Values& v, const DataFacts& facts) {
-  if (v.is("model.kind", "photonic") || !(is_table(v, facts) || facts.train_size < kSmallSet)) return;
+  if (v.is("model.kind", "photonic") || v.is("model.kind", "device") || !(is_table(v, facts) || facts.train_size < kSmallSet)) return;
   const bool one_loss_end_to_end = v.is("objective.scope", "end_to_end") && v.is("gradient.estimator", "directional");
   if (v.is("model.kind", "mlp") && v.is("preset", "default") && is_table(v, facts) && !one_loss_end_to_end &&
       !v.is_explicit("model.layers"))
@@ -223,7 +242,7 @@ void fit_size(Values& v, const DataFacts& facts) {
 }
 
 void fit_preset(Values& v, Index classes, bool regression, const std::optional<Shape>& sample) {
-  if (v.is("model.kind", "photonic")) return;
+  if (v.is("model.kind", "photonic") || v.is("model.kind", "device")) return;
   if (!v.is_explicit("model.groups") && v.integer("model.groups") > 1) fit_groups(v, classes, regression);
   if (!v.is_explicit("model.pca") && !v.at("model.pca").empty()) fit_components(v, sample);
 }

@@ -96,6 +96,35 @@ json parse_meta(const std::vector<std::uint8_t>& bytes) {
   return deep ? json() : meta;
 }
 
+json instrument_to_meta(const InstrumentRecord& r) {
+  json looks = json::array();
+  for (const Steadiness& s : r.looks) looks.push_back({s.layer, s.epoch, s.noise, s.drift});
+  const DeviceReceipt& d = r.receipt;
+  return {{"layer", r.layer},
+          {"address", r.address},
+          {"identity", r.identity},
+          {"shape", {r.inputs, r.outputs, r.parameters}},
+          {"receipt", {d.sets, d.values, d.evaluations, d.rows, d.retries, d.restarts, d.failed, d.projected}},
+          {"seconds", d.seconds},
+          {"reference", r.reference},
+          {"looks", looks}};
+}
+
+void take_instrument(const json& j, InstrumentRecord& r) {
+  const json& d = j.at("receipt");
+  r.receipt = {.sets = d.at(0),
+               .values = d.at(1),
+               .evaluations = d.at(2),
+               .rows = d.at(3),
+               .retries = d.at(4),
+               .restarts = d.at(5),
+               .failed = d.at(6),
+               .projected = d.at(7),
+               .seconds = j.at("seconds")};
+  r.reference = j.at("reference").get<std::vector<double>>();
+  for (const json& s : j.at("looks")) r.looks.push_back({.layer = s.at(0), .epoch = s.at(1), .noise = s.at(2), .drift = s.at(3)});
+}
+
 bool is_vote_rule(const json& name) {
   if (!name.is_string()) return false;
   try {
@@ -133,6 +162,18 @@ void require_complete(const json& meta, const std::string& place) {
   holds("target_scale", [&](const json& j) { return j.size() == 2 && list_of(j, number); });
   holds("ledger",
         [&](const json& j) { return list_of(j, [&](const json& e) { return (e.size() == 5 || e.size() == 6) && list_of(e, natural); }); });
+  if (meta.contains("devices")) {
+    const auto naturals = [&](const json& j, const char* name, std::size_t count) {
+      return j.contains(name) && j[name].size() == count && list_of(j[name], natural);
+    };
+    holds("devices", [&](const json& j) {
+      return list_of(j, [&](const json& d) {
+        return d.is_object() && d.contains("layer") && natural(d["layer"]) && naturals(d, "shape", 3) && naturals(d, "receipt", 8) &&
+               d.contains("seconds") && number(d["seconds"]) && d.contains("reference") && list_of(d["reference"], number) &&
+               d.contains("looks") && list_of(d["looks"], [&](const json& s) { return s.size() == 4 && list_of(s, number); });
+      });
+    });
+  }
   holds("records", [&](const json& j) {
     return list_of(j, [&](const json& r) {
       if (!r.is_object()) return false;
@@ -208,6 +249,7 @@ NpzArchive Trainer<S>::checkpoint() const {
   // Settings name any other rule themselves.
   if (plan_.vote && plan_.vote->validated && finished) meta["vote_rule"] = to_string(vote_rule_);
   if (plan_.chooses_layer() && finished) meta["deciding_layer"] = outputs_.deciding;
+  for (const InstrumentRecord& record : instrument_records()) meta["devices"].push_back(instrument_to_meta(record));
   if (!plan_.described_by_config) meta["network"] = "own";
   const std::string text = meta.dump();
   archive["meta"] = NpyArray::of<std::uint8_t>({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, {isize(text.size())});
@@ -244,6 +286,16 @@ void Trainer<S>::restore(const NpzArchive& checkpoint, const std::string& place)
       const json& m = meta.at("measured")[b];
       measured_[b] = {.eps = m.at(0), .lr = m.at(1), .forward_evals = m.at(2)};
     }
+    for (const json& device : meta.value("devices", json::array()))
+      for (InstrumentRecord& record : instruments_) {
+        if (device.at("layer") != record.layer) continue;
+        if (device.at("shape") != json{record.inputs, record.outputs, record.parameters})
+          throw DataError(place, fmt::format("{} must have the inputs, outputs and parameters {}", record.name, device.at("shape").dump()),
+                          fmt::format("[{},{},{}]", record.inputs, record.outputs, record.parameters),
+                          "connect the device that the run began with");
+        take_instrument(device, record);
+        if (!record.reference.empty() && isize(record.reference.size()) != record.outputs) record.reference.clear();
+      }
     earlier_s_ = meta.at("elapsed_s");
     evaluation_s_ = meta.at("evaluation_s");
   } catch (const json::exception& e) {

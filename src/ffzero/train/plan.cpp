@@ -76,6 +76,9 @@ void TrainPlan::validate(Index layers) const {
   if (vote && !(vote->temperature > 0.0))
     refuse("VoteOptions::temperature", "must be a positive number", fmt::format("{}", vote->temperature));
   if (forward_evals < 0) refuse("TrainPlan::forward_evals", "must not be negative", std::to_string(forward_evals));
+  if (!(device_seconds >= 0.0)) refuse("TrainPlan::device_seconds", "must not be negative", fmt::format("{}", device_seconds));
+  if (steadiness_rows < 0 || steadiness_rows == 1)
+    refuse("TrainPlan::steadiness_rows", "must be 0, or 2 and more", std::to_string(steadiness_rows));
   if (!(input_dropout >= 0.0 && input_dropout < 1.0))
     refuse("TrainPlan::input_dropout", "must lie in [0, 1)", fmt::format("{}", input_dropout));
   if (log.train_samples < 0) refuse("LogOptions::train_samples", "must not be negative", std::to_string(log.train_samples));

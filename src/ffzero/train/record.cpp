@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/train/record.hpp"
 
+#include <algorithm>
+
 namespace ffzero {
 
 namespace {
@@ -9,6 +11,37 @@ namespace {
 using json = nlohmann::ordered_json;
 
 json measure(const Measure& m, const std::string& metric) { return {{"metric", metric}, {"value", m.value}, {"loss", m.loss}}; }
+
+json devices(const std::vector<InstrumentRecord>& records) {
+  json list = json::array();
+  for (const InstrumentRecord& d : records) {
+    const DeviceReceipt& r = d.receipt;
+    json looks = json::array();
+    for (const Steadiness& look : d.looks)
+      looks.push_back({{"layer", look.layer}, {"epoch", look.epoch}, {"noise", look.noise}, {"drift", look.drift}});
+    double drift = 0.0;
+    for (const Steadiness& look : d.looks) drift = std::max(drift, look.drift);
+    list.push_back({{"name", d.name},
+                    {"address", d.address},
+                    {"identity", d.identity},
+                    {"inputs", d.inputs},
+                    {"outputs", d.outputs},
+                    {"parameters", d.parameters},
+                    {"readings", r.rows},
+                    {"evaluations", r.evaluations},
+                    {"writes", r.sets},
+                    {"values", r.values},
+                    {"failures", r.failed},
+                    {"retries", r.retries},
+                    {"restarts", r.restarts},
+                    {"projected", r.projected},
+                    {"seconds", r.seconds},
+                    {"noise", {{"declared", d.declared_noise}, {"measured", d.looks.empty() ? json(nullptr) : json(d.looks.back().noise)}}},
+                    {"drift", d.looks.empty() ? json(nullptr) : json(drift)},
+                    {"looks", looks}});
+  }
+  return list;
+}
 
 }  // namespace
 
@@ -61,29 +94,31 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
                          {"pullbacks", e.pullbacks},
                          {"checks", e.checks}});
   }
-  return {{"schema", 1},
-          {"solver", r.solver},
-          {"information", to_string(r.information)},
-          {"front_ends", r.front_ends},
-          {"dataset", r.dataset},
-          {"seed", r.seed},
-          {"epochs", r.epochs},
-          {"layers", layers},
-          {"vote", vote},
-          {"control", r.control},
-          {"stopped_by", r.stopped_by},
-          {"preset", r.preset},
-          {"estimator", r.estimator},
-          {"final", final_result},
-          {"forward_evals",
-           {{"training", total.training},
-            {"propagation", total.propagation},
-            {"logging", total.logging},
-            {"replayed", total.replayed},
-            {"pullbacks", total.pullbacks},
-            {"checks", total.checks},
-            {"per_layer", per_layer}}},
-          {"wall_s", {{"load", r.load_s}, {"training", r.training_s}, {"evaluation", r.evaluation_s}, {"total", r.total_s}}}};
+  json summary = {{"schema", 1},
+                  {"solver", r.solver},
+                  {"information", to_string(r.information)},
+                  {"front_ends", r.front_ends},
+                  {"dataset", r.dataset},
+                  {"seed", r.seed},
+                  {"epochs", r.epochs},
+                  {"layers", layers},
+                  {"vote", vote},
+                  {"control", r.control},
+                  {"stopped_by", r.stopped_by},
+                  {"preset", r.preset},
+                  {"estimator", r.estimator},
+                  {"final", final_result},
+                  {"forward_evals",
+                   {{"training", total.training},
+                    {"propagation", total.propagation},
+                    {"logging", total.logging},
+                    {"replayed", total.replayed},
+                    {"pullbacks", total.pullbacks},
+                    {"checks", total.checks},
+                    {"per_layer", per_layer}}},
+                  {"wall_s", {{"load", r.load_s}, {"training", r.training_s}, {"evaluation", r.evaluation_s}, {"total", r.total_s}}}};
+  if (!r.devices.empty()) summary["devices"] = devices(r.devices);
+  return summary;
 }
 
 }  // namespace ffzero

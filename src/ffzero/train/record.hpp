@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ffzero/base/device_receipt.hpp"
 #include "ffzero/base/ledger.hpp"
 #include "ffzero/gradient/information.hpp"
 #include "ffzero/tensor/types.hpp"
@@ -53,6 +54,26 @@ struct VoteRecord {
   std::optional<double> validation;
 };
 
+/// One look at how steadily an instrument reads: a fixed input at the parameters that training began with.
+struct Steadiness {
+  Index layer = 0, epoch = 0;  ///< when: after this epoch of this layer; epoch 0: before it
+  double noise = 0.0;          ///< standard deviation of a reading, rms over the outputs
+  double drift = 0.0;          ///< change of the mean reading since the first look, rms over the outputs
+  friend bool operator==(const Steadiness&, const Steadiness&) = default;
+};
+
+/// An instrument in a run, and what it was really asked to do, over all sessions of the run.
+struct InstrumentRecord {
+  Index layer = 0;
+  std::string name;               ///< of the layer
+  std::string address, identity;  ///< foreign texts, cleaned
+  Index inputs = 0, outputs = 0, parameters = 0;
+  double declared_noise = 0.0;
+  DeviceReceipt receipt;
+  std::vector<double> reference;  ///< (outputs) mean of the first look; empty: nobody has looked
+  std::vector<Steadiness> looks;
+};
+
 /// Everything that summary.json says about learning; machine and version are added by the writer.
 struct RunRecord {
   std::string solver, dataset, preset, estimator, metric;
@@ -68,6 +89,7 @@ struct RunRecord {
   std::string stopped_by;      ///< epochs | budget | interrupt
   Ledger ledger;
   double load_s = 0.0, training_s = 0.0, evaluation_s = 0.0, total_s = 0.0;
+  std::vector<InstrumentRecord> devices;
   std::vector<std::string> front_ends;  ///< "pca", "trained readout": named beside the information
 };
 

@@ -92,6 +92,23 @@ Trainer<S>::Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& s
   train_.emplace(splits.train, encoder_, network_, *executor_, options(true));
   test_.emplace(splits.test, encoder_, network_, *executor_, options(false));
   if (!splits.validation.empty()) validation_.emplace(splits.validation, encoder_, network_, *executor_, options(false));
+  for (Index i = 0; i < network_.layers(); ++i) {
+    const Instrument<S>* const found = instrument(i);
+    if (found == nullptr) continue;
+    const InstrumentInfo info = found->info();
+    const ForwardMap<S>& map = *network_.layer(i).map;
+    instruments_.push_back({.layer = i,
+                            .name = network_.layer(i).name,
+                            .address = info.address,
+                            .identity = info.identity,
+                            .inputs = map.input_shape().size(),
+                            .outputs = map.output_shape().size(),
+                            .parameters = map.parameter_count(),
+                            .declared_noise = info.noise,
+                            .receipt = {},
+                            .reference = {},
+                            .looks = {}});
+  }
 }
 
 template <class S>
@@ -122,6 +139,22 @@ RunRecord Trainer<S>::run() {
   start_ = Clock::now();
   planned_ = planned_evaluations();
   Outcome outcome = Outcome::done;
+  try {
+    run_blocks(outcome);
+  } catch (const DeviceError&) {
+    // The parameters are those before the step that failed: going on repeats it.
+    if (stands_) save();
+    throw;
+  }
+  if (outcome != Outcome::done) stopped_by_ = outcome == Outcome::budget ? "budget" : "interrupt";
+  RunRecord record;
+  finish_run(record);
+  save();
+  return record;
+}
+
+template <class S>
+void Trainer<S>::run_blocks(Outcome& outcome) {
   for (std::size_t b = 0; b < blocks_.size() && outcome == Outcome::done; ++b) {
     const bool replay = restored_ && (b < block_ || trained_);
     if (replay && b == block_) outcome = Outcome::budget;  // it was evaluated too; only the summary is missing
@@ -137,11 +170,77 @@ RunRecord Trainer<S>::run() {
       restored_ = false;
     }
   }
-  if (outcome != Outcome::done) stopped_by_ = outcome == Outcome::budget ? "budget" : "interrupt";
-  RunRecord record;
-  finish_run(record);
-  save();
-  return record;
+}
+
+template <class S>
+const Instrument<S>* Trainer<S>::instrument(Index layer) const {
+  return dynamic_cast<const Instrument<S>*>(network_.layer(layer).map.get());
+}
+
+template <class S>
+void Trainer<S>::address_readings(Index last, Purpose purpose, std::uint64_t step) const {
+  constexpr std::uint64_t kPurposes = 8, kBlockShift = 40;
+  for (const InstrumentRecord& record : instruments_)
+    if (record.layer < last)
+      instrument(record.layer)
+          ->begin_readings(static_cast<std::uint64_t>(record.layer) * kPurposes + static_cast<std::uint64_t>(purpose),
+                           (static_cast<std::uint64_t>(last) << kBlockShift) + step);
+}
+
+template <class S>
+void Trainer<S>::keep_inside(const BlockSetup<S>& setup) {
+  const auto* directional = std::get_if<DirectionalOptions>(&setup.options.estimator);
+  const double measured = measured_[usize(&setup - blocks_.data())].eps;
+  const double eps = measured > 0.0 ? measured : directional != nullptr ? std::max(0.0, directional->eps) : 0.0;
+  for (const InstrumentRecord& record : instruments_)
+    if (record.layer >= setup.first && record.layer < setup.last)
+      instrument(record.layer)->keep_inside(network_.theta(record.layer, record.layer + 1), eps);
+}
+
+template <class S>
+void Trainer<S>::look_at_instruments(const BlockSetup<S>& setup, Index epoch) {
+  if (plan_.steadiness_rows == 0) return;
+  const Index rows = plan_.steadiness_rows;
+  for (InstrumentRecord& record : instruments_) {
+    const bool seen = !record.looks.empty() && record.looks.back().epoch >= epoch;
+    if (record.layer < setup.first || record.layer >= setup.last || seen) continue;
+    address_readings(setup.last, Purpose::look, static_cast<std::uint64_t>(epoch));
+    Vector<S> theta(record.parameters);
+    network_.layer(record.layer)
+        .map->initialise(as_span(theta), RandomStream(plan_.seed, Stream::initial, static_cast<std::uint32_t>(record.layer)));
+    const Matrix<double> y = instrument(record.layer)->reference_readings(as_span(std::as_const(theta)), rows).template cast<double>();
+    bill(record.layer, record.layer + 1, &Evaluations::logging, rows);
+    const Eigen::RowVectorXd mean = y.colwise().mean();
+    if (record.reference.empty()) record.reference.assign(mean.data(), mean.data() + mean.size());
+    const auto outputs = static_cast<double>(y.cols());
+    double moved = 0.0;
+    for (Index k = 0; k < y.cols(); ++k) moved += std::pow(mean(k) - record.reference[usize(k)], 2.0);
+    record.looks.push_back({.layer = record.layer,
+                            .epoch = epoch,
+                            .noise = std::sqrt((y.rowwise() - mean).squaredNorm() / (static_cast<double>(rows - 1) * outputs)),
+                            .drift = std::sqrt(moved / outputs)});
+  }
+}
+
+template <class S>
+DeviceReceipt Trainer<S>::receipt_of(const InstrumentRecord& record) const {
+  DeviceReceipt sum = record.receipt;
+  sum += instrument(record.layer)->receipt();
+  return sum;
+}
+
+template <class S>
+double Trainer<S>::device_seconds() const {
+  double sum = 0.0;
+  for (const InstrumentRecord& record : instruments_) sum += receipt_of(record).seconds;
+  return sum;
+}
+
+template <class S>
+std::vector<InstrumentRecord> Trainer<S>::instrument_records() const {
+  std::vector<InstrumentRecord> records = instruments_;
+  for (InstrumentRecord& record : records) record.receipt = receipt_of(record);
+  return records;
 }
 
 template <class S>
@@ -176,9 +275,11 @@ template <class S>
 typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
   BlockSetup<S>& setup = blocks_[b];
   start_block(setup);
+  stands_ = !restored_ || (epoch_ == 0 && step_ == 0);
   if (network_.front(setup.first) != nullptr) {
     // A restored run holds the fitted front end already.
     const bool fitted = restored_ && (epoch_ > 0 || step_ > 0);
+    address_readings(setup.first, Purpose::front, 0);
     if (!fitted) {
       train_->fit_front(kEvaluationRows);
       if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, train_->size());
@@ -214,6 +315,8 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
     loss_sum_ = 0.0;
   }
   block_ = b;
+  stands_ = true;
+  if (epoch_ == 0 && step_ == 0) look_at_instruments(setup, 0);
   if (setup.options.epochs > 0 && epoch_ == 0 && step_ == 0 && !measure_block(setup)) return Outcome::budget;
   for (; epoch_ < setup.options.epochs; ++epoch_, step_ = 0, loss_sum_ = 0.0) {
     // The part of an epoch that a budget left room for is recorded once, also if the run was killed right after that.
@@ -236,7 +339,16 @@ typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup<S>& setup) {
   for (; step_ < steps; ++step_) {
     const Index first = step_ * batch, count = std::min(batch, size - first);
     if (budget > 0 && ledger_.total().training + setup.gradient->cost_per_sample() * count > budget) return Outcome::budget;
-    loss_sum_ += train_step(setup, std::span(order).subspan(usize(first), usize(count)));
+    const double waited = device_seconds();
+    if (plan_.device_seconds > 0.0 && waited + longest_step_s_ > plan_.device_seconds) return Outcome::budget;
+    const Ledger before = ledger_;
+    try {
+      loss_sum_ += train_step(setup, std::span(order).subspan(usize(first), usize(count)));
+    } catch (const DeviceError&) {
+      ledger_ = before;  // whoever goes on repeats the step, and is billed then
+      throw;
+    }
+    longest_step_s_ = std::max(longest_step_s_, device_seconds() - waited);
     if (events_.step_done) {
       const std::int64_t evals = ledger_.total().training;
       events_.step_done({.layer = setup.name,
@@ -267,6 +379,8 @@ double Trainer<S>::train_step(BlockSetup<S>& setup, std::span<const std::uint32_
   const Index step = epoch_ * setup.steps + step_;
   const auto position = static_cast<std::uint64_t>(step);
   auto* const readout = learning_readout(setup);
+  if (step == 0) keep_inside(setup);
+  address_readings(setup.last, Purpose::step, position);
   const Batch<S> batch = gather_batch(setup, rows);
   const std::span<S> theta = network_.theta(setup.first, setup.last);
   const RandomStream directions(seed, Stream::direction, part, position);
@@ -284,6 +398,7 @@ double Trainer<S>::train_step(BlockSetup<S>& setup, std::span<const std::uint32_
   for (const Segment& s : fixed_) as_vector(theta).segment(s.begin, s.size) = before.segment(s.begin, s.size);
   if (step < kFirstSteps || step % kCheckEvery == 0) require_sound_parameters(setup);
   if (setup.options.update.hold_norm) hold_norms(setup, theta);
+  keep_inside(setup);
   return loss;
 }
 
@@ -314,6 +429,7 @@ bool Trainer<S>::measure_block(BlockSetup<S>& setup) {
     return gather_batch(
         setup, std::span<const std::uint32_t>(order).subspan(usize(i % whole * setup.options.batch_size), usize(setup.options.batch_size)));
   };
+  address_readings(setup.last, Purpose::control, 0);
   const RandomStream random(seed, Stream::direction, part);
   MeasuredControl& control = measured_[block_];
   control = measure_control<S>(*setup.gradient, setup.options, network_.theta(setup.first, setup.last), batch, random, *executor_);
@@ -403,6 +519,7 @@ void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
   record.training_loss = mean_loss;
   {
     const Stopwatch watch(evaluation_s_);
+    address_readings(setup.last, Purpose::log, static_cast<std::uint64_t>(epoch_));
     calibrate(setup);
     const auto log = [&](const SampleSource<S>& source, const Dataset& data, Index samples) {
       const Measure m = measure(evaluate(setup, source, samples, nullptr), samples == data.size() ? data : data.slice(0, samples));
@@ -415,6 +532,7 @@ void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
     if (plan_.log.test) record.test = log(*test_, splits_.test, splits_.test.size());
     if (validation_) record.validation = log(*validation_, splits_.validation, splits_.validation.size());
   }
+  look_at_instruments(setup, epoch_ + 1);
   record.forward_evals = ledger_.total().training;
   record.wall_s = elapsed();
   records_.push_back(record);
@@ -572,7 +690,9 @@ template <class S>
 void Trainer<S>::finish_block(BlockSetup<S>& setup, bool replay) {
   const Stopwatch watch(evaluation_s_);
   const bool more = setup.last < network_.layers();
+  address_readings(setup.first, Purpose::front, 0);
   if (replay && network_.front(setup.first) != nullptr) apply_fronts();
+  address_readings(setup.last, Purpose::pass, 0);
   // The last epoch has done so with these parameters; without an epoch nobody has.
   if (!replay && !has_recorded(setup)) calibrate(setup);
   if (!replay && network_.wants_readout(setup.last - 1)) fit_block_readout(setup);
@@ -624,6 +744,7 @@ void Trainer<S>::finish_run(RunRecord& record) {
   record.layers = layer_records_;
   record.stopped_by = stopped_by_;
   record.ledger = ledger_;
+  record.devices = instrument_records();
   for (const auto& layer : layer_records_) record.information = std::max(record.information, layer.information);
   for (Index i = 0; i < network_.layers(); ++i)
     if (network_.front(i) != nullptr) {

@@ -11,6 +11,7 @@
 
 #include "ffzero/dataset/load.hpp"
 #include "ffzero/encode/encoder.hpp"
+#include "ffzero/map/instrument.hpp"
 #include "ffzero/tensor/npz.hpp"
 #include "ffzero/train/block_setup.hpp"
 #include "ffzero/train/network.hpp"
@@ -68,7 +69,8 @@ class Trainer {
 
   /// Trains what is left and evaluates. Cost: counted in the record's ledger. @throws DivergedError when a loss or a parameter stops
   /// being finite, or when a unit of parameters has grown to a million times its first length (losses that do not see the length of the
-  /// parameters stay finite, but a step has become smaller than rounding): the last saved state is the last good one.
+  /// parameters stay finite, but a step has become smaller than rounding): the last saved state is the last good one. @throws DeviceError
+  /// from a device after saving the state before the step that failed.
   RunRecord run();
 
   [[nodiscard]] const Network<S>& network() const noexcept { return network_; }
@@ -115,6 +117,20 @@ class Trainer {
   void fit_block_readout(BlockSetup<S>& setup);
   void drop_inputs(const BlockSetup<S>& setup, Matrix<S>& x) const;
   void find_initial_norms(const BlockSetup<S>& setup);
+  /// The instrument behind a layer; null if there is none.
+  [[nodiscard]] const Instrument<S>* instrument(Index layer) const;
+  /// What the readings of layers [0, last) are for from now on: they get addresses of their own.
+  enum class Purpose : std::uint8_t { step, log, pass, front, control, look };
+  void address_readings(Index last, Purpose purpose, std::uint64_t step) const;
+  /// Limited parameters of a block move inside, so far that the perturbations of a step stay inside.
+  void keep_inside(const BlockSetup<S>& setup);
+  /// Noise and drift of the instruments of a block.
+  void look_at_instruments(const BlockSetup<S>& setup, Index epoch);
+  [[nodiscard]] DeviceReceipt receipt_of(const InstrumentRecord& record) const;
+  [[nodiscard]] double device_seconds() const;
+  /// Their records with what they were asked to do until now.
+  [[nodiscard]] std::vector<InstrumentRecord> instrument_records() const;
+  void run_blocks(Outcome& outcome);
   void hold_norms(const BlockSetup<S>& setup, std::span<S> theta) const;
   [[noreturn]] void diverged(const BlockSetup<S>& setup, const std::string& requirement, const std::string& value) const;
   void require_sound_parameters(const BlockSetup<S>& setup) const;
@@ -146,11 +162,14 @@ class Trainer {
   std::vector<MeasuredControl> measured_;  // one a block
   Schedule schedule_;
   bool restored_ = false;
+  bool stands_ = false;  // a checkpoint of what is here now can be gone on with
   Vector<S> restored_moments_, restored_memory_, restored_readout_moments_;
   Schedule::State restored_schedule_{};
   std::int64_t planned_ = 0;
   Matrix<S> reads_;  ///< (N, d) what the head last read of each train sample, for the readout; 0: nothing yet; empty: none wanted
 
+  std::vector<InstrumentRecord> instruments_;  ///< receipts: of earlier sessions
+  double longest_step_s_ = 0.0;                ///< that a step waited for the instruments
   std::vector<EpochRecord> records_;
   std::vector<LayerRecord> layer_records_;
   std::vector<SplitScores> train_scores_, validation_scores_, test_scores_;

@@ -1,0 +1,54 @@
+// Optional refinement: what a piece of hardware says and does beside answering.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ffzero/base/device_receipt.hpp"
+#include "ffzero/tensor/types.hpp"
+
+namespace ffzero {
+
+/// What an instrument is, as far as records keep it. Texts are foreign: cleaned and bounded by whoever fills them in.
+struct InstrumentInfo {
+  std::string address;   ///< where it was reached
+  std::string identity;  ///< what it calls itself
+  double noise = 0.0;    ///< largest declared standard deviation of a reading; 0: not declared
+};
+
+/// A map behind which stands hardware, or its simulated twin: it has limits, readings that cost time and repeat only within a noise, and a
+/// state to be left in.
+template <class S>
+class Instrument {
+ public:
+  virtual ~Instrument() = default;
+
+  [[nodiscard]] virtual InstrumentInfo info() const = 0;
+  /// What it was asked to do so far.
+  [[nodiscard]] virtual DeviceReceipt receipt() const = 0;
+  /// What it said beside its answers, cleaned and bounded.
+  [[nodiscard]] virtual std::vector<std::string> log() const = 0;
+  /// Every parameter to its safe value until the next evaluation. @throws DeviceError
+  virtual void safe() const = 0;
+
+  /// The readings that follow are number 0, 1, .. of this step of this stream: a simulated instrument then gives the same noise to the same
+  /// reading, in a run that was interrupted too.
+  virtual void begin_readings(std::uint64_t stream, std::uint64_t step) const = 0;
+  /// ForwardMap::forward for several parameter vectors on one batch, in their order, overlapped where the instrument can.
+  /// thetas (m)   ys (m), each (B, outputs)   Cost: m B forward evaluations. @throws DeviceError
+  virtual void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys) const = 0;
+
+  /// One fixed input, read `repeats` times in one evaluation at theta: what noise and drift are judged by. (repeats, outputs)
+  /// Cost: `repeats` forward evaluations. @throws DeviceError
+  [[nodiscard]] virtual Matrix<S> reference_readings(std::span<const S> theta, Index repeats) const = 0;
+
+  /// Moves every limited parameter so far inside its range that theta +- margin is inside too.  theta (parameter_count)   margin >= 0
+  virtual void keep_inside(std::span<S> theta, double margin) const = 0;
+  /// Largest step between two values of a parameter that the instrument tells apart, in the units of theta; 0: continuous.
+  [[nodiscard]] virtual double resolution() const = 0;
+};
+
+}  // namespace ffzero

@@ -1,0 +1,378 @@
+// Training through devices from the command line.
+// SPDX-License-Identifier: MIT
+#include <gmock/gmock.h>
+#include <pty.h>
+#include <termios.h>
+
+#include <atomic>
+#include <future>
+
+#include "ffzero/device/serve.hpp"
+#include "ffzero/map/dense.hpp"
+#include "ffzero/settings/configured.hpp"
+#include "refusal.hpp"
+#include "support/project_folder.hpp"
+
+namespace ffzero {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Arguments;
+using test::operator+;  // NOLINT(misc-unused-using-decls): clang-tidy overlooks operators
+using test::Workplace;
+using testing::HasSubstr;
+using testing::Not;
+
+const std::string kServe = std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 6 --outputs 4";
+const test::SampleData kData{.train = 96, .test = 24, .classes = 3, .shape = {6}};
+const Arguments kFew{"--epochs", "2", "--directions", "2", "--threads", "1"};
+
+Arguments train_devices(const Workplace& place, const std::vector<std::string>& addresses, const std::string& out) {
+  Arguments arguments = test::train_on(place, test::sample_archive(kData)) + kFew + Arguments{"--out", out};
+  for (const std::string& address : addresses) arguments = arguments + Arguments{"--device", address};
+  return arguments;
+}
+
+// The arrays of the last checkpoint that learning decides about.
+std::vector<float> learnt(const Workplace& place, const std::string& run) {
+  const NpzArchive archive = read_npz(place.path(run) / "checkpoint.npz");
+  std::vector<float> all;
+  for (const auto& [name, array] : archive)
+    if (name != "meta" && array.type == NpyArray::Type::f32)
+      for (const float v : array.to<float>()) all.push_back(v);
+  EXPECT_FALSE(all.empty());
+  return all;
+}
+
+nlohmann::ordered_json summary_of(const Workplace& place, const std::string& run) {
+  return test::json_of(test::read_file(place.path(run) / "summary.json"));
+}
+
+/// The map that `ffzero device serve` serves, in a thread of this process.
+class Served {
+ public:
+  explicit Served(const std::string& listen, double noise) {
+    options_.noise = noise;
+    std::promise<std::string> bound;
+    auto ready = bound.get_future();
+    thread_ = std::thread([this, listen, &bound] {
+      serve(
+          map_, options_, parse_device_address(listen), [this] { return stop_.load(); },
+          [&bound](const std::string& name) { bound.set_value(name); });
+    });
+    address_ = ready.get();
+  }
+  ~Served() {
+    stop_ = true;
+    thread_.join();
+  }
+  Served(const Served&) = delete;
+  Served& operator=(const Served&) = delete;
+  [[nodiscard]] const std::string& address() const { return address_; }
+
+ private:
+  Dense<float> map_{{.width = 6}, 4};
+  ServeOptions options_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+  std::string address_;
+};
+
+/// The same behind a serial line, one end of which is ours.
+class ServedOnLine {
+ public:
+  explicit ServedOnLine(double noise) {
+    char name[256] = {};
+    int line = -1;
+    EXPECT_EQ(::openpty(&ours_, &line, name, nullptr, nullptr), 0);
+    termios raw{};
+    ::tcgetattr(line, &raw);
+    ::cfmakeraw(&raw);
+    ::tcsetattr(line, TCSANOW, &raw);
+    held_ = line;  // a line that nobody holds open would be hung up between two hosts
+    address_ = std::string("serial:") + name;
+    options_.noise = noise;
+    thread_ = std::thread([this] { serve(map_, options_, ours_, ours_, [this] { return stop_.load(); }); });
+  }
+  ~ServedOnLine() {
+    stop_ = true;
+    thread_.join();
+    ::close(ours_);
+    ::close(held_);
+  }
+  ServedOnLine(const ServedOnLine&) = delete;
+  ServedOnLine& operator=(const ServedOnLine&) = delete;
+  [[nodiscard]] const std::string& address() const { return address_; }
+
+ private:
+  Dense<float> map_{{.width = 6}, 4};
+  ServeOptions options_;
+  int ours_ = -1, held_ = -1;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+  std::string address_;
+};
+
+/// Nothing but a function, as somebody's own program would wrap it.
+class PlainMap final : public ForwardMap<float> {
+ public:
+  [[nodiscard]] Shape input_shape() const override { return map_.input_shape(); }
+  [[nodiscard]] Shape output_shape() const override { return map_.output_shape(); }
+  [[nodiscard]] Index parameter_count() const override { return map_.parameter_count(); }
+  void forward(std::span<const float> theta, const ConstMatrixRef<float>& x, MatrixRef<float> y) const override {
+    map_.forward(theta, x, y);
+  }
+
+ private:
+  Dense<float> map_{{.width = 6}, 4};
+};
+
+// What the run's own settings give on a map in this process.
+std::vector<float> learnt_in_process(const Workplace& place, const std::string& run) {
+  Config config = Config::load({.file = place.path(run) / "config.toml", .overrides = {}, .devices = {}});
+  const Splits splits = load_dataset(dataset_options(config.values()));
+  config.resolve(data_facts(splits));
+  const auto executor = std::make_shared<const Executor>(1);
+  std::vector<Layer<float>> layers(1);
+  layers[0].name = "device0";
+  layers[0].map = std::make_shared<PlainMap>();
+  Network<float> network({.input = {.width = 6}, .classes = 3, .layers = layers, .seed = config.values().seed()}, executor);
+  auto trainer = make_trainer<float>(config, std::move(network), splits, executor);
+  static_cast<void>(trainer.run());
+  const auto theta = trainer.network().theta(0, 1);
+  return {theta.begin(), theta.end()};
+}
+
+TEST(DeviceTraining, GivesTheSameBitsOverEveryWireAndInProcess) {
+  Workplace place;
+  for (const double noise : {0.0, 0.01}) {
+    const std::string name = noise > 0.0 ? "noisy-" : "quiet-";
+    const std::string exec = kServe + " --noise " + std::to_string(noise);
+    test::succeed(place, train_devices(place, {exec}, name + "exec"));
+    const std::vector<float> expected = learnt(place, name + "exec");
+    {
+      const Served tcp("tcp:127.0.0.1:0", noise);
+      test::succeed(place, train_devices(place, {tcp.address()}, name + "tcp"));
+      EXPECT_EQ(learnt(place, name + "tcp"), expected);
+    }
+    {
+      const Served local("unix:" + place.path("a.sock").string(), noise);
+      test::succeed(place, train_devices(place, {local.address()}, name + "unix"));
+      EXPECT_EQ(learnt(place, name + "unix"), expected);
+    }
+    const ServedOnLine line(noise);
+    test::succeed(place, train_devices(place, {line.address()}, name + "serial"));
+    EXPECT_EQ(learnt(place, name + "serial"), expected);
+    if (noise > 0.0) continue;
+    const std::vector<float> in_process = learnt_in_process(place, name + "exec");
+    const auto begin = std::search(expected.begin(), expected.end(), in_process.begin(), in_process.end());
+    EXPECT_NE(begin, expected.end()) << "the parameters of a map in this process";
+  }
+  const auto summary = summary_of(place, "noisy-exec");
+  EXPECT_NEAR(summary.at("devices").at(0).at("noise").at("measured").get<double>(), 0.01, 0.005);
+  EXPECT_EQ(summary.at("devices").at(0).at("failures"), 0);
+  EXPECT_GT(summary.at("devices").at(0).at("readings").get<int>(), 96 * 2 * 4);
+  EXPECT_EQ(summary.at("information"), "opaque");
+}
+
+// Passes bytes to a program and ends it, and itself, after so many of them; counts its starts in a file.
+std::string flaky(const Workplace& place, int limit) {
+  const std::string script = place
+                                 .write("flaky.py",
+                                        "import os, subprocess, sys\n"
+                                        "left = int(sys.argv[1])\n"
+                                        "open(sys.argv[2], 'a').write('started\\n')\n"
+                                        "p = subprocess.Popen(sys.argv[3:], stdin=subprocess.PIPE)\n"
+                                        "while True:\n"
+                                        "    data = os.read(0, 4096)\n"
+                                        "    if not data: break\n"
+                                        "    left -= len(data)\n"
+                                        "    if left < 0:\n"
+                                        "        p.kill()\n"
+                                        "        os._exit(1)\n"
+                                        "    p.stdin.write(data)\n"
+                                        "    p.stdin.flush()\n"
+                                        "p.stdin.close()\n"
+                                        "p.wait()\n")
+                                 .string();
+  return "exec:python3 " + script + " " + std::to_string(limit) + " " + place.path("starts").string() + " " + kServe.substr(5);
+}
+
+TEST(DeviceTraining, SurvivesADeviceThatDiesAndGoesOnWithARunThatStopped) {
+  Workplace place;
+  test::succeed(place, train_devices(place, {kServe}, "whole"));
+  const std::vector<float> expected = learnt(place, "whole");
+
+  test::succeed(place, train_devices(place, {flaky(place, 8000)}, "restarted"));
+  EXPECT_EQ(learnt(place, "restarted"), expected);
+  const auto device = summary_of(place, "restarted").at("devices").at(0);
+  EXPECT_GT(device.at("restarts").get<int>(), 1);
+  EXPECT_GE(device.at("retries").get<int>(), device.at("restarts").get<int>());
+
+  const test::Outcome stopped =
+      place.run(train_devices(place, {flaky(place, 8000)}, "stopped") + Arguments{"--set", "device.on_failure=stop"});
+  EXPECT_EQ(stopped.code, 5) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("died"));
+  EXPECT_FALSE(fs::exists(place.path("stopped") / "summary.json"));
+  const test::Outcome inspected = test::succeed(place, {"inspect", "stopped"});
+  EXPECT_THAT(inspected.out, HasSubstr("device0"));
+  // Another address for the same device: the bench has moved.
+  test::succeed(place, {"train", "--quiet", "--no-report", "--resume", "stopped", "--device", kServe});
+  EXPECT_EQ(learnt(place, "stopped"), expected);
+  EXPECT_EQ(summary_of(place, "stopped").at("final"), summary_of(place, "whole").at("final"));
+  EXPECT_EQ(summary_of(place, "stopped").at("forward_evals").at("training"), summary_of(place, "whole").at("forward_evals").at("training"));
+}
+
+TEST(DeviceTraining, KilledAndInterruptedGoesOnToTheSameBitsAndLeavesTheDeviceSafe) {
+  Workplace place;
+  const std::string slow = kServe + " --set-ms 2";
+  test::succeed(place, train_devices(place, {slow}, "whole"));
+  for (const int signal : {SIGINT, SIGKILL}) {
+    const std::string out = "run" + std::to_string(signal);
+    const auto running = place.start(train_devices(place, {slow}, out));
+    ASSERT_TRUE(test::eventually([&] { return fs::exists(place.path(out) / "checkpoint.npz"); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(60));
+    running.signal(signal);
+    const test::Outcome outcome = running.wait();
+    if (outcome.code == 0) continue;  // it was faster
+    EXPECT_EQ(outcome.code, signal == SIGINT ? 130 : 1000 + SIGKILL) << outcome.err;
+    test::succeed(place, {"train", "--quiet", "--no-report", "--resume", out, "--device", slow});
+    EXPECT_EQ(learnt(place, out), learnt(place, "whole"));
+  }
+}
+
+TEST(DeviceTraining, DeviceThatMisbehavesEndsInOneLineASafeDeviceAndARunThatGoesOn) {
+  Workplace place;
+  // Regression: the device has one output.
+  NpzArchive archive = test::sample_archive({.train = 64, .test = 16, .classes = 3, .shape = {2}});
+  for (const char* name : {"y_train", "y_test"}) {
+    std::vector<float> targets;
+    for (const float v : archive[name].to<float>()) targets.push_back(0.5F * v - 0.3F);
+    archive[name] = NpyArray::of<float>(targets, {isize(targets.size())});
+  }
+  const std::string script = (test::project_folder() / "tests/unit/device/broken_device.py").string(), log = place.path("log").string();
+  const auto command = [&](const std::string& fault, const std::string& out) {
+    return test::train_on(place, archive) + kFew +
+           Arguments{"--out",    out,
+                     "--set",    "device.retries=1",
+                     "--set",    "device.steadiness=0",
+                     "--device", "exec:env FFZERO_DEVICE_LOG=" + log + " python3 " + script + " " + fault};
+  };
+  test::succeed(place, command("", "proper"));
+  for (const auto& [fault, words] : std::vector<std::pair<std::string, std::string>>{
+           {"nan", "must be finite, read 4 times; got nan"}, {"wrong_count", "must bring"}, {"words", "must hold numbers"}}) {
+    test::expect_refused(place, command(fault, fault), 5, {words});
+    const auto lines = test::lines_of(test::read_file(log));
+    EXPECT_EQ(lines.back(), "0 0") << fault;
+    test::succeed(place, {"train", "--quiet", "--no-report", "--resume", fault, "--device",
+                          "exec:env FFZERO_DEVICE_LOG=" + log + " python3 " + script});
+    EXPECT_EQ(learnt(place, fault), learnt(place, "proper")) << fault;
+  }
+}
+
+TEST(DeviceTraining, FileOfSomebodyElseStartsNothing) {
+  Workplace place;
+  const std::string starts = place.path("starts").string(), address = flaky(place, 100000000);
+  const std::string line = "an address that stands in a file is used only if you say so";
+  test::succeed(place, train_devices(place, {address}, "run"));
+  const std::string sample = place.path("x.npz").string();
+  write_npz(sample, {{"x", test::samples_of(kData, 3, 5)}});
+  const auto count = [&] { return test::lines_of(test::read_file(starts)).size(); };
+  const std::size_t before = count();
+  test::expect_refused(place, {"eval", "run"}, 2, {line, "--trust-devices"});
+  test::expect_refused(place, {"predict", "run", sample}, 2, {line});
+  test::expect_refused(place, {"probe", "run"}, 2, {line});
+  test::expect_refused(place, {"train", "--quiet", (place.path("run") / "config.toml").string(), "--out", "again"}, 2, {line});
+  EXPECT_FALSE(fs::exists(place.path("again")));
+  test::succeed(place, {"inspect", "run"});
+  EXPECT_EQ(count(), before);
+  const test::Outcome evaluated = test::succeed(place, {"eval", "run", "--device", address});
+  EXPECT_THAT(evaluated.out, HasSubstr("device0"));
+  test::succeed(place, {"predict", "run", sample, "--trust-devices"});
+  test::succeed(place, {"probe", "run", "--draws", "2", "--device", kServe});
+  EXPECT_EQ(count(), before + 2);
+  test::expect_refused(place, {"eval", "run", "--device", kServe, "--device", kServe}, 2,
+                       {"once for each of the 1 devices", "got 2 times"});
+}
+
+TEST(DeviceTraining, DevicesStandBetweenDigitalLayers) {
+  Workplace place;
+  const fs::path file =
+      place.write("experiment.toml",
+                  "model.layers_before = [6]\nmodel.layers = [5]\nmodel.local_loss_at = \"pre\"\n"
+                  "[[model.device]]\naddress = \"tcp:192.0.2.1:9\"\nrepeats = 2\noutput_scale = 2.0\nactivation = \"relu\"\n"
+                  "[[model.device]]\naddress = \"tcp:192.0.2.1:10\"\n"
+                  "[[layer]]\nindex = 3\ngradient.estimator = \"adjoint\"\nupdate.lr = 1e-3\n");
+  const std::string second = std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 4 --outputs 5";
+  Arguments arguments = train_devices(place, {kServe, second}, "run");
+  arguments.insert(arguments.begin() + 1, file.string());
+  test::succeed(place, arguments);
+  const auto summary = summary_of(place, "run");
+  std::vector<std::string> names;
+  for (const auto& layer : summary.at("layers")) names.push_back(layer.at("name").get<std::string>());
+  EXPECT_EQ(names, (std::vector<std::string>{"dense0", "device0", "device1", "dense1"}));
+  EXPECT_EQ(summary.at("devices").size(), 2U);
+  EXPECT_EQ(summary.at("devices").at(0).at("address"), kServe);
+  EXPECT_THAT(test::read_file(place.path("run") / "config.toml"), HasSubstr("repeats = 2"));
+  const auto result = test::json_of(test::succeed(place, {"eval", "run", "--json", "--device", kServe, "--device", second}).out);
+  EXPECT_EQ(result.at("final"), summary.at("final").at("test"));
+  // Every train sample is read twice for each side of two directions, in two epochs.
+  EXPECT_GE(summary.at("devices").at(0).at("readings").get<int>(), 96 * 2 * 2 * 2 * 2);
+}
+
+TEST(DeviceTraining, StudyUsesOneDeviceForOneRunAtATime) {
+  Workplace place;
+  write_npz(place.path("data.npz"), test::sample_archive(kData));
+  const std::string base = "seeds = [0, 1]\n[base]\ndataset.name = \"npz\"\ndataset.dir = \"" + place.path("data.npz").string() +
+                           "\"\ntraining.epochs = 1\n[[base.model.device]]\naddress = \"" + "tcp:192.0.2.1:9" +
+                           "\"\n[grid]\ngradient.directions = [1, 2]\n";
+  const fs::path study = place.write("study.toml", base);
+  test::succeed(place, {"sweep", study.string(), "--out", "study", "--quiet", "--jobs", "2", "--device", kServe});
+  EXPECT_EQ(test::json_of(test::read_file(place.path("study") / "table.json")).at("settings").size(), 2U);
+}
+
+TEST(DeviceTraining, StopsBeforeTheDeviceHasWorkedTooLong) {
+  Workplace place;
+  test::succeed(place, train_devices(place, {kServe + " --set-ms 5"}, "run") + Arguments{"--set", "budget.device_seconds=0.15"});
+  const auto summary = summary_of(place, "run");
+  EXPECT_EQ(summary.at("stopped_by"), "budget");
+  EXPECT_LT(summary.at("forward_evals").at("training").get<int>(), 96 * 2 * 4);
+}
+
+TEST(DeviceTraining, RefusesInOneLine) {
+  Workplace place;
+  const auto with = [&](const std::string& address, const Arguments& more = {}) { return train_devices(place, {address}, "run") + more; };
+  const std::string wide = std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 49 --outputs 32";
+  test::expect_refused(place, {"train", "--quiet", "--device", wide, "--out", "run"}, 3,
+                       {"takes 49 inputs; got 784", "dataset.crop", "dataset.downsample = 7", "model.pca = [49]"});
+  test::expect_refused(place, with(wide), 3, {"takes 49 inputs; got 6", "model.pca = [49]"});
+  test::expect_refused(place, with(kServe, {"--set", "model.layers_before=[5]"}), 3, {"takes 6 inputs; got 5", "give 6 outputs"});
+  test::expect_refused(place, with(std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 6 --outputs 2"), 3,
+                       {"needs at least K = 3 outputs", "got 2"});
+  test::expect_refused(place, with(kServe + " --limit 2 --step 0.1"), 3, {"gradient.eps", "two of its steps of 0.05", "use at least"});
+  test::expect_refused(place, with("exec:no-such-program"), 5, {"no-such-program"});
+  test::expect_refused(place, with("unix:" + place.path("nobody.sock").string()), 5, {"no connection"});
+  test::expect_refused(place, with("usb:1"), 2, {"usb:1"});
+  test::expect_refused(place, with(""), 2, {"--device: must"});
+  test::expect_refused(place, with(kServe, {"--control"}), 3, {"control.untrained"});
+  test::expect_refused(place, test::train_on(place, test::sample_archive(kData)) + Arguments{"--solver", "ff_ad", "--device", kServe}, 3,
+                       {"a device answers with its outputs"});
+  test::expect_refused(place, with(kServe, {"--model", "mlp"}), 3, {"model.kind = \"device\""});
+  test::expect_refused(place, {"train", "--quiet", "--model", "device", "--out", "run"}, 3, {"needs at least one", "--device ADDRESS"});
+  const fs::path file = place.write("a.toml", "[[model.device]]\nadress = \"unix:a\"\n");
+  test::expect_refused(place, {"train", "--quiet", file.string(), "--out", "run"}, 3, {"unknown key", "did you mean \"address\"?"});
+  EXPECT_FALSE(fs::exists(place.path("run")));
+}
+
+TEST(DeviceTraining, LetsOneHostUseADevice) {
+  Workplace place;
+  const Served served("unix:" + place.path("a.sock").string(), 0.0);
+  const auto first = place.start(train_devices(place, {served.address()}, "first") + Arguments{"--set", "training.epochs=2000"});
+  ASSERT_TRUE(test::eventually([&] { return fs::exists(place.path("first") / "checkpoint.npz"); }));
+  test::expect_refused(place, train_devices(place, {served.address()}, "second"), 5, {"it is in use; got process"});
+  first.signal(SIGINT);
+  EXPECT_EQ(first.wait().code, 130);
+}
+
+}  // namespace
+}  // namespace ffzero
