@@ -14,9 +14,23 @@ function(ffzero_add_stage name)
   target_link_libraries(ffzero_${name} PUBLIC ${ARG_DEPENDS} ${ARG_LINK} PRIVATE $<BUILD_INTERFACE:ffzero_options> ${ARG_PRIVATE_LINK})
   target_compile_features(ffzero_${name} PUBLIC cxx_std_20)
   set_target_properties(ffzero_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON VERIFY_INTERFACE_HEADER_SETS ON)
+  ffzero_compile_together(ffzero_${name} ${ARG_SOURCES})
   ffzero_precompile(ffzero_${name} library)
   set_property(GLOBAL APPEND PROPERTY FFZERO_STAGES ffzero_${name})
   set_property(GLOBAL APPEND PROPERTY FFZERO_HEADERS ${headers})
+endfunction()
+
+# ffzero_compile_together(<target> <sources>): the files of a folder in batches: most of a small file's time goes into the headers of others, and
+# templates of others (JSON, products of Eigen) are instantiated once for a batch. Files that highway compiles once for each kind of
+# processor read themselves again and stay alone.
+function(ffzero_compile_together target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FFZERO_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  foreach(source ${ARGN})
+    file(STRINGS ${source} per_processor LIMIT_COUNT 1 REGEX "foreach_target")
+    if(per_processor)
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
 endfunction()
 
 # ffzero_precompile(<target> <library | test>): the target's files begin with the precompiled headers of that kind, see ffzero_precompiled.cmake.

@@ -18,7 +18,7 @@ namespace {
 
 constexpr double kPi = std::numbers::pi;
 constexpr Index kMostCells = 128;  // in a row or column of a picture; larger meshes are thinned out
-constexpr int kBins = 36;
+constexpr int kPhaseBins = 36;
 constexpr int kSectors = 24;
 
 double in_turn(double angle) { return angle - 2.0 * kPi * std::floor(angle / (2.0 * kPi)); }
@@ -152,12 +152,12 @@ std::string before_and_after(Figure& f, LegendEntry::Mark mark_after, std::size_
 }
 
 Figure histogram_figure(const MeshPhases& mesh, const char* kind, const char* letter, Index begin) {
-  const auto before = histogram(live_phases(mesh, mesh.before, begin), kBins),
-             after = histogram(live_phases(mesh, mesh.after, begin), kBins);
+  const auto before = histogram(live_phases(mesh, mesh.before, begin), kPhaseBins),
+             after = histogram(live_phases(mesh, mesh.after, begin), kPhaseBins);
   std::vector<std::vector<double>> rows;
-  for (int b = 0; b < kBins; ++b) {
+  for (int b = 0; b < kPhaseBins; ++b) {
     const auto i = static_cast<std::size_t>(b);
-    rows.push_back({2.0 * kPi * (b + 0.5) / kBins, before[i], after[i]});
+    rows.push_back({2.0 * kPi * (b + 0.5) / kPhaseBins, before[i], after[i]});
   }
   Figure f{.name = fmt::format("histogram_{}_{}", mesh.name, kind),
            .title = fmt::format("{}: distribution of {}", mesh.name, letter),

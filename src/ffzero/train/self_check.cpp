@@ -15,6 +15,7 @@
 #include "ffzero/gradient/directions.hpp"
 #include "ffzero/objective/adjoint_block_loss.hpp"
 #include "ffzero/tensor/aligned_matrix.hpp"
+#include "ffzero/train/slopes-inl.hpp"
 
 namespace ffzero {
 
@@ -22,16 +23,6 @@ namespace {
 
 constexpr Index kCheckedRows = 64, kCheckedDirections = 4;
 constexpr std::array<double, 3> kLengths{1e-4, 1e-3, 1e-2};  // of the perturbation, relative to a unit of parameters
-
-double rms(const Matrix<double>& m) { return std::sqrt(m.squaredNorm() / static_cast<double>(std::max<Index>(1, m.size()))); }
-
-template <class S>
-double unit_length(const ParameterLayout& layout, std::span<const S> theta) {
-  double squared = 0.0;
-  for (const Unit& unit : layout.units)
-    for (const Segment& s : unit.segments) squared += as_vector(theta).segment(s.begin, s.size).template cast<double>().squaredNorm();
-  return squared > 0.0 ? std::sqrt(squared / static_cast<double>(layout.units.size())) : 1.0;
-}
 
 template <class S>
 Matrix<double> promised_slopes(const ParameterLayout& layout, std::span<const S> gradient, const ConstMatrixRef<S>& directions) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ffzero/tensor/aligned_matrix.hpp"
+#include "ffzero/train/slopes-inl.hpp"
 
 namespace ffzero {
 
@@ -15,17 +16,6 @@ namespace {
 
 constexpr double kShortest = 1e-5;      // of a perturbation, relative to a unit of parameters
 constexpr double kShortestStep = 1e-4;  // of a step, relative to all parameters
-
-// Root mean square over the units of their lengths; 1 if all parameters are 0.
-template <class S>
-double unit_length(const ParameterLayout& layout, std::span<const S> theta) {
-  double squared = 0.0;
-  for (const Unit& unit : layout.units)
-    for (const Segment& s : unit.segments) squared += as_vector(theta).segment(s.begin, s.size).template cast<double>().squaredNorm();
-  return squared > 0.0 ? std::sqrt(squared / static_cast<double>(layout.units.size())) : 1.0;
-}
-
-double rms(const Matrix<double>& m) { return std::sqrt(m.squaredNorm() / static_cast<double>(std::max<Index>(1, m.size()))); }
 
 // The slope is taken where the fall stands out of the noise of the shortest lengths.
 double straight_length(const StepScan& scan) {

@@ -9,7 +9,7 @@ namespace ffzero {
 
 namespace {
 
-constexpr std::string_view kPlace = "ParallelMeshes";
+constexpr std::string_view kMeshes = "ParallelMeshes";
 
 /// Columns of one mesh in a batch of fields (or, `powers`, of powers) of all of them.
 template <class S>
@@ -57,9 +57,9 @@ void ParallelMeshes<S>::initialise(std::span<S> theta, const RandomStream& rando
 
 template <class S>
 void ParallelMeshes<S>::forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
-  require_shapes<S>(kPlace, x, input_shape(), y, output_shape());
+  require_shapes<S>(kMeshes, x, input_shape(), y, output_shape());
   if (isize(theta.size()) != parameter_count())
-    throw ShapeError(kPlace, "theta must have " + std::to_string(parameter_count()) + " entries", std::to_string(theta.size()));
+    throw ShapeError(kMeshes, "theta must have " + std::to_string(parameter_count()) + " entries", std::to_string(theta.size()));
   for (Index m = 0; m < count_; ++m) mesh_.forward_to(of_mesh(theta, m), x, MeshColumns<S>(y, ports(), m, false).target());
 }
 
@@ -85,8 +85,8 @@ void ParallelMeshes<S>::forward_pairs(std::span<const S> theta, const ConstMatri
 template <class S>
 void ParallelMeshes<S>::pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y,
                                  const ConstMatrixRef<S>& gy, std::span<S> gtheta, MatrixRef<S>* gx) const {
-  require_shapes<S>(kPlace, x, input_shape(), y, output_shape());
-  require_shapes<S>(kPlace, x, input_shape(), gy, output_shape());
+  require_shapes<S>(kMeshes, x, input_shape(), y, output_shape());
+  require_shapes<S>(kMeshes, x, input_shape(), gy, output_shape());
   Matrix<S> part(gx == nullptr ? 0 : x.rows(), x.cols());
   MatrixRef<S> part_ref = part;
   for (Index m = 0; m < count_; ++m) {
