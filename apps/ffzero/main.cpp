@@ -127,6 +127,7 @@ int parse_and_run(CLI::App& cli, ffzero::app::Commands& commands, int argc, char
 
 int main(int argc, char** argv) {
   using namespace ffzero;
+  app::keep_blas_small(argv);
   app::prepare_streams();
   CLI::App cli("Training neural networks with forward evaluations only", "ffzero");
   cli.require_subcommand(1);

@@ -3,11 +3,13 @@
 #include "output.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 namespace ffzero::app {
 
@@ -19,6 +21,16 @@ void prepare_streams() {
   }
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+}
+
+void keep_blas_small(char** argv) {
+  constexpr const char* kVariable = "OPENBLAS_NUM_THREADS";
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  const char* const threads = std::getenv(kVariable);
+  if ((threads != nullptr && std::string(threads) == "1") || ::setenv(kVariable, "1", 1) != 0) return;
+  // Where this fails, things are as they were.
+  ::execv("/proc/self/exe", argv);
 }
 
 void note_text(const std::string& text) noexcept {

@@ -13,6 +13,10 @@ namespace ffzero::app {
 /// that writing into a closed pipe or beyond a limit on file sizes is an error of that call instead of the end of the process.
 void prepare_streams();
 
+/// Under a limit on the address space (ulimit -v) OpenBLAS must start no threads: each takes a buffer as soon as it is loaded, and asks for
+/// it without an end where there is no room. Only the environment tells it, before it is loaded: the program replaces itself, once.
+void keep_blas_small(char** argv);
+
 /// Writes `text` to standard error. What cannot be written is lost: nobody reads it, and the work goes on.
 void note_text(const std::string& text) noexcept;
 

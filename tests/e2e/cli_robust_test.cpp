@@ -157,6 +157,30 @@ TEST(Files, ThatGrowBeyondALimitAreAnOutputErrorAndLeaveNothing) {
   for (const auto& entry : fs::directory_iterator(place.path(""))) EXPECT_FALSE(entry.path().filename().string().ends_with(".unborn"));
 }
 
+TEST(Sizes, ThatNoMachineTrainsAreRefusedBeforeAnythingIsBuilt) {
+  Workplace place;
+  const Arguments images = train_on(place, sample_archive(kImages));
+  const auto start = std::chrono::steady_clock::now();
+  expect_no_run(place, images + Arguments{"--model", "cnn", "--set", "model.conv.channels=[65536,65536]"}, 3,
+                {"model.conv.channels", "at most"});
+  expect_no_run(place, train_on(place) + Arguments{"--layers", "1000000,1000000"}, 3, {"model.layers", "at most"});
+  std::string many = "10";
+  for (int i = 0; i < 2000; ++i) many += ",10";
+  expect_no_run(place, train_on(place) + Arguments{"--layers", many}, 3, {"model.layers", "entries"});
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+}
+
+TEST(AddressSpace, ThatIsLimitedEndsInAResultOrInOneLine) {
+  const Workplace place;
+  const std::string train = "$P" + words(train_on(place) + kSmall);
+  if (shell(place, "ulimit -v 400000; $P --version").code != 0) GTEST_SKIP() << "the program needs more addresses: it is sanitized";
+  for (const char* limit : {"100000", "200000", "400000"}) {
+    const Outcome outcome = shell(place, std::string("ulimit -v ") + limit + "; timeout -k 1 20 " + train + " --out run" + limit);
+    EXPECT_TRUE(outcome.code == 0 || (outcome.code == 3 && lines_of(outcome.err).size() == 1))
+        << limit << ": " << outcome.code << outcome.err;
+  }
+}
+
 TEST(Messages, HoldWhatOthersSaidInOneLineOfSomeLength) {
   Workplace place;
   expect_refused(place, train_on(place) + Arguments{"--set", "update.rule=a\x1b[31m\nb\xff"}, 3, {"\\n", "update.rule"});

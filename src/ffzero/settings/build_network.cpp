@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "ffzero/base/error.hpp"
@@ -41,6 +42,76 @@ class AbsentDevice final : public ForwardMap<S> {
 
  private:
   DeviceShape shape_;
+};
+
+// Numbers that a network holds, trained and fixed, counted without building it. In double, which no product of sizes overflows.
+class SizeCount {
+ public:
+  SizeCount(const Config& config, const Shape& input, Index classes)
+      : values_(config.values()), shape_(input), classes_(static_cast<double>(classes)) {}
+
+  /// @throws ConfigError if there are more than any machine would train
+  void require_possible() {
+    if (values_.is("model.kind", "photonic") || values_.is("model.kind", "device")) return;
+    if (values_.is("model.kind", "cnn") && !count_convolutions()) return;
+    count_dense_layers();
+  }
+
+ private:
+  void add(const char* key, double numbers, double outputs) {
+    constexpr double kMostNumbers = 2147483648.0, kMostOutputs = 67108864.0;
+    numbers_ += numbers;
+    if (numbers_ > kMostNumbers)
+      throw ConfigError(key, fmt::format("the network may hold at most {:.0f} numbers (weights, projections, prototypes)", kMostNumbers),
+                        fmt::format("{:.3g}", numbers_), "use fewer or smaller layers");
+    if (outputs > kMostOutputs)
+      throw ConfigError(key, fmt::format("a layer may put out at most {:.0f} numbers for a sample", kMostOutputs),
+                        fmt::format("{:.3g}", outputs), "use fewer or smaller layers");
+  }
+
+  // False where the sizes do not fit one another, which the builder tells with its reasons.
+  bool count_convolutions() {
+    const auto channels = values_.integers("model.conv.channels");
+    const auto entry = [&](const char* key, std::size_t i) -> Index {
+      const auto list = values_.integers(key);
+      return list.empty() ? 0 : list[std::min(i, list.size() - 1)];
+    };
+    const auto cells = [](Index side, Index window, Index stride) {
+      return stride < 1 || side < window ? 0 : (side - window) / stride + 1;
+    };
+    const bool projected = !values_.is("objective.scope", "end_to_end");
+    for (std::size_t i = 0; i < channels.size(); ++i) {
+      const Index kernel = entry("model.conv.kernel", i), padding = 2 * entry("model.conv.padding", i), pool = entry("model.conv.pool", i);
+      const Index stride = entry("model.conv.stride", i), pool_stride = entry("model.conv.pool_stride", i);
+      const double taps = static_cast<double>(shape_.channels) * static_cast<double>(kernel * kernel) + 2.0;
+      shape_ = {channels[i], cells(shape_.height + padding, kernel, stride), cells(shape_.width + padding, kernel, stride)};
+      const double maps = static_cast<double>(channels[i]), plane = static_cast<double>(shape_.height * shape_.width);
+      const double size = projected ? static_cast<double>(values_.integer("model.conv.projection")) : 0.0;
+      const double pooled = static_cast<double>(projected ? values_.integer("model.conv.projection_pool") : 0);
+      add("model.conv.channels", maps * (taps + size * (pooled > 0.0 ? pooled * pooled : plane) + size * classes_), maps * plane);
+      if (pool > 0) shape_ = {shape_.channels, cells(shape_.height, pool, pool_stride), cells(shape_.width, pool, pool_stride)};
+      if (shape_.height < 1 || shape_.width < 1) return false;
+    }
+    return true;
+  }
+
+  void count_dense_layers() {
+    const auto widths = values_.integers("model.layers"), pca = values_.integers("model.pca");
+    double inputs = static_cast<double>(shape_.channels) * static_cast<double>(shape_.height * shape_.width);
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      const double outputs = static_cast<double>(widths[i]), components = i < pca.size() ? static_cast<double>(pca[i]) : 0.0;
+      if (components > 0.0) {
+        add("model.pca", inputs * components, components);
+        inputs = components;
+      }
+      add("model.layers", outputs * (inputs + 1.0 + classes_), outputs);
+      inputs = outputs;
+    }
+  }
+
+  const Values& values_;
+  Shape shape_;
+  double classes_, numbers_ = 0.0;
 };
 
 template <class S>
@@ -341,6 +412,7 @@ class NetworkBuilder {
 
 template <class S>
 Network<S> build_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor) {
+  SizeCount(config, input, classes).require_possible();
   return NetworkBuilder<S>(config, input, classes, std::move(executor)).build();
 }
 

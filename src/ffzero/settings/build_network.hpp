@@ -10,7 +10,8 @@
 namespace ffzero {
 
 /// The network of a resolved configuration for samples of shape `input` and `classes` classes (1 in regression), with its initial
-/// parameters and prototypes drawn from the seed. @throws ConfigError if shapes do not fit (K > d, groups, kernels, ...).
+/// parameters and prototypes drawn from the seed. @throws ConfigError if shapes do not fit (K > d, groups, kernels, ...) or,
+/// before anything is built, if the network would hold more than 2^31 numbers or a layer put out more than 2^26 for a sample.
 template <class S>
 [[nodiscard]] Network<S> build_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor);
 

@@ -3,8 +3,11 @@
 #include "ffzero/tensor/gemm.hpp"
 
 #include <cblas.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <mutex>
+#include <new>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm_kernel-inl.hpp"
@@ -13,6 +16,35 @@
 namespace ffzero {
 
 namespace {
+
+// OpenBLAS takes a buffer (of 128 MiB on x86) for every call that is under way, and where the system gives none it asks again without an
+// end.
+constexpr std::size_t kBlasBuffer = std::size_t{129} << 20;
+
+void require_room_for_blas() {
+  void* const room = ::mmap(nullptr, kBlasBuffer, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) throw std::bad_alloc();
+  ::munmap(room, kBlasBuffer);
+}
+
+bool is_address_space_limited() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/// Lets the BLAS be called. Under a limit on the address space one call at a time, so that it takes one buffer, for which there is room.
+/// @throws std::bad_alloc if there is none
+std::unique_lock<std::mutex> admit_to_blas() {
+  static std::mutex one_caller;
+  static const bool limited = is_address_space_limited();
+  pin_blas_to_one_thread();
+  if (!limited) return {};
+  std::unique_lock lock(one_caller);
+  static bool has_buffer = false;
+  if (!has_buffer) require_room_for_blas();
+  has_buffer = true;
+  return lock;
+}
 
 template <class S>
 void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, Index m, Index n, Index k, const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b,
@@ -26,7 +58,7 @@ void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, Index m, Index n, Index k, con
       c *= beta;
     return;
   }
-  pin_blas_to_one_thread();
+  const auto admitted = admit_to_blas();
   const auto i = [](Index v) { return static_cast<int>(v); };
   if constexpr (std::is_same_v<S, float>) {
     cblas_sgemm(CblasRowMajor, ta, tb, i(m), i(n), i(k), 1.0F, a.data(), i(a.outerStride()), b.data(), i(b.outerStride()), beta, c.data(),
@@ -104,7 +136,7 @@ void gemm_tn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S
 template <class S>
 void gram_tn(const ConstMatrixRef<S>& a, MatrixRef<S> c) {
   if (c.rows() != a.cols() || c.cols() != a.cols()) throw ShapeError("gram matrix", "the result must be square, of the columns of a");
-  pin_blas_to_one_thread();
+  const auto admitted = admit_to_blas();
   const auto i = [](Index v) { return static_cast<int>(v); };
   if constexpr (std::is_same_v<S, float>) {
     cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, i(a.cols()), i(a.rows()), 1.0F, a.data(), i(a.outerStride()), 0.0F, c.data(),
