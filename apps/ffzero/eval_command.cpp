@@ -8,6 +8,9 @@
 
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
+#include "ffzero/dataset/csv_dataset.hpp"
+#include "ffzero/metric/metric.hpp"
+#include "ffzero/report/details.hpp"
 #include "ffzero/report/evaluate.hpp"
 #include "ffzero/settings/configured.hpp"
 
@@ -22,7 +25,7 @@ struct EvalOptions {
   DeviceAccess devices;
 };
 
-Splits splits_of(const EvalOptions& options, const TrainedNetwork& network) {
+Dataset data_of(const EvalOptions& options, const TrainedNetwork& network) {
   DatasetOptions wanted = dataset_options(network.config().values());
   if (!options.dataset.empty() && options.dataset != wanted.name) {
     wanted.name = options.dataset;
@@ -31,23 +34,41 @@ Splits splits_of(const EvalOptions& options, const TrainedNetwork& network) {
   if (!options.data_dir.empty()) wanted.dir = options.data_dir;
   if (wanted.dir.empty()) wanted.dir = cache_dir();
   wanted.validation = 0;
-  return load_dataset(wanted);
+  // Another table is a test set as a whole.
+  if (wanted.name == "csv" && !options.data_dir.empty() && !network.info().feature_names.empty()) {
+    const std::string text = read_csv_text(wanted.dir);
+    CsvReader reader(text, wanted.dir.string());
+    return csv_samples(reader, network.info(), wanted.csv.label, true);
+  }
+  return load_dataset(wanted).test;
 }
 
 void print_confusion(const Evaluation& result, const TrainedNetwork& network) {
   std::string longest = fmt::format("{}", result.confusion.maxCoeff());
-  const auto name = [&](Index k) { return fmt::format("{}", network.class_name(static_cast<std::int32_t>(k))); };
+  const auto name = [&](Index k) { return class_title(network.info(), k); };
   for (Index k = 0; k < result.confusion.rows(); ++k)
     longest = std::max(longest, name(k), [](const auto& a, const auto& b) { return a.size() < b.size(); });
-  const std::size_t width = longest.size() + 2;
-  fmt::print("\nconfusion matrix (row: true class, column: decision)\n{:>8}", "");
+  const std::size_t width = longest.size() + 2, first = std::max<std::size_t>(8, longest.size());
+  fmt::print("\nconfusion matrix (row: true class, column: decision)\n{:>{}}", "", first);
   for (Index k = 0; k < result.confusion.cols(); ++k) fmt::print("{:>{}}", name(k), width);
   fmt::print("\n");
   for (Index k = 0; k < result.confusion.rows(); ++k) {
-    fmt::print("{:>8}", name(k));
+    fmt::print("{:>{}}", name(k), first);
     for (Index j = 0; j < result.confusion.cols(); ++j) fmt::print("{:>{}}", result.confusion(k, j), width);
     fmt::print("\n");
   }
+}
+
+void print_recalls(const Evaluation& result, const TrainedNetwork& network) {
+  const std::string mean = "balanced accuracy";
+  std::size_t width = mean.size();
+  for (Index k = 0; k < result.confusion.rows(); ++k) width = std::max(width, class_title(network.info(), k).size());
+  fmt::print("\n{:<{}} {:>8}  recall\n", "class", width, "samples");
+  const auto recalls = recalls_of(result.confusion);
+  for (Index k = 0; k < result.confusion.rows(); ++k)
+    fmt::print("{:<{}} {:>8}  {}\n", class_title(network.info(), k), width, result.confusion.row(k).sum(),
+               recalls[usize(k)] ? fmt::format("{:.4f}", *recalls[usize(k)]) : "-");
+  fmt::print("{:<{}} {:>8}  {:.4f}\n", mean, width, "", balanced_accuracy(result.confusion));
 }
 
 void print_table(const Evaluation& result, const TrainedNetwork& network) {
@@ -55,13 +76,21 @@ void print_table(const Evaluation& result, const TrainedNetwork& network) {
   for (std::size_t i = 0; i < result.layers.size(); ++i)
     fmt::print("{:<12} {:>11}  {:.4f}\n", network.voters()[i].name, network.voters()[i].parameters, result.layers[i]);
   if (result.vote) fmt::print("{:<12} {:>11}  {:.4f}\n", "vote", network.vote_rule(), *result.vote);
-  if (result.confusion.rows() > 0) print_confusion(result, network);
+  if (result.outputs.size() > 1) {
+    fmt::print("\n{:<24} {}\n", "target", result.metric);
+    for (std::size_t t = 0; t < result.outputs.size(); ++t)
+      fmt::print("{:<24} {:.4f}\n", network.info().output_names.empty() ? std::to_string(t) : network.info().output_names[t],
+                 result.outputs[t]);
+  }
+  if (result.confusion.rows() == 0) return;
+  print_confusion(result, network);
+  print_recalls(result, network);
 }
 
 int run_eval(const EvalOptions& options) {
   const TrainedNetwork network = TrainedNetwork::load(options.run, options.threads, options.devices);
-  const Splits splits = splits_of(options, network);
-  const Evaluation result = evaluate(network, splits.test, splits.test.name());
+  const Dataset data = data_of(options, network);
+  const Evaluation result = evaluate(network, data, data.name());
   if (options.json)
     fmt::print("{}\n", to_json(result, network).dump(2));
   else
@@ -77,7 +106,7 @@ void add_eval(CLI::App& app, Commands& commands) {
   eval->add_option("run", options->run, "run folder or checkpoint file")->required();
   eval->add_option("--dataset", options->dataset,
                    "another data set with samples and classes like those of the training (default: the run's own)");
-  eval->add_option("--data-dir", options->data_dir, "folder with the data set (npz: the file)");
+  eval->add_option("--data-dir", options->data_dir, "folder with the data set (npz, csv: the file; all rows of a csv are tested)");
   eval->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
   add_device_options(*eval, options->devices);
   eval->add_flag("--json", options->json, "print the result as JSON");

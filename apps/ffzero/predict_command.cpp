@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "command.hpp"
+#include "ffzero/report/details.hpp"
 #include "ffzero/report/evaluate.hpp"
 
 namespace ffzero::app {
@@ -44,16 +45,21 @@ json row_of(const Matrix<float>& scores, Index i) {
 json sample_json(const TrainedNetwork& network, const Opinions& opinions, const Matrix<float>& joint, const std::string& file, Index i) {
   json sample = {{"file", file}, {"index", i}};
   if (network.task() == Task::regression) {
-    sample["value"] = network.info().target_scale.original(joint(i, 0));
+    if (network.info().outputs == 1) {
+      sample["value"] = network.info().target_scale.original(joint(i, 0));
+    } else {
+      sample["values"] = json::array();
+      for (Index t = 0; t < joint.cols(); ++t) sample["values"].push_back(network.info().scale_of(t).original(joint(i, t)));
+    }
     return sample;
   }
   const char* const scores = gives_similarities(network) ? "similarities" : "scores";
-  sample["class"] = network.class_name(opinions.decision[usize(i)]);
+  sample["class"] = class_label(network.info(), opinions.decision[usize(i)]);
   sample[scores] = row_of(joint, i);
   json layers = json::array();
   for (std::size_t v = 0; v < opinions.scores.size(); ++v)
     layers.push_back({{"name", network.voters()[v].name},
-                      {"class", network.class_name(opinions.predictions[v][usize(i)])},
+                      {"class", class_label(network.info(), opinions.predictions[v][usize(i)])},
                       {scores, row_of(opinions.scores[v], i)}});
   sample["layers"] = std::move(layers);
   return sample;
@@ -62,7 +68,9 @@ json sample_json(const TrainedNetwork& network, const Opinions& opinions, const 
 void print_sample(const TrainedNetwork& network, const Opinions& opinions, const Matrix<float>& joint, const std::string& name, Index i,
                   Index top) {
   if (network.task() == Task::regression) {
-    fmt::print("{}  {:.6g}\n", name, network.info().target_scale.original(joint(i, 0)));
+    fmt::print("{} ", name);
+    for (Index t = 0; t < joint.cols(); ++t) fmt::print(" {:.6g}", network.info().scale_of(t).original(joint(i, t)));
+    fmt::print("\n");
     return;
   }
   std::vector<std::int32_t> order(usize(joint.cols()));
@@ -71,9 +79,9 @@ void print_sample(const TrainedNetwork& network, const Opinions& opinions, const
   // The decision comes first, even where the vote went against the mean similarity.
   const std::int32_t decision = opinions.decision[usize(i)];
   std::stable_partition(order.begin(), order.end(), [&](std::int32_t k) { return k == decision; });
-  fmt::print("{}  class {}  ({}", name, network.class_name(decision), gives_similarities(network) ? "similarity" : "score");
+  fmt::print("{}  class {}  ({}", name, class_title(network.info(), decision), gives_similarities(network) ? "similarity" : "score");
   for (Index k = 0; k < std::min(top, joint.cols()); ++k)
-    fmt::print("{} {}: {:.3f}", k == 0 ? "" : ",", network.class_name(order[usize(k)]), joint(i, order[usize(k)]));
+    fmt::print("{} {}: {:.3f}", k == 0 ? "" : ",", class_title(network.info(), order[usize(k)]), joint(i, order[usize(k)]));
   fmt::print(")\n");
 }
 
@@ -105,8 +113,8 @@ int run_predict(const PredictOptions& options) {
 
 void add_predict(CLI::App& app, Commands& commands) {
   auto options = std::make_shared<PredictOptions>();
-  CLI::App* predict =
-      app.add_subcommand("predict", "Classify samples: pictures (PGM, PPM, PNG), IDX images, or an npz with the array x (or x_test)");
+  CLI::App* predict = app.add_subcommand(
+      "predict", "Classify samples: pictures (PGM, PPM, PNG), IDX images, an npz with the array x (or x_test), or a csv");
   predict->add_option("run", options->run, "run folder or checkpoint file")->required();
   predict->add_option("files", options->files, "files with samples of the size that the network was trained on")->required();
   predict->add_option("--top", options->top, "how many similarities to print, largest first")

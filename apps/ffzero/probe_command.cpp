@@ -150,7 +150,7 @@ void add_probe(CLI::App& app, Commands& commands) {
   probe->add_option("run", options->run, "run folder or checkpoint file")->required();
   probe->add_option("--layer", options->layer, "this layer only, counted from 0")->check(CLI::Range(0, 65535));
   probe->add_option("--draws", options->draws, "estimates that are compared")->check(CLI::Range(2, 65536));
-  probe->add_option("--data-dir", options->data_dir, "folder with the data set (npz: the file)");
+  probe->add_option("--data-dir", options->data_dir, "folder with the data set (npz, csv: the file)");
   probe->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
   add_device_options(*probe, options->devices);
   probe->add_flag("--json", options->json, "print as JSON");

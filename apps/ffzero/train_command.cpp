@@ -174,8 +174,8 @@ void add_train(CLI::App& app, Commands& commands) {
         },
         help);
   };
-  flag("--dataset", "dataset.name", "mnist | fashion-mnist | function1 | function2 | glyphs | npz | idx");
-  flag("--data-dir", "dataset.dir", "folder with the data set (npz: the file)");
+  flag("--dataset", "dataset.name", "mnist | fashion-mnist | function1 | function2 | glyphs | npz | csv | idx");
+  flag("--data-dir", "dataset.dir", "folder with the data set (npz, csv: the file)");
   flag("--classes", "dataset.classes", "the first K labels, or a list: 0,1,7", true);
   flag("--model", "model.kind", "mlp | cnn | photonic | device");
   add_device_options(*train, options->devices);

@@ -192,9 +192,9 @@ TEST(ClassNames, AreThoseOfTheData) {
 TEST(Datasets, AreListedVerifiedAndExported) {
   Workplace place;
   const std::string list = succeed(place, {"datasets", "list"}).out;
-  for (const char* name : {"glyphs", "mnist", "fashion-mnist", "function1", "function2", "npz", "idx"})
+  for (const char* name : {"glyphs", "mnist", "fashion-mnist", "function1", "function2", "npz", "csv", "idx"})
     EXPECT_NE(list.find(name), std::string::npos) << name;
-  EXPECT_EQ(json_of(succeed(place, {"datasets", "list", "--json"}).out).size(), 7U);
+  EXPECT_EQ(json_of(succeed(place, {"datasets", "list", "--json"}).out).size(), 8U);
   const Outcome missing = place.run({"datasets", "verify", "mnist"});
   EXPECT_EQ(missing.code, 6);
   EXPECT_NE(missing.out.find("train-images-idx3-ubyte"), std::string::npos);

@@ -230,14 +230,6 @@ std::vector<T> picked(const std::vector<T>& values, const std::vector<std::size_
   return out;
 }
 
-std::vector<float> scaled(const std::vector<double>& values, const DatasetInfo& info) {
-  std::vector<float> out;
-  out.reserve(values.size());
-  for (std::size_t i = 0; i < values.size(); ++i)
-    out.push_back(static_cast<float>(info.scale_of(isize(i) % info.outputs).target(values[i])));
-  return out;
-}
-
 // The scale of every target, from its values in the train set.
 void find_scales(const CsvReader& reader, const std::vector<std::size_t>& columns, const std::vector<double>& train, DatasetInfo& info) {
   std::vector<double> own(train.size() / columns.size());
@@ -277,7 +269,7 @@ Splits csv_dataset(CsvReader& reader, const CsvOptions& o, std::optional<Task> t
   std::array<Dataset, 2> sets;
   for (std::size_t i = 0; i < 2; ++i) {
     auto x = picked(table.x, rows[i], table.features.size());
-    sets[i] = regression ? Dataset(info, std::move(x), scaled(picked(table.targets, rows[i], outputs), info))
+    sets[i] = regression ? Dataset(info, std::move(x), info.scaled_targets(picked(table.targets, rows[i], outputs)))
                          : Dataset(info, std::move(x), picked(labels, rows[i]));
     if (!table.weights.empty()) sets[i] = sets[i].with_weights(picked(table.weights, rows[i]));
   }

@@ -35,6 +35,14 @@ bool may_be_classes(std::span<const double> values) {
   return *low == 0.0 && *high + 1.0 == static_cast<double>(different) && 10 * different <= isize(values.size());
 }
 
+std::vector<float> DatasetInfo::scaled_targets(std::span<const double> originals) const {
+  std::vector<float> targets;
+  targets.reserve(originals.size());
+  for (std::size_t i = 0; i < originals.size(); ++i)
+    targets.push_back(static_cast<float>(scale_of(isize(i) % outputs).target(originals[i])));
+  return targets;
+}
+
 Dataset::Dataset(DatasetInfo info, std::shared_ptr<const Samples> samples, std::vector<std::int32_t> labels, std::vector<float> targets)
     : info_(std::move(info)),
       samples_(std::move(samples)),

@@ -53,6 +53,8 @@ struct DatasetInfo {
 
   /// Scale of target t.
   [[nodiscard]] const TargetScale& scale_of(Index t) const { return target_scales.empty() ? target_scale : target_scales.at(usize(t)); }
+  /// originals (N, T) row-major, each column on the scale of its target.
+  [[nodiscard]] std::vector<float> scaled_targets(std::span<const double> originals) const;
 };
 
 /// One split, immutable. Copies and slices share the samples, so they cost the labels only.

@@ -202,9 +202,6 @@ fs::path find_idx_file(const fs::path& dir, std::string_view name, std::string_v
 Splits load_dataset(const DatasetOptions& options) {
   const auto task = task_asked_for(options.task);
   Splits splits = raw_splits(options, task);
-  if (splits.train.outputs() > 1)
-    throw DataError(place_of(options), "must have one target a sample", std::to_string(splits.train.outputs()),
-                    "train one run for each target");
   apply_task(splits, options, task);
   hold_out(splits, options.validation);
   return splits;

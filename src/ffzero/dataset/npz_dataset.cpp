@@ -196,14 +196,6 @@ void require_alike(const Named& train, const Named& test) {
         test.shape_text() + (test.array.type == Type::u8 ? " bytes" : ""), "save both with the same shape and type");
 }
 
-std::vector<float> scaled(const std::vector<double>& values, const DatasetInfo& info) {
-  std::vector<float> out;
-  out.reserve(values.size());
-  for (std::size_t i = 0; i < values.size(); ++i)
-    out.push_back(static_cast<float>(info.scale_of(isize(i) % info.outputs).target(values[i])));
-  return out;
-}
-
 // The scale of every target, from its column of the train set.
 void find_scales(DatasetInfo& info, const std::vector<double>& train, const Named& y) {
   std::vector<double> column(train.size() / usize(info.outputs));
@@ -227,7 +219,7 @@ Splits regression(DatasetInfo info, const std::array<Named, 2>& x, const std::ar
     y[1].fail("must have as many columns as y_train, " + std::to_string(info.outputs), std::to_string(columns(y[1])),
               "save matching arrays");
   find_scales(info, train, y[0]);
-  return {split(info, x[0], scaled(train, info)), {}, split(info, x[1], scaled(test, info))};
+  return {split(info, x[0], info.scaled_targets(train)), {}, split(info, x[1], info.scaled_targets(test))};
 }
 
 Splits classification(DatasetInfo info, const std::array<Named, 2>& x, const std::array<Named, 2>& y) {

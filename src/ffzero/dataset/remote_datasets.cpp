@@ -75,6 +75,9 @@ std::vector<DatasetEntry> list_datasets(const std::filesystem::path& dir) {
   for (const RemoteDataset& dataset : remote_datasets()) entries.push_back(entry_of(dataset, dir));
   entries.push_back(
       {.name = "npz", .contents = "your own: x_train, y_train, x_test, y_test in one NumPy archive (--data-dir names the file)"});
+  entries.push_back(
+      {.name = "csv",
+       .contents = "your own: a table whose first line names its columns, labels in one of them (--data-dir names the file)"});
   entries.push_back({.name = "idx", .contents = "your own: images and labels in four IDX files named as those of MNIST"});
   return entries;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "ffzero/base/error.hpp"
@@ -239,6 +240,87 @@ class SquaredLoss final : public Loss<S> {
   }
 };
 
+// Several outputs: each is learnt by itself.
+template <class S>
+class OutputwiseSquaredLoss final : public Loss<S> {
+ public:
+  explicit OutputwiseSquaredLoss(Index outputs) : outputs_(outputs) {}
+  [[nodiscard]] std::string name() const override { return "squared"; }
+  [[nodiscard]] bool joint() const override { return false; }
+
+  void values(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<double> losses) const override {
+    const Index groups = require_regression(scores, classes, targets);
+    require_shape("the losses", losses.rows(), losses.cols(), scores.rows(), groups);
+    for (Index b = 0; b < scores.rows(); ++b)
+      for (Index g = 0; g < groups; ++g) {
+        double sum = 0.0;
+        for (Index k = 0; k < classes; ++k) {
+          const double miss = miss_of(scores, targets, b, g * classes + k);
+          sum += miss * miss;
+        }
+        losses(b, g) = sum;
+      }
+  }
+
+  void gradient(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<S> gs) const override {
+    static_cast<void>(require_regression(scores, classes, targets));
+    require_shape("the gradient", gs.rows(), gs.cols(), scores.rows(), scores.cols());
+    for (Index b = 0; b < scores.rows(); ++b)
+      for (Index c = 0; c < scores.cols(); ++c) gs(b, c) = static_cast<S>(2.0 * miss_of(scores, targets, b, c));
+  }
+
+ private:
+  // Column c is of output c mod T in both layouts.
+  [[nodiscard]] double miss_of(const ConstMatrixRef<S>& scores, const Targets& targets, Index b, Index c) const {
+    return static_cast<double>(scores(b, c)) - targets.values[usize(b * outputs_ + c % outputs_)];
+  }
+
+  [[nodiscard]] Index require_regression(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets) const {
+    if (classes != 1 && classes != outputs_)
+      throw ShapeError("squared loss", "one score per group, or one for each of " + std::to_string(outputs_) + " outputs",
+                       std::to_string(classes));
+    if (scores.cols() < 1 || scores.cols() % outputs_ != 0)
+      throw ShapeError("squared loss", "scores of all " + std::to_string(outputs_) + " outputs",
+                       std::to_string(scores.cols()) + " columns");
+    if (targets.outputs != outputs_ || isize(targets.values.size()) != scores.rows() * outputs_)
+      throw ShapeError("squared loss", std::to_string(outputs_) + " real targets per sample",
+                       std::to_string(targets.values.size()) + " targets for " + std::to_string(scores.rows()) + " samples");
+    return scores.cols() / classes;
+  }
+
+  Index outputs_;
+};
+
+template <class S>
+class WeightedLoss final : public Loss<S> {
+ public:
+  explicit WeightedLoss(std::unique_ptr<Loss<S>> loss) : loss_(std::move(loss)) {}
+  [[nodiscard]] std::string name() const override { return loss_->name(); }
+  [[nodiscard]] bool joint() const override { return loss_->joint(); }
+
+  void values(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<double> losses) const override {
+    loss_->values(scores, classes, targets, losses);
+    each_weight(targets, scores.rows(), [&](Index b, double weight) { losses.row(b) *= weight; });
+  }
+
+  void gradient(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<S> gs) const override {
+    loss_->gradient(scores, classes, targets, gs);
+    each_weight(targets, scores.rows(), [&](Index b, double weight) { gs.row(b) *= static_cast<S>(weight); });
+  }
+
+ private:
+  template <class Use>
+  void each_weight(const Targets& targets, Index rows, Use use) const {
+    if (targets.weights.empty()) return;
+    if (isize(targets.weights.size()) != rows)
+      throw ShapeError(name() + " loss", "one weight per sample",
+                       std::to_string(targets.weights.size()) + " weights for " + std::to_string(rows) + " samples");
+    for (Index b = 0; b < rows; ++b) use(b, targets.weights[usize(b)]);
+  }
+
+  std::unique_ptr<Loss<S>> loss_;
+};
+
 }  // namespace
 
 template <class S>
@@ -262,26 +344,33 @@ std::unique_ptr<Loss<S>> make_n_pair_loss(double temperature, double margin) {
 }
 
 template <class S>
-std::unique_ptr<Loss<S>> make_squared_loss() {
+std::unique_ptr<Loss<S>> make_squared_loss(Index outputs) {
+  if (outputs > 1) return std::make_unique<OutputwiseSquaredLoss<S>>(outputs);
   return std::make_unique<SquaredLoss<S>>();
 }
 
 template <class S>
-std::unique_ptr<Loss<S>> make_loss(const LossOptions& options) {
+std::unique_ptr<Loss<S>> make_loss(const LossOptions& options, Index outputs) {
   struct Maker {
+    Index outputs;
     std::unique_ptr<Loss<S>> operator()(const CrossEntropyOptions& o) const {
       return make_cross_entropy_loss<S>(o.temperature, o.smoothing);
     }
     std::unique_ptr<Loss<S>> operator()(const NPairOptions& o) const { return make_n_pair_loss<S>(o.temperature, o.margin); }
     std::unique_ptr<Loss<S>> operator()(const MarginOptions& o) const { return make_margin_loss<S>(o.margin); }
     std::unique_ptr<Loss<S>> operator()(const CosineOptions& /*none*/) const { return make_cosine_loss<S>(); }
-    std::unique_ptr<Loss<S>> operator()(const SquaredOptions& /*none*/) const { return make_squared_loss<S>(); }
+    std::unique_ptr<Loss<S>> operator()(const SquaredOptions& /*none*/) const { return make_squared_loss<S>(outputs); }
   };
-  return std::visit(Maker(), options);
+  return std::visit(Maker{outputs}, options);
 }
 
-template std::unique_ptr<Loss<float>> make_loss<float>(const LossOptions&);
-template std::unique_ptr<Loss<double>> make_loss<double>(const LossOptions&);
+template <class S>
+std::unique_ptr<Loss<S>> make_weighted_loss(std::unique_ptr<Loss<S>> loss) {
+  return std::make_unique<WeightedLoss<S>>(std::move(loss));
+}
+
+template std::unique_ptr<Loss<float>> make_loss<float>(const LossOptions&, Index);
+template std::unique_ptr<Loss<double>> make_loss<double>(const LossOptions&, Index);
 template std::unique_ptr<Loss<float>> make_margin_loss<float>(double);
 template std::unique_ptr<Loss<double>> make_margin_loss<double>(double);
 template std::unique_ptr<Loss<float>> make_cosine_loss<float>();
@@ -290,7 +379,9 @@ template std::unique_ptr<Loss<float>> make_cross_entropy_loss<float>(double, dou
 template std::unique_ptr<Loss<double>> make_cross_entropy_loss<double>(double, double);
 template std::unique_ptr<Loss<float>> make_n_pair_loss<float>(double, double);
 template std::unique_ptr<Loss<double>> make_n_pair_loss<double>(double, double);
-template std::unique_ptr<Loss<float>> make_squared_loss<float>();
-template std::unique_ptr<Loss<double>> make_squared_loss<double>();
+template std::unique_ptr<Loss<float>> make_squared_loss<float>(Index);
+template std::unique_ptr<Loss<double>> make_squared_loss<double>(Index);
+template std::unique_ptr<Loss<float>> make_weighted_loss<float>(std::unique_ptr<Loss<float>>);
+template std::unique_ptr<Loss<double>> make_weighted_loss<double>(std::unique_ptr<Loss<double>>);
 
 }  // namespace ffzero

@@ -15,11 +15,14 @@ namespace ffzero {
 /// What a batch should become: labels 0 .. K-1 in classification, real values in regression; the other one is empty.
 struct Targets {
   std::span<const std::int32_t> labels;
-  std::span<const double> values;
-  [[nodiscard]] Index size() const noexcept { return isize(labels.empty() ? values.size() : labels.size()); }
+  std::span<const double> values;     ///< (B, outputs) row-major
+  std::span<const double> weights{};  ///< (B) factors of the samples' losses, for losses that are weighted; empty: all 1
+  Index outputs = 1;                  ///< values a sample
+  [[nodiscard]] Index size() const noexcept { return labels.empty() ? isize(values.size()) / outputs : isize(labels.size()); }
   [[nodiscard]] Targets rows(Index first, Index count) const {
     return {labels.empty() ? labels : labels.subspan(usize(first), usize(count)),
-            values.empty() ? values : values.subspan(usize(first), usize(count))};
+            values.empty() ? values : values.subspan(usize(first * outputs), usize(count * outputs)),
+            weights.empty() ? weights : weights.subspan(usize(first), usize(count)), outputs};
   }
 };
 
@@ -52,9 +55,14 @@ template <class S>
 /// apart. The true class adds nothing of its own; margin = 0 is cross-entropy.
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_n_pair_loss(double temperature, double margin);
-/// (y - mean over groups of s)^2, K = 1; joint  [spec.md section 4].
+/// (y - mean over groups of s)^2, K = 1; joint  [spec.md section 4]. With T > 1 outputs each has a group and a loss of its own, (y_t -
+/// s_g)^2 for t = g mod T, K = 1; or, K = T, the scores of a group are one for each output and their losses are added.
 template <class S>
-[[nodiscard]] std::unique_ptr<Loss<S>> make_squared_loss();
+[[nodiscard]] std::unique_ptr<Loss<S>> make_squared_loss(Index outputs = 1);
+
+/// `loss` with each sample's losses multiplied by its weight in the targets; the same loss where there are none.
+template <class S>
+[[nodiscard]] std::unique_ptr<Loss<S>> make_weighted_loss(std::unique_ptr<Loss<S>> loss);
 
 struct CrossEntropyOptions {
   double temperature = 0.05;  ///< > 0; similarities are bounded and need a small one, raw outputs take 1
@@ -73,6 +81,6 @@ struct SquaredOptions {};
 using LossOptions = std::variant<CrossEntropyOptions, NPairOptions, MarginOptions, CosineOptions, SquaredOptions>;
 
 template <class S>
-[[nodiscard]] std::unique_ptr<Loss<S>> make_loss(const LossOptions& options);
+[[nodiscard]] std::unique_ptr<Loss<S>> make_loss(const LossOptions& options, Index outputs = 1);
 
 }  // namespace ffzero

@@ -82,6 +82,25 @@ double ConfusionMatrix::accuracy() const {
   return all == 0 ? 0.0 : static_cast<double>(counts_.trace()) / static_cast<double>(all);
 }
 
+std::vector<std::optional<double>> recalls_of(const Matrix<std::int64_t>& counts) {
+  std::vector<std::optional<double>> recalls;
+  for (Index k = 0; k < counts.rows(); ++k) {
+    const std::int64_t samples = counts.row(k).sum();
+    recalls.push_back(samples > 0 ? std::optional(static_cast<double>(counts(k, k)) / static_cast<double>(samples)) : std::nullopt);
+  }
+  return recalls;
+}
+
+double balanced_accuracy(const Matrix<std::int64_t>& counts) {
+  double sum = 0.0, classes = 0.0;
+  for (const auto& recall : recalls_of(counts)) {
+    if (!recall) continue;
+    sum += *recall;
+    classes += 1.0;
+  }
+  return classes > 0.0 ? sum / classes : 0.0;
+}
+
 double r_squared(std::span<const float> predictions, std::span<const float> targets) { return r_squared_of(predictions, targets); }
 
 double r_squared(std::span<const double> predictions, std::span<const double> targets) { return r_squared_of(predictions, targets); }

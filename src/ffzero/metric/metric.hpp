@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "ffzero/tensor/types.hpp"
 
@@ -29,6 +31,12 @@ class ConfusionMatrix {
  private:
   Matrix<std::int64_t> counts_;
 };
+
+/// Of each class, the share of its samples that were taken for it; nothing for a class without samples.
+/// counts (K, K): row = true class, column = decision
+[[nodiscard]] std::vector<std::optional<double>> recalls_of(const Matrix<std::int64_t>& counts);
+/// Mean of the recalls of the classes that have samples: accuracy as if all classes had as many. 0 without samples.
+[[nodiscard]] double balanced_accuracy(const Matrix<std::int64_t>& counts);
 
 /// 1 - sum (y - p)^2 / sum (y - mean y)^2 the same on the original scale of the targets and on any other
 /// affine one.   predictions (N) and targets (N), N >= 1.

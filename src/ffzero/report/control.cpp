@@ -29,7 +29,8 @@ double linear_accuracy(const Matrix<float>& readout, const Matrix<float>& x, con
 json linear_control(const Config& config, const Splits& splits) {
   const Encoder encoder = fitted_encoder(encoder_options(config.values()), feature_scale(config.values()), splits.train);
   const Matrix<float> train = encode_samples(encoder, splits.train, 0, splits.train.size());
-  const Matrix<float> readout = fit_readout<float>(train, splits.train.labels(), splits.train.classes(), {.seed = config.values().seed()});
+  const Matrix<float> readout = fit_readout<float>(train, splits.train.labels(), splits.train.classes(),
+                                                   {.seed = config.values().seed(), .weights = splits.train.weights()});
   return {{"kind", "linear classifier on the same inputs"},
           {"metric", "accuracy"},
           {"train", linear_accuracy(readout, train, splits.train)},

@@ -5,10 +5,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/metric/metric.hpp"
+#include "ffzero/report/details.hpp"
 #include "ffzero/settings/build_network.hpp"
 #include "ffzero/train/layer_vote.hpp"
 #include "ffzero/train/source.hpp"
@@ -25,6 +27,14 @@ DatasetInfo info_of(const LoadedRun& run) {
   const auto& shape = run.meta.at("sample_shape");
   info.shape = {.channels = shape.at(0), .height = shape.at(1), .width = shape.at(2)};
   info.class_names = run.meta.at("class_names").get<std::vector<std::int32_t>>();
+  info.class_texts = run.meta.value("class_texts", std::vector<std::string>());
+  info.feature_names = run.meta.value("feature_names", std::vector<std::string>());
+  info.output_names = run.meta.value("output_names", std::vector<std::string>());
+  if (info.task == Task::regression) info.outputs = run.meta.at("classes").get<Index>();
+  if (run.meta.contains("target_scales"))
+    for (const auto& scale : run.meta["target_scales"]) info.target_scales.push_back({.offset = scale.at(0), .scale = scale.at(1)});
+  if (info.outputs > 1 && info.target_scales.empty())
+    throw DataError(run.place, "must hold a scale for each target", "none", "the file is damaged");
   info.target_scale = {.offset = run.meta.at("target_scale").at(0), .scale = run.meta.at("target_scale").at(1)};
   return info;
 }
@@ -39,6 +49,14 @@ Network<float> build(const LoadedRun& run, const Encoder& encoder, std::shared_p
     if (e.kind() != ErrorKind::config && e.kind() != ErrorKind::defect) throw;
     throw DataError(run.place, "must hold a network that this version can build", e.what(), "use the version that wrote it");
   }
+}
+
+// The first classes, by name.
+std::string names_of(const DatasetInfo& info) {
+  constexpr Index kMost = 4;
+  std::string names;
+  for (Index k = 0; k < std::min(info.classes, kMost); ++k) names += (k > 0 ? ", " : "") + class_title(info, k);
+  return info.classes > kMost ? names + ", .." : names;
 }
 
 std::string kind_of(bool bytes) { return bytes ? "bytes" : "real numbers"; }
@@ -120,7 +138,8 @@ Opinions TrainedNetwork::infer(const Dataset& samples, const std::string& place)
       opinions.decision = layer_vote(*run_.config.vote(), parse_vote_rule(vote_rule()), std::span(summed).first(deciding_ + 1));
   }
   for (std::size_t i = 0; i < voters_.size(); ++i) {
-    summed[i] /= static_cast<float>(network_.head_of(voters_[i].last_layer).groups());
+    const Head<float>& head = network_.head_of(voters_[i].last_layer);
+    summed[i] /= static_cast<float>(std::max<Index>(1, head.groups() * head.classes() / columns));
     opinions.scores.push_back(std::move(summed[i]));
   }
   return opinions;
@@ -130,23 +149,35 @@ Evaluation evaluate(const TrainedNetwork& network, const Dataset& data, const st
   if (data.task() != network.task())
     throw DataError(place, "must be for " + to_string(network.task()) + " as the training was", to_string(data.task()),
                     "choose another data set");
+  if (data.outputs() != network.info().outputs)
+    throw DataError(place, fmt::format("must have the {} targets of the training", network.info().outputs), std::to_string(data.outputs()),
+                    "choose another data set");
   if (data.task() == Task::classification && data.classes() != network.info().classes)
     throw DataError(place, fmt::format("must have the {} classes of the training", network.info().classes), std::to_string(data.classes()),
                     "choose another data set");
+  if (data.info().class_texts != network.info().class_texts && data.task() == Task::classification)
+    throw DataError(place, "must have classes of the same names as the training",
+                    names_of(data.info()) + " for " + names_of(network.info()), "choose another data set");
   const Opinions opinions = network.infer(data, place);
   Evaluation result;
   result.dataset = data.name();
   result.samples = data.size();
   result.metric = data.task() == Task::regression ? "r2" : "accuracy";
   if (data.task() == Task::regression) {
+    const Index outputs = network.info().outputs;
     for (const auto& scores : opinions.scores) {
       // Targets are compared in the units of the user: each data set has a scale of its own.
-      std::vector<double> predicted, wanted;
-      for (Index i = 0; i < data.size(); ++i) {
-        predicted.push_back(network.info().target_scale.original(scores(i, 0)));
-        wanted.push_back(data.target_scale().original(data.targets()[usize(i)]));
+      std::vector<double> each;
+      for (Index t = 0; t < outputs; ++t) {
+        std::vector<double> predicted, wanted;
+        for (Index i = 0; i < data.size(); ++i) {
+          predicted.push_back(network.info().scale_of(t).original(scores(i, t)));
+          wanted.push_back(data.info().scale_of(t).original(data.targets()[usize(i * outputs + t)]));
+        }
+        each.push_back(r_squared(predicted, wanted));
       }
-      result.layers.push_back(r_squared(predicted, wanted));
+      result.layers.push_back(std::accumulate(each.begin(), each.end(), 0.0) / static_cast<double>(outputs));
+      if (result.layers.size() == network.deciding_voter() + 1) result.outputs = std::move(each);
     }
     result.final_value = result.layers[network.deciding_voter()];
     return result;
@@ -166,16 +197,23 @@ nlohmann::ordered_json to_json(const Evaluation& evaluation, const TrainedNetwor
   for (std::size_t i = 0; i < evaluation.layers.size(); ++i)
     layers.push_back({{"name", network.voters()[i].name}, {"parameters", network.voters()[i].parameters}, {"value", evaluation.layers[i]}});
   for (Index k = 0; k < evaluation.confusion.rows(); ++k) {
-    classes.push_back(network.class_name(static_cast<std::int32_t>(k)));
+    classes.push_back(class_label(network.info(), k));
     json row = json::array();
     for (Index j = 0; j < evaluation.confusion.cols(); ++j) row.push_back(evaluation.confusion(k, j));
     confusion.push_back(std::move(row));
   }
   json vote = nullptr;
   if (evaluation.vote) vote = {{"rule", network.vote_rule()}, {"value", *evaluation.vote}};
-  return {
+  json result = {
       {"dataset", evaluation.dataset},   {"metric", evaluation.metric}, {"samples", evaluation.samples}, {"layers", layers}, {"vote", vote},
       {"final", evaluation.final_value}, {"classes", classes},          {"confusion", confusion}};
+  if (evaluation.confusion.rows() > 0) {
+    result["balanced_accuracy"] = balanced_accuracy(evaluation.confusion);
+    result["recall"] = json::array();
+    for (const auto& recall : recalls_of(evaluation.confusion)) result["recall"].push_back(recall ? json(*recall) : json(nullptr));
+  }
+  if (evaluation.outputs.size() > 1) result["outputs"] = outputs_json(evaluation.outputs, network.info());
+  return result;
 }
 
 }  // namespace ffzero

@@ -54,7 +54,7 @@ class TrainedNetwork {
   [[nodiscard]] const DatasetInfo& info() const noexcept { return info_; }
   /// True if the network was trained on pixels 0 .. 255, false for real numbers.
   [[nodiscard]] bool takes_bytes() const noexcept { return bytes_; }
-  /// The file's label of class k.
+  /// The file's number for class k; k itself for classes named by texts (info().class_texts).
   [[nodiscard]] std::int32_t class_name(std::int32_t k) const;
 
   /// Cost: one forward evaluation of every layer a sample. @throws DataError naming `place` unless samples have the shape and the type of
@@ -79,7 +79,8 @@ class TrainedNetwork {
 struct Evaluation {
   std::string dataset, metric;  ///< metric: accuracy | r2
   Index samples = 0;
-  std::vector<double> layers;      ///< one a voter
+  std::vector<double> layers;      ///< one a voter; several targets: the mean of their R^2
+  std::vector<double> outputs{};   ///< R^2 of each target, by the voter that decides; empty in classification
   std::optional<double> vote;      ///< classification with several voters
   double final_value = 0.0;        ///< the vote, or the voter that decides
   Matrix<std::int64_t> confusion;  ///< (K, K): row = true class, column = decision; 0 x 0 in regression
@@ -87,12 +88,13 @@ struct Evaluation {
 
 /// @throws DataError naming `place` if shape, type or classes differ from those of the training.
 [[nodiscard]] Evaluation evaluate(const TrainedNetwork& network, const Dataset& data, const std::string& place);
-/// {"dataset","metric","samples","layers":[{"name","value"}],"vote":{"rule","value"}|null,"final","classes","confusion"}
+/// {"dataset","metric","samples","layers":[{"name","value"}],"vote":{"rule","value"}|null,"final","classes","confusion"}, in classification
+/// also "balanced_accuracy" and "recall", with several targets "outputs":[{"name","r2"}]
 [[nodiscard]] nlohmann::ordered_json to_json(const Evaluation& evaluation, const TrainedNetwork& network);
 
-/// Samples without labels, for TrainedNetwork::infer: a picture (PGM, PPM, PNG), IDX images, or an npz with the array x, else x_test; the
-/// kind is recognised by content. @throws DataError naming the file: unreadable, of another kind, NaN, or of another size or type than the
-/// network takes.
+/// Samples without labels, for TrainedNetwork::infer: a picture (PGM, PPM, PNG), IDX images, an npz with the array x, else x_test, or, for
+/// a network trained on one, a csv with its columns; the kind is recognised by content. @throws DataError naming the file: unreadable, of
+/// another kind, NaN, or of another size or type than the network takes.
 [[nodiscard]] Dataset read_samples(const std::filesystem::path& path, const TrainedNetwork& network);
 
 /// Everything that a run folder says about itself, finished or not: settings, layers with shapes, parameters and norms, evaluations, where

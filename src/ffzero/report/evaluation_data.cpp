@@ -30,7 +30,8 @@ void add_outputs(const EvaluationInputs& in, NpzArchive& archive) {
   if (test.task() == Task::classification)
     archive["test_labels"] = array_of(test.labels(), {samples});
   else
-    archive["test_targets"] = array_of(test.targets(), {samples});
+    archive["test_targets"] =
+        array_of(test.targets(), test.outputs() > 1 ? std::vector<Index>{samples, test.outputs()} : std::vector<Index>{samples});
   std::vector<float> scores;
   for (const auto& s : in.outputs.test_scores) scores.insert(scores.end(), s.data(), s.data() + s.size());
   archive["test_scores"] = array_of(std::span<const float>(scores), {layers, samples, in.network.classes()});
@@ -50,7 +51,9 @@ std::vector<double> confidence(const EvaluationInputs& in) {
   std::vector<double> values(usize(test.size()));
   for (Index i = 0; i < test.size(); ++i) {
     if (test.task() == Task::regression) {
-      values[usize(i)] = -std::abs(static_cast<double>(scores(i, 0)) - static_cast<double>(test.targets()[usize(i)]));
+      for (Index t = 0; t < test.outputs(); ++t)
+        values[usize(i)] -=
+            std::abs(static_cast<double>(scores(i, t)) - static_cast<double>(test.targets()[usize(i * test.outputs() + t)]));
       continue;
     }
     const std::int32_t label = test.labels()[usize(i)];
@@ -179,8 +182,11 @@ nlohmann::json about(const EvaluationInputs& in, const std::vector<MeshView>& me
                          {"layout", to_string(mesh.layout.geometry())},
                          {"dead_parameters", mesh.layout.dead_parameters()}});
   const Shape shape = in.splits.test.shape();
+  const DatasetInfo& info = in.splits.test.info();
+  const nlohmann::json names = info.class_texts.empty() ? nlohmann::json(info.class_names) : nlohmann::json(info.class_texts);
   return {{"format", 1},
-          {"class_names", in.splits.test.info().class_names},
+          {"class_names", names},
+          {"output_names", info.output_names},
           {"sample_shape", {shape.channels, shape.height, shape.width}},
           {"light_sample", in.light_sample},
           {"deciding_layer", in.outputs.deciding},

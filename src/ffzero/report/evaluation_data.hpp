@@ -24,12 +24,12 @@ struct EvaluationInputs {
 };
 
 /// The arrays of evaluation.npz (N test samples, K classes, L entries of `layers`, M = min(N, feature_samples)):
-///   test_labels (N) or test_targets (N), test_scores (L, N, K), test_predictions (L, N), test_vote (N);
+///   test_labels (N) or test_targets (N), (N, T) if there are T > 1 targets, test_scores (L, N, K), test_predictions (L, N), test_vote (N);
 ///   features (M, d) that the last head sees and its prototypes (K, d), of the first group if there are several;
 ///   worst_indices (W), the samples that the run gets most wrong, and worst_images (W, h, w) as grey bytes, if samples are images;
 ///   for every mesh i: phases_initial.i, phases_final.i, mesh_power.i (K, n) mean power a class, light_before.i and light_after.i
 ///   (columns + 2, n) powers of light_sample; energy (layers, 3): mean power in front of, behind and passed on by each layer;
-///   about: JSON with class names, sample shape, meshes and `evaluations`, what the pictures cost (billed to no run).
+///   about: JSON with names of classes and targets, sample shape, meshes and `evaluations`, what the pictures cost (billed to no run).
 [[nodiscard]] NpzArchive evaluation_data(const EvaluationInputs& inputs);
 
 /// Of these arrays only mesh_power.i and energy (and features, prototypes); `outputs` is not looked at.

@@ -84,6 +84,18 @@ std::string gnuplot_text(std::string_view text) {
   return out + "'";
 }
 
+std::string shortened(std::string_view text, int most) {
+  // A character begins at every byte that continues none.
+  std::size_t cut = 0;
+  int characters = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xC0U) == 0x80U) continue;
+    if (characters == most - 1) cut = i;
+    if (++characters > most) return std::string(text.substr(0, cut)) + "..";
+  }
+  return std::string(text);
+}
+
 std::string legend(Figure& figure, const std::vector<LegendEntry>& entries, int below) {
   double widest = 0.0;
   for (const auto& entry : entries) widest = std::max(widest, text_width(entry.title));

@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ffzero/tensor/types.hpp"
@@ -50,6 +51,9 @@ struct Range {
 [[nodiscard]] std::string data_block(const std::string& name, const Matrix<double>& rows);
 /// Text in single quotes for gnuplot, in which it runs no commands (in double quotes it would run what stands between backquotes).
 [[nodiscard]] std::string gnuplot_text(std::string_view text);
+
+/// The first `most` characters of a text in UTF-8, the last of them two dots if there are more: names of other people fit into a figure.
+[[nodiscard]] std::string shortened(std::string_view text, int most = 12);
 
 /// Colours that colour-blind readers can tell apart and that show on white and on black.
 [[nodiscard]] const std::vector<std::string>& palette();

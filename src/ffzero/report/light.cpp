@@ -109,9 +109,10 @@ RunData as_run(const LightData& light, const LightRequest& request) {
       run.arrays[fmt::format("light_{}.{}", when, i)] = powers(light.arrays.at(fmt::format("fields_{}.{}", when, i)));
   }
   run.arrays["energy"] = light.arrays.at("energy");
-  run.about = {{"meshes", meshes},
-               {"light_sample", light.summary.at("sample")},
-               {"class_names", loaded.meta.value("class_names", nlohmann::json::array())}};
+  run.about = {
+      {"meshes", meshes},
+      {"light_sample", light.summary.at("sample")},
+      {"class_names", loaded.meta.value(loaded.meta.contains("class_texts") ? "class_texts" : "class_names", nlohmann::json::array())}};
   return run;
 }
 

@@ -82,13 +82,17 @@ GreyImage sheet_of(const NpyArray& images, Index columns) {
 std::vector<std::string> sample_words(const RunData& run, const std::vector<std::int32_t>& samples) {
   std::vector<std::string> words;
   if (run.has("test_targets")) {
-    const Matrix<double> targets = run.matrix("test_targets"), scores = run.test_scores(run.arrays.at("test_scores").shape[0] - 1);
-    for (const std::int32_t i : samples) words.push_back(fmt::format("target {:.3f}<br><b>got {:.3f}</b>", targets(i, 0), scores(i, 0)));
+    const Matrix<double> targets = run.matrix("test_targets"), scores = run.test_scores(run.deciding_layer());
+    const auto row = [](const Matrix<double>& of, Index i) {
+      std::string text;
+      for (Index t = 0; t < of.cols(); ++t) text += fmt::format("{}{:.3f}", t > 0 ? ", " : "", of(i, t));
+      return text;
+    };
+    for (const std::int32_t i : samples) words.push_back(fmt::format("target {}<br><b>got {}</b>", row(targets, i), row(scores, i)));
     return words;
   }
   const auto labels = run.integers("test_labels");
-  auto decided = run.has("test_vote") ? run.integers("test_vote") : run.integers("test_predictions");
-  if (!run.has("test_vote")) decided.erase(decided.begin(), decided.end() - static_cast<std::ptrdiff_t>(labels.size()));
+  const auto decided = run.decisions();
   for (const std::int32_t sample : samples) {
     const auto i = static_cast<std::size_t>(sample);
     const bool right = labels[i] == decided[i];

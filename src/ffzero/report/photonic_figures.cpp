@@ -234,7 +234,8 @@ Figure power_figure(const RunData& run, std::size_t mesh, const std::string& nam
   Figure f = map_figure(power, amount_palette() + "set cbrange [0:*]\n", "waveguide", "class");
   std::string tics;
   const Index step = std::max<Index>(1, (power.rows() + 15) / 16);
-  for (Index k = 0; k < power.rows(); k += step) tics += fmt::format("{}{} {}", k == 0 ? "" : ", ", gnuplot_text(run.class_name(k)), k);
+  for (Index k = 0; k < power.rows(); k += step)
+    tics += fmt::format("{}{} {}", k == 0 ? "" : ", ", gnuplot_text(shortened(run.class_name(k))), k);
   f.plot = fmt::format("set ytics ({})\n", tics) + f.plot;
   f.name = "power_" + name;
   f.title = name + ": mean power per waveguide and class";

@@ -19,7 +19,8 @@ constexpr Index kMostClasses = 100;
 std::string class_tics(const RunData& run, Index classes) {
   std::string text;
   const Index step = (classes + 19) / 20;
-  for (Index k = 0; k < classes; k += step) text += fmt::format("{}{} {}", k == 0 ? "" : ", ", gnuplot_text(run.class_name(k)), k);
+  for (Index k = 0; k < classes; k += step)
+    text += fmt::format("{}{} {}", k == 0 ? "" : ", ", gnuplot_text(shortened(run.class_name(k))), k);
   return text;
 }
 
@@ -44,15 +45,8 @@ Figure matrix_figure(const RunData& run, const Matrix<double>& cells, const std:
   return f;
 }
 
-std::vector<std::int32_t> final_predictions(const RunData& run) {
-  if (run.has("test_vote")) return run.integers("test_vote");
-  auto all = run.integers("test_predictions");
-  const std::size_t samples = run.integers("test_labels").size();
-  return {all.end() - static_cast<std::ptrdiff_t>(samples), all.end()};
-}
-
 Figure confusion_figure(const RunData& run, Index classes) {
-  const auto labels = run.integers("test_labels"), predictions = final_predictions(run);
+  const auto labels = run.integers("test_labels"), predictions = run.decisions();
   Matrix<double> counts = Matrix<double>::Zero(classes, classes);
   for (std::size_t i = 0; i < std::min(labels.size(), predictions.size()); ++i) counts(labels[i], predictions[i]) += 1.0;
   const Matrix<double> shares = 100.0 * (counts.array().colwise() / counts.rowwise().sum().array().max(1.0));
@@ -136,7 +130,7 @@ Figure projection_figure(const RunData& run, Index classes) {
     // "black" becomes the colour of the page's text.
     rings.push_back({mark, "1:2", fmt::format("with points pt 7 ps 1.4 lc rgb \"{}\"", colour)});
     rings.push_back({mark, "1:2", "with points pt 6 ps 1.4 lw 2 lc rgb \"black\""});
-    if (k < kNamedClasses) entries.push_back({run.class_name(k), colour, LegendEntry::Mark::dot});
+    if (k < kNamedClasses) entries.push_back({shortened(run.class_name(k)), colour, LegendEntry::Mark::dot});
   }
   curves.insert(curves.end(), rings.begin(), rings.end());
   f.height = 360;
@@ -147,37 +141,52 @@ Figure projection_figure(const RunData& run, Index classes) {
   return f;
 }
 
+// One target in one colour; those beyond the colours that can be told apart are left out.
 void add_regression(const RunData& run, std::vector<Figure>& figures) {
-  const Matrix<double> targets = run.matrix("test_targets");
-  const auto layers = run.arrays.at("test_scores").shape[0];
-  const Matrix<double> predictions = run.test_scores(run.about.value("deciding_layer", layers - 1));
-  const Index samples = std::min<Index>(2000, targets.rows());
-  std::vector<std::vector<double>> rows, bins;
+  constexpr Index kMostTargets = 6, kMostPoints = 2000;
+  const Matrix<double> targets = run.matrix("test_targets"), predictions = run.test_scores(run.deciding_layer());
+  const Index samples = std::min(kMostPoints, targets.rows()), shown_targets = std::min(kMostTargets, targets.cols());
+  const Matrix<double> residuals = predictions - targets;
   double widest = 1e-9;
-  for (Index i = 0; i < samples; ++i) rows.push_back({targets(i, 0), predictions(i, 0)});
-  for (Index i = 0; i < targets.rows(); ++i) widest = std::max(widest, std::abs(predictions(i, 0) - targets(i, 0)));
+  for (Index t = 0; t < shown_targets; ++t)
+    for (Index i = 0; i < residuals.rows(); ++i)
+      if (std::isfinite(residuals(i, t))) widest = std::max(widest, std::abs(residuals(i, t)));
+  const bool several = targets.cols() > 1;
+  Figure points, errors;
+  points.name = "predictions";
+  points.title = "Predictions against targets";
+  errors.name = "residuals";
+  errors.title = "Residuals, test set";
+  std::vector<Curve> clouds, bars;
+  std::vector<LegendEntry> entries;
   constexpr int kBins = 40;
-  for (int b = 0; b < kBins; ++b) bins.push_back({-widest + (b + 0.5) * 2.0 * widest / kBins, 0.0});
-  for (Index i = 0; i < targets.rows(); ++i) {
-    const double residual = predictions(i, 0) - targets(i, 0);
-    if (std::isfinite(residual))
-      bins[static_cast<std::size_t>(std::clamp((residual + widest) / (2.0 * widest) * kBins, 0.0, kBins - 1.0))][1] += 1.0;
+  for (Index t = 0; t < shown_targets; ++t) {
+    const std::string suffix = several ? std::to_string(t) : "", colour = palette_colour(usize(t));
+    std::vector<std::vector<double>> rows, bins;
+    for (Index i = 0; i < samples; ++i) rows.push_back({targets(i, t), predictions(i, t)});
+    for (int b = 0; b < kBins; ++b) bins.push_back({-widest + (b + 0.5) * 2.0 * widest / kBins, 0.0});
+    for (Index i = 0; i < targets.rows(); ++i)
+      if (std::isfinite(residuals(i, t)))
+        bins[static_cast<std::size_t>(std::clamp((residuals(i, t) + widest) / (2.0 * widest) * kBins, 0.0, kBins - 1.0))][1] += 1.0;
+    points.data += data_block("samples" + suffix, rows);
+    errors.data += data_block("bins" + suffix, bins);
+    clouds.push_back({"samples" + suffix, "1:2", fmt::format("with points pt 7 ps 0.35 lc rgb \"{}\"", colour)});
+    bars.push_back(several ? Curve{"bins" + suffix, "1:2", fmt::format("with histeps lw 1.5 lc rgb \"{}\"", colour)}
+                           : Curve{"bins", fmt::format("1:2:({})", 1.9 * widest / kBins), fmt::format("with boxes lc rgb \"{}\"", colour)});
+    if (several) entries.push_back({shortened(run.output_name(t)), colour, LegendEntry::Mark::dot});
   }
-  figures.push_back({.name = "predictions",
-                     .title = "Predictions against targets",
-                     .caption = fmt::format("{} test samples on the scale of training; on the line all would be right.", samples),
-                     .data = data_block("samples", rows),
-                     .plot = fmt::format("set xlabel \"target\"\nset ylabel \"prediction\"\nplot $samples using 1:2 with points "
-                                         "pt 7 ps 0.35 lc rgb \"{}\" notitle, "
-                                         "$samples using 1:1 with lines lw 1.5 lc rgb \"{}\" notitle\n",
-                                         palette_colour(0), palette_colour(1))});
-  figures.push_back({.name = "residuals",
-                     .title = "Residuals, test set",
-                     .caption = "Prediction minus target, on the scale of training.",
-                     .data = data_block("bins", bins),
-                     .plot = fmt::format("set xlabel \"prediction - target\"\nset ylabel \"samples\"\nset yrange [0:*]\nplot "
-                                         "$bins using 1:2:({}) with boxes lc rgb \"{}\" notitle\n",
-                                         1.9 * widest / kBins, palette_colour(0))});
+  const auto shown_part = targets.topLeftCorner(samples, shown_targets);
+  points.data += data_block("line", std::vector<std::vector<double>>{{shown_part.minCoeff()}, {shown_part.maxCoeff()}});
+  clouds.push_back({"line", "1:1", fmt::format("with lines lw 1.5 lc rgb \"{}\"", several ? "black" : palette_colour(1))});
+  const std::string which =
+      shown_targets < targets.cols() ? fmt::format(" The first {} of {} targets.", shown_targets, targets.cols()) : "";
+  points.caption = fmt::format("{} test samples on the scale of training; on the line all would be right.{}", samples, which);
+  errors.caption = "Prediction minus target, on the scale of training." + which;
+  const auto named = [&](Figure& f) { return several ? legend(f, entries) : std::string(); };
+  points.plot = named(points) + "set xlabel \"target\"\nset ylabel \"prediction\"\n" + plot_command(clouds);
+  errors.plot = named(errors) + "set xlabel \"prediction - target\"\nset ylabel \"samples\"\nset yrange [0:*]\n" + plot_command(bars);
+  figures.push_back(std::move(points));
+  figures.push_back(std::move(errors));
 }
 
 }  // namespace

@@ -70,8 +70,12 @@ Vector<float> initial_values(const Network<float>& network, const BlockSetup<flo
 // Batches of the run's first epoch, as its first steps saw them, but without dropout at the block's input.
 class Batches {
  public:
-  Batches(const SampleSource<float>& source, const BlockSetup<float>& setup, std::uint64_t seed)
-      : source_(source), seed_(seed), part_(static_cast<std::uint32_t>(setup.first)) {
+  Batches(const Dataset& data, const SampleSource<float>& source, const BlockSetup<float>& setup, std::uint64_t seed)
+      : data_(data),
+        source_(source),
+        mean_(setup.block.reduction == Reduction::mean),
+        seed_(seed),
+        part_(static_cast<std::uint32_t>(setup.first)) {
     rows_ = std::min(setup.options.batch_size, source.size());
     order_.resize(usize(source.size()));
     RandomStream(seed, Stream::order, part_, 0).permutation(order_);
@@ -81,20 +85,22 @@ class Batches {
     const Index first = i % (source_.size() / rows_) * rows_;
     const auto rows = std::span<const std::uint32_t>(order_).subspan(usize(first), usize(rows_));
     source_.gather(rows, 0, x_);
-    return {.x = x_,
-            .targets = source_.targets(rows, labels_, values_),
-            .dropout = RandomStream(seed_, Stream::dropout, part_, static_cast<std::uint64_t>(i))};
+    Targets targets = source_.targets(rows, labels_, values_);
+    targets.weights = batch_weights(data_, rows, mean_, weights_);
+    return {.x = x_, .targets = targets, .dropout = RandomStream(seed_, Stream::dropout, part_, static_cast<std::uint64_t>(i))};
   }
 
  private:
+  const Dataset& data_;
   const SampleSource<float>& source_;
+  bool mean_;
   std::uint64_t seed_;
   std::uint32_t part_;
   Index rows_;
   std::vector<std::uint32_t> order_;
   Matrix<float> x_;
   std::vector<std::int32_t> labels_;
-  std::vector<double> values_;
+  std::vector<double> values_, weights_;
 };
 
 }  // namespace
@@ -119,7 +125,7 @@ nlohmann::ordered_json probe_run(const ProbeRequest& request) {
     while (source.depth() < setup.first) source.advance(std::nullopt);
     if (request.layer && (*request.layer < setup.first || *request.layer >= setup.last)) continue;
     if (network.front(setup.first) != nullptr) source.apply_front(kEvaluationRows);
-    Batches batches(source, setup, seed);
+    Batches batches(splits.train, source, setup, seed);
     const RandomStream random(seed, Stream::direction, static_cast<std::uint32_t>(setup.first));
     json at = json::array();
     const auto probe = [&](std::span<const float> theta, const char* name) {

@@ -66,6 +66,25 @@ Table layer_table(const RunData& run) {
   return table;
 }
 
+// Classes one by one, or the targets of a regression with several; no rows where there is nothing to tell.
+Table details_table(const RunData& run) {
+  constexpr std::size_t kMostRows = 200;
+  const json& s = run.summary;
+  if (s.contains("outputs")) {
+    Table table{{"target", "test R\u00b2"}, {}};
+    for (const auto& output : s["outputs"]) table.rows.push_back({text_of_value(output.at("name")), shown(output.at("r2"))});
+    return table;
+  }
+  Table table{{"class", "test samples", "recall"}, {}};
+  for (const auto& entry : s.value("classes", json::array())) {
+    if (table.rows.size() == kMostRows) break;
+    table.rows.push_back({text_of_value(entry.at("name")), entry.at("samples").dump(), shown(entry.at("recall"))});
+  }
+  if (!table.rows.empty() && s.at("final").contains("balanced_accuracy"))
+    table.rows.push_back({"balanced accuracy (mean recall)", "", shown(s.at("final").at("balanced_accuracy"))});
+  return table;
+}
+
 Table cost_table(const RunData& run) {
   Table table{{"cost", "value"}, {}};
   for (const auto& [name, value] : run.summary.at("forward_evals").items())
@@ -145,6 +164,10 @@ ReportResult report_one(const RunData& run, const ReportOptions& options) {
     result.notices.emplace_back("evaluation.npz is missing or of an earlier version: pictures of features and samples are left out.");
   std::string body = fmt::format("<h1>{}</h1>\n", html_escaped(run.name)) + notices_html(result.notices);
   if (run.summary.is_object()) body += headline(run) + tiles_of(run) + layer_table(run).html() + devices_html(run);
+  if (run.summary.is_object())
+    if (const Table details = details_table(run); !details.rows.empty())
+      body += "<details><summary>" + std::string(run.summary.contains("outputs") ? "Targets" : "Classes") + " one by one</summary>" +
+              details.html() + "</details>\n";
   body += figures_html(groups[0], out / "figures", "l") + figures_html(groups[1], out / "figures", "p") +
           worst_samples_html(run, out / "figures") + figures_html(groups[2], out / "figures", "m") + repeat_html(run);
   if (run.summary.is_object()) body += "<h2>What it cost, and where</h2>\n" + cost_table(run).html() + machine_table(run).html();

@@ -21,6 +21,7 @@
 #include "ffzero/base/folder_lock.hpp"
 #include "ffzero/base/input_file.hpp"
 #include "ffzero/report/control.hpp"
+#include "ffzero/report/details.hpp"
 #include "ffzero/report/evaluation_data.hpp"
 #include "ffzero/report/report.hpp"
 #include "ffzero/settings/configured.hpp"
@@ -404,7 +405,8 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
                            .save =
                                [&](const NpzArchive& archive) {
                                  if (!trained) folder.write_checkpoint(archive);
-                               }};
+                               },
+                           .save_every_s = config.values().number("training.save_every_s")};
   std::unique_ptr<Trainer<float>> made;
   const auto make = [&] {
     made.reset(new Trainer<float>(make_trainer<float>(config, splits, executor, train_events)));
@@ -447,6 +449,7 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
                                                          .splits = splits,
                                                          .executor = executor}));
   json summary = to_json(record);
+  add_details(summary, trainer.outputs(), splits.test);
   summary["peak_rss_bytes"] = peak_rss_bytes();
   summary["machine"] = machine_description(executor->threads());
   summary["version"] = version();

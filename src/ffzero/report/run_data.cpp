@@ -71,6 +71,14 @@ nlohmann::json about_of(const RunData& run) {
   return about.is_object() ? about : nlohmann::json::object();
 }
 
+// Entry i of a list of names, without quotes; i itself if there is none.
+std::string entry_of(const nlohmann::json& about, const char* list, Index i) {
+  const auto names = about.find(list);
+  if (names == about.end() || !names->is_array() || usize(i) >= names->size()) return std::to_string(i);
+  const auto& name = (*names)[usize(i)];
+  return name.is_string() ? name.get<std::string>() : name.dump();
+}
+
 const NpyArray& array_of(const RunData& run, const std::string& name) {
   const auto found = run.arrays.find(name);
   if (found == run.arrays.end() || found->second.shape.empty())
@@ -91,20 +99,32 @@ Matrix<double> RunData::matrix(const std::string& which) const {
 
 std::vector<std::int32_t> RunData::integers(const std::string& which) const { return array_of(*this, which).to<std::int32_t>(); }
 
-std::string RunData::class_name(Index k) const {
-  const auto names = about.find("class_names");
-  if (names != about.end() && names->is_array() && usize(k) < names->size()) return (*names)[usize(k)].dump();
-  return std::to_string(k);
-}
+std::string RunData::class_name(Index k) const { return entry_of(about, "class_names", k); }
+
+std::string RunData::output_name(Index t) const { return entry_of(about, "output_names", t); }
 
 Matrix<double> RunData::test_scores(Index layer) const {
   const NpyArray& array = array_of(*this, "test_scores");
-  if (array.shape.size() != 3 || layer >= array.shape[0])
+  if (array.shape.size() != 3 || layer < 0 || layer >= array.shape[0])
     throw DataError((folder / "evaluation.npz").string(), "test_scores must have the shape (layers, samples, classes)", "another one",
                     "the file is damaged");
   const auto values = array.to<double>();
   const Index samples = array.shape[1], classes = array.shape[2];
   return Eigen::Map<const Matrix<double>>(values.data() + layer * samples * classes, samples, classes);
+}
+
+Index RunData::deciding_layer() const { return about.value("deciding_layer", array_of(*this, "test_scores").shape[0] - 1); }
+
+std::vector<std::int32_t> RunData::decisions() const {
+  if (has("test_vote")) return integers("test_vote");
+  const NpyArray& array = array_of(*this, "test_predictions");
+  const Index layer = deciding_layer();
+  if (array.shape.size() != 2 || layer < 0 || layer >= array.shape[0])
+    throw DataError((folder / "evaluation.npz").string(), "test_predictions must have the shape (layers, samples)", "another one",
+                    "the file is damaged");
+  const auto all = array.to<std::int32_t>();
+  const auto first = all.begin() + layer * array.shape[1];
+  return {first, first + array.shape[1]};
 }
 
 RunData read_run(const fs::path& folder) {

@@ -37,8 +37,14 @@ struct RunData {
   [[nodiscard]] std::vector<std::int32_t> integers(const std::string& array) const;
   /// What the files call class k.
   [[nodiscard]] std::string class_name(Index k) const;
+  /// What the files call target t, or its number.
+  [[nodiscard]] std::string output_name(Index t) const;
   /// Scores of the test samples by one of the layers (N, K).
   [[nodiscard]] Matrix<double> test_scores(Index layer) const;
+  /// The layer that decides where one does.
+  [[nodiscard]] Index deciding_layer() const;
+  /// Class of each test sample as the vote, or the layer that decides, sees it (N).
+  [[nodiscard]] std::vector<std::int32_t> decisions() const;
 };
 
 /// @throws DataError if the folder holds no run, or one of its files is damaged.

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/dataset/csv_dataset.hpp"
 #include "ffzero/dataset/idx_file.hpp"
 #include "ffzero/dataset/image_file.hpp"
 #include "ffzero/report/evaluate.hpp"
@@ -18,9 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-enum class Kind { picture, idx, npz };
+enum class Kind { picture, idx, npz, csv };
 
-Kind kind_of(const fs::path& path) {
+Kind kind_of(const fs::path& path, const TrainedNetwork& network) {
   std::array<char, 4> head{};
   std::error_code ignored;
   std::ifstream in;
@@ -28,17 +29,22 @@ Kind kind_of(const fs::path& path) {
   if (fs::is_regular_file(path, ignored)) in.open(path, std::ios::binary);
   if (!in.is_open()) throw DataError(path.string(), "must be a readable file", "none", "check the path");
   in.read(head.data(), head.size());
-  if (std::memcmp(head.data(), "PK", 2) == 0) return Kind::npz;
-  if (std::memcmp(head.data(), "\x89PNG", 4) == 0 || (head[0] == 'P' && head[1] >= '1' && head[1] <= '7')) return Kind::picture;
+  if (std::memcmp(head.data(), "PK\x03\x04", 4) == 0 || std::memcmp(head.data(), "PK\x05\x06", 4) == 0) return Kind::npz;
+  // A table may have columns P1, P2.
+  const bool table = !network.info().feature_names.empty();
+  if (std::memcmp(head.data(), "\x89PNG", 4) == 0 || (!table && head[0] == 'P' && head[1] >= '1' && head[1] <= '7')) return Kind::picture;
   if (std::memcmp(head.data(), "\x1f\x8b", 2) == 0 || (head[0] == 0 && head[1] == 0)) return Kind::idx;
-  throw DataError(path.string(), "must be a picture (PGM, PPM, PNG), IDX images or an npz archive", "another kind of file", "convert it");
+  // Names of columns may begin with any byte.
+  if (table) return Kind::csv;
+  throw DataError(path.string(), "must be a picture (PGM, PPM, PNG), IDX images, an npz archive, or a csv for a network trained on one",
+                  "another kind of file", "convert it");
 }
 
 template <class T>
 Dataset unlabelled(const TrainedNetwork& network, const Shape& shape, std::vector<T> values, Index count) {
   DatasetInfo info = network.info();
   info.shape = shape;
-  if (info.task == Task::regression) return Dataset(info, std::move(values), std::vector<float>(usize(count), 0.0F));
+  if (info.task == Task::regression) return Dataset(info, std::move(values), std::vector<float>(usize(count * info.outputs), 0.0F));
   return Dataset(info, std::move(values), std::vector<std::int32_t>(usize(count), 0));
 }
 
@@ -92,7 +98,12 @@ Dataset from_npz(const fs::path& path, const TrainedNetwork& network) {
 }  // namespace
 
 Dataset read_samples(const fs::path& path, const TrainedNetwork& network) {
-  switch (kind_of(path)) {
+  switch (kind_of(path, network)) {
+    case Kind::csv: {
+      const std::string text = read_csv_text(path);
+      CsvReader reader(text, path.string());
+      return csv_samples(reader, network.info(), {}, false);
+    }
     case Kind::npz:
       return from_npz(path, network);
     case Kind::idx: {

@@ -118,13 +118,15 @@ template <class S>
 class NetworkBuilder {
  public:
   NetworkBuilder(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor)
-      : config_(config), seed_(config.values().seed()), classes_(classes), executor_(std::move(executor)) {
+      : config_(config), seed_(config.values().seed()), classes_(classes), head_classes_(classes), executor_(std::move(executor)) {
     const Values& v = config.values();
     parts_.input = input;
     parts_.classes = classes;
     parts_.end_to_end = v.is("objective.scope", "end_to_end");
     parts_.fitted_readout = v.is("model.kind", "photonic") && !parts_.end_to_end && v.is("model.mesh.readout", "trained");
     parts_.seed = seed_;
+    // Several targets of a regression are groups of outputs, each with one prototype.
+    if (v.is("dataset.task", "regression") && !parts_.end_to_end) head_classes_ = 1;
   }
 
   Network<S> build() {
@@ -188,8 +190,8 @@ class NetworkBuilder {
       layer.readout = std::make_shared<ChannelProjection<S>>(layer.loss_after == 0 ? maps : passed, size,
                                                              RandomStream(seed_, Stream::projection, next_index()),
                                                              config_.values().integer("model.conv.projection_pool"));
-      if (classes_ > size)
-        throw ConfigError("model.conv.projection", fmt::format("must be at least K = {}, the number of classes", classes_),
+      if (head_classes_ > size)
+        throw ConfigError("model.conv.projection", fmt::format("must be at least K = {}, the number of classes", head_classes_),
                           std::to_string(size), "project to more dimensions");
       layer.head = prototype_head(layer.name, options.channels * size, options.channels, 0.0, {});
     } else {
@@ -387,22 +389,22 @@ class NetworkBuilder {
 
   std::shared_ptr<Head<S>> prototype_head(const std::string& name, Index outputs, Index groups, double floor, const Cause& cause) const {
     const Index dimension = outputs / groups;
-    if (!parts_.end_to_end && classes_ > dimension)
+    if (!parts_.end_to_end && head_classes_ > dimension)
       throw ConfigError(cause.key,
                         fmt::format("{} needs at least K = {} outputs{}: a simplex of K prototypes does not fit into fewer dimensions",
-                                    name, classes_, groups == 1 ? "" : " in every group"),
+                                    name, head_classes_, groups == 1 ? "" : " in every group"),
                         std::to_string(dimension), cause.remedy);
     // End to end no prototype is looked at: zeros where the classes would not fit.
-    if (classes_ > dimension)
-      return std::make_shared<PrototypeHead<S>>(std::vector<Matrix<double>>(usize(groups), Matrix<double>::Zero(classes_, dimension)),
+    if (head_classes_ > dimension)
+      return std::make_shared<PrototypeHead<S>>(std::vector<Matrix<double>>(usize(groups), Matrix<double>::Zero(head_classes_, dimension)),
                                                 floor);
-    return std::make_shared<PrototypeHead<S>>(layer_prototypes(classes_, outputs, groups, seed_, isize(parts_.layers.size())), floor);
+    return std::make_shared<PrototypeHead<S>>(layer_prototypes(head_classes_, outputs, groups, seed_, isize(parts_.layers.size())), floor);
   }
 
   const Config& config_;
   Index dense_ = 0;  // dense layers so far
   std::uint64_t seed_;
-  Index classes_;
+  Index classes_, head_classes_;
   std::shared_ptr<const Executor> executor_;
   NetworkParts<S> parts_;
   std::vector<std::shared_ptr<FrontEnd<S>>> fronts_;

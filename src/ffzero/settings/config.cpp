@@ -306,12 +306,12 @@ void Config::resolve(const DataFacts& facts) {
   if (!paper) fit_size(values_, facts);
   if (values_.is("objective.scope", "end_to_end") && !photonic && !values_.at("model.layers").empty()) {
     json layers = values_.at("model.layers");
-    // End to end the last layer is the output: one number in regression, and one score a class if a preset chose the widths.
-    const Index outputs = facts.regression ? 1 : facts.classes;
+    // End to end the last layer is the output: one number a target in regression, and one score a class if a preset chose the widths.
+    const Index outputs = facts.classes;
     if (!values_.is_explicit("model.layers") && !(facts.regression && paper) && layers.back() != outputs)
       layers.push_back(outputs);
     else if (facts.regression)
-      layers.back() = 1;
+      layers.back() = outputs;
     values_.resolve("model.layers", layers);
   }
   if (!paper && !photonic) {
@@ -319,6 +319,7 @@ void Config::resolve(const DataFacts& facts) {
     if (facts.sample.size() > 0) sample = Encoder(encoder_options(values_), facts.sample).output_shape();
     fit_preset(values_, facts.classes, facts.regression, sample);
   }
+  if (facts.regression && facts.classes > 1) fit_outputs(facts.classes);
   check_used(values_, said);
   for (const LayerTable& table : layers_) {
     if (table.layer >= layer_count())
@@ -331,6 +332,35 @@ void Config::resolve(const DataFacts& facts) {
   resolved_ = true;
   check_control(facts);
   check_combinations(facts);
+}
+
+// Each of several targets has groups of outputs of its own: target g mod T in group g.
+void Config::fit_outputs(Index outputs) {
+  const auto fail = [&](const char* key, const std::string& requirement, const std::string& remedy) {
+    throw ConfigError(fmt::format("{}: {}", values_.place_of(key), key), requirement, values_.at(key).dump(), remedy);
+  };
+  if (values_.is("model.kind", "photonic"))
+    fail("model.kind", "a photonic network has one target", "use model.kind = \"mlp\", or train one run for each target");
+  if (values_.is("objective.scope", "end_to_end")) return;
+  if (values_.is("model.kind", "cnn"))
+    for (const Index channels : values_.integers("model.conv.channels"))
+      if (channels % outputs != 0)
+        fail("model.conv.channels", fmt::format("channels must share themselves among the {} targets alike", outputs),
+             fmt::format("use multiples of {}", outputs));
+  if (!values_.is_explicit("model.groups")) values_.resolve("model.groups", outputs);
+  const Index groups = values_.integer("model.groups");
+  if (groups % outputs != 0)
+    fail("model.groups", fmt::format("groups must share themselves among the {} targets alike", outputs),
+         fmt::format("use a multiple of {}", outputs));
+  auto widths = values_.integers("model.layers");
+  for (auto& width : widths) {
+    if (width % groups == 0) continue;
+    if (values_.is_explicit("model.layers"))
+      fail("model.layers", fmt::format("layers must have outputs for {} groups alike, which {} targets need", groups, outputs),
+           fmt::format("use multiples of {}", groups));
+    width = (width / groups + 1) * groups;
+  }
+  values_.resolve("model.layers", widths);
 }
 
 // A preset averages maps to a size that suits 28 x 28 images; smaller maps are averaged less. The user's own number stands, or is refused.
@@ -409,6 +439,10 @@ void Config::check_combinations(const DataFacts& facts) const {
         v.is("model.kind", "device") && (end_to_end || (layer >= first_device() && layer < first_device() + isize(devices_.size())));
     if (device && estimator != "directional")
       fail("gradient.estimator", "a device answers with its outputs and nothing else", "use \"directional\"; [[layer]] sets others apart");
+    if (facts.regression && facts.classes > 1 && !device && !end_to_end && !v.is("model.kind", "cnn") &&
+        v.integer("model.groups") % facts.classes != 0)
+      fail("model.groups", fmt::format("groups must share themselves among the {} targets alike, in every layer", facts.classes),
+           fmt::format("use multiples of {}", facts.classes));
     if (estimator == "activity" && end_to_end)
       fail("gradient.estimator", "activity perturbation needs local losses", "use objective.scope = \"local\"");
     if (estimator == "activity" && !of_activity)

@@ -27,7 +27,7 @@ struct ConfigSources {
 /// What the data decide about the settings.
 struct DataFacts {
   bool regression = false;
-  Index classes = 0;  ///< K; 1 in regression
+  Index classes = 0;  ///< K; the number of targets in regression
   Index train_size = 0;
   bool images = true;  ///< false for vectors, to which crops and the like do not apply
   Shape sample{};      ///< of a raw sample; empty: not known
@@ -81,6 +81,7 @@ class Config {
   void take_devices(const DeviceAccess& access, const std::string& place);
   void apply_preset();
   void fit_projection_pool(const Shape& sample);
+  void fit_outputs(Index outputs);
   [[nodiscard]] Index smallest_projected_map(const Shape& input) const;
   void resolve_values(Values& v, const DataFacts& facts) const;
   void check_control(const DataFacts& facts) const;

@@ -54,6 +54,7 @@ std::string adam_only(const Values& v) { return v.is("update.rule", "adam") ? ""
 std::string images_only(const Values& v) {
   return v.is("dataset.name", "function1") || v.is("dataset.name", "function2") ? "the functions have no images" : "";
 }
+std::string csv_only(const Values& v) { return v.is("dataset.name", "csv") ? "" : "it belongs to dataset.name = \"csv\""; }
 std::string conv_key(const Values& v) { return needs_kind(v, "cnn"); }
 std::string mesh_key(const Values& v) { return needs_kind(v, "photonic"); }
 std::string deciding_key(const Values& v) {
@@ -83,14 +84,26 @@ std::vector<KeyInfo> make_table() {
          {"default", "paper", "paper_stable", "paper_mnist", "paper_fashion", "opaque", "grouped", "activity", "adjoint"},
          "A named set of values under the user's own.");
 
-  choice("dataset.name", "glyphs", {"mnist", "fashion-mnist", "function1", "function2", "glyphs", "npz", "idx"},
+  choice("dataset.name", "glyphs", {"mnist", "fashion-mnist", "function1", "function2", "glyphs", "npz", "csv", "idx"},
          "Data set; glyphs is built in and needs no file.");
-  add("dataset.dir", text, "", 0, 0, "Folder with the files, in <dir>/<name>/ or <dir>; for npz the file itself. Empty: the cache folder.",
-      [](const Values& v) {
+  add("dataset.dir", text, "", 0, 0,
+      "Folder with the files, in <dir>/<name>/ or <dir>; for npz and csv the file itself. Empty: the cache folder.", [](const Values& v) {
         const auto name = v.word("dataset.name");
         return name == "glyphs" || name.starts_with("function") ? std::string("this data set is made, not read") : std::string();
       });
-  choice("dataset.task", "auto", {"auto", "classification", "regression"}, "auto: functions and real targets regress, labels classify.");
+  choice("dataset.task", "auto", {"auto", "classification", "regression"},
+         "auto: functions and real targets regress, labels classify; whole numbers that may be either are asked about.");
+  add("dataset.label", text, "", 0, 0,
+      "Column of a csv with labels or targets; several targets, separated by commas. Empty: the last column.", csv_only);
+  add("dataset.ignore", text, "", 0, 0, "Columns of a csv that are left out, separated by commas.", csv_only);
+  add("dataset.weights", text, "", 0, 0,
+      "How much each training sample counts in the losses: a column of a csv, or an array of an npz. Empty: all alike.",
+      [](const Values& v) {
+        return v.is("dataset.name", "csv") || v.is("dataset.name", "npz") ? std::string()
+                                                                          : std::string("it belongs to dataset.name = \"csv\" or \"npz\"");
+      });
+  add("dataset.test", number, 0.2, 0.0001, 0.9999, "Share of a csv's rows that becomes the test set, of every class alike.", csv_only);
+  add("dataset.split_seed", integer, 0, 0, 9007199254740991.0, "Of the shuffle of a csv's rows before the test set is taken.", csv_only);
   add("dataset.classes", classes, 0, 0, 65535, "0: all; K: the first K labels; a list: these labels, renumbered in its order.",
       [](const Values& v) { return v.is("dataset.task", "regression") ? std::string("regression has no classes") : std::string(); });
   add("dataset.crop", integer, 0, 0, 65535,
@@ -276,6 +289,9 @@ std::vector<KeyInfo> make_table() {
       "Train samples (the first ones) in the train metric of each epoch; 0: none until the block ends.");
   add("training.log_test", boolean, true, 0, 0,
       "Evaluate the test set after every epoch, billed as logging; else at the end of each block.");
+  add("training.save_every_s", number, 1.0, 0, 1e9,
+      "Seconds from one checkpoint to the next that follows an epoch, at least; 0: after every epoch. What a killed run loses is computed "
+      "again, to the same bits.");
   add("budget.forward_evals", integer, 0, 0, 9e15,
       "Stop before the training evaluations pass this number, all layers together; 0: no limit.");
   add("budget.device_seconds", number, 0.0, 0, 1e12,

@@ -19,8 +19,9 @@ BlockSetup<S> make_block_setup(const TrainPlan& plan, const BlockPlan& own, cons
   setup.options = own.options;
   setup.evaluation_rows = own.evaluation_rows;
   setup.name = plan.end_to_end ? "all" : network.layer(own.last - 1).name;
-  setup.loss = make_loss<S>(own.options.loss);
-  setup.exact_loss = make_loss<double>(own.options.loss);
+  // Samples without weights count alike.
+  setup.loss = make_weighted_loss(make_loss<S>(own.options.loss, network.classes()));
+  setup.exact_loss = make_weighted_loss(make_loss<double>(own.options.loss, network.classes()));
   for (Index i = own.first; i < own.last; ++i) {
     setup.block.layers.push_back(&network.layer(i));
     if (i > own.first && network.front(i) != nullptr)

@@ -159,6 +159,15 @@ void require_complete(const json& meta, const std::string& place) {
   holds("class_names", [&](const json& j) { return list_of(j, integer); });
   holds("measured", [&](const json& j) { return list_of(j, [&](const json& m) { return m.size() == 3 && list_of(m, number); }); });
   holds("sample_shape", [&](const json& j) { return j.size() == 3 && list_of(j, natural); });
+  // What only some data have.
+  const auto text = [](const json& j) { return j.is_string(); };
+  for (const char* name : {"class_texts", "feature_names", "output_names"})
+    if (meta.contains(name)) require(name, list_of(meta[name], text));
+  if (meta.contains("class_texts")) require("class_texts", meta["class_texts"].size() == meta["classes"].get<std::size_t>());
+  if (meta.contains("output_names")) require("output_names", meta["output_names"].size() == meta["classes"].get<std::size_t>());
+  if (meta.contains("target_scales"))
+    require("target_scales", meta["target_scales"].size() == meta["classes"].get<std::size_t>() &&
+                                 list_of(meta["target_scales"], [&](const json& s) { return s.size() == 2 && list_of(s, number); }));
   holds("target_scale", [&](const json& j) { return j.size() == 2 && list_of(j, number); });
   holds("ledger",
         [&](const json& j) { return list_of(j, [&](const json& e) { return (e.size() == 5 || e.size() == 6) && list_of(e, natural); }); });
@@ -246,6 +255,15 @@ NpzArchive Trainer<S>::checkpoint() const {
                {"target_scale", {splits_.train.target_scale().offset, splits_.train.target_scale().scale}},
                {"sample_type", splits_.train.is_bytes() ? "bytes" : "floats"},
                {"sample_shape", {raw.channels, raw.height, raw.width}}};
+  const DatasetInfo& info = splits_.train.info();
+  for (const auto& [name, texts] : {std::pair("class_texts", &info.class_texts), std::pair("feature_names", &info.feature_names),
+                                    std::pair("output_names", &info.output_names)})
+    if (!texts->empty()) meta[name] = *texts;
+  if (info.outputs > 1) {
+    json scales = json::array();
+    for (const TargetScale& scale : info.target_scales) scales.push_back({scale.offset, scale.scale});
+    meta["target_scales"] = scales;
+  }
   // Settings name any other rule themselves.
   if (plan_.vote && plan_.vote->validated && finished) meta["vote_rule"] = to_string(vote_rule_);
   if (plan_.chooses_layer() && finished) meta["deciding_layer"] = outputs_.deciding;

@@ -75,7 +75,9 @@ Network<S>::Network(NetworkParts<S> parts, std::shared_ptr<const Executor> execu
     if (layer.map->input_shape().size() != shape.size())
       throw ConfigError(layer.name, fmt::format("must take {} inputs, what comes before it gives", shape.size()),
                         to_string(layer.map->input_shape()), "make the shapes follow one another");
-    if (!end_to_end_ && layer.head->classes() != classes_)
+    // Several targets of a regression may be learnt by groups with one prototype each, target g mod T by group g.
+    const bool by_groups = layer.head->classes() == 1 && layer.head->groups() % classes_ == 0;
+    if (!end_to_end_ && layer.head->classes() != classes_ && !by_groups)
       throw ConfigError(layer.name, fmt::format("must have a head for {} classes, as the network", classes_),
                         std::to_string(layer.head->classes()), "give the heads one prototype for each class");
     shape = layer.output_shape();

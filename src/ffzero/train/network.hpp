@@ -36,7 +36,7 @@ enum class Wanted { passed_on, head, both };
 template <class S>
 struct NetworkParts {
   Shape input = {};   ///< of one encoded sample
-  Index classes = 0;  ///< K; 1 in regression
+  Index classes = 0;  ///< K; the number of targets in regression
   /// In the order of the data flow. A layer without a name is called layer0, layer1, ..; one without a head gets the vertices of a
   /// simplex as prototypes (one random direction in regression), drawn from the seed.
   std::vector<Layer<S>> layers;

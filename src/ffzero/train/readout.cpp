@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "ffzero/base/random.hpp"
@@ -34,6 +35,15 @@ Standard standard_of(const ConstMatrixRef<S>& features) {
   return s;
 }
 
+// Weights whose mean is 1; nothing can be learnt if all are 0.
+std::vector<double> relative(std::span<const float> weights) {
+  std::vector<double> result(weights.begin(), weights.end());
+  const double sum = std::accumulate(result.begin(), result.end(), 0.0);
+  if (sum > 0.0)
+    for (double& w : result) w *= static_cast<double>(result.size()) / sum;
+  return result;
+}
+
 }  // namespace
 
 template <class S>
@@ -43,28 +53,32 @@ Matrix<S> fit_readout(const ConstMatrixRef<S>& features, std::span<const std::in
   const Standard standard = standard_of<S>(features);
   const Vector<S> mean = standard.mean.template cast<S>(), scale = standard.inverse_deviation.template cast<S>();
   Matrix<S> theta = Matrix<S>::Zero(classes, d + 1), gradient(classes, d + 1), x(options.batch_size, d + 1), scores, gs;
-  const auto loss = make_cross_entropy_loss<S>();
+  const auto loss = make_weighted_loss<S>(make_cross_entropy_loss<S>());
+  const std::vector<double> weights = relative(options.weights);
   const auto rule = make_adam<S>(theta.size(), {.weight_decay = options.weight_decay});
   const Schedule schedule({.kind = ScheduleKind::cosine});
   const Index steps = (n + options.batch_size - 1) / options.batch_size;
   std::vector<std::uint32_t> order(usize(n));
   std::vector<std::int32_t> batch_labels;
+  std::vector<double> batch_weights;
   for (Index epoch = 0; epoch < options.epochs; ++epoch) {
     RandomStream(options.seed, Stream::readout, 0, static_cast<std::uint64_t>(epoch)).permutation(order);
     for (Index step = 0; step < steps; ++step) {
       const Index first = step * options.batch_size, count = std::min(options.batch_size, n - first);
       x.resize(count, d + 1);
       batch_labels.clear();
+      batch_weights.clear();
       for (Index i = 0; i < count; ++i) {
         const Index row = order[usize(first + i)];
         x.row(i).head(d) = (features.row(row).transpose() - mean).cwiseProduct(scale).transpose();
         x(i, d) = S{1};
         batch_labels.push_back(labels[usize(row)]);
+        if (!weights.empty()) batch_weights.push_back(weights[usize(row)]);
       }
       scores.resize(count, classes);
       gs.resize(count, classes);
       gemm_nt<S>(x, theta, scores);
-      loss->gradient(scores, classes, {.labels = batch_labels, .values = {}}, gs);
+      loss->gradient(scores, classes, {.labels = batch_labels, .values = {}, .weights = batch_weights}, gs);
       gs /= static_cast<S>(count);
       gemm_tn<S>(gs, x, gradient);
       rule->step({theta.data(), usize(theta.size())}, {gradient.data(), usize(gradient.size())},

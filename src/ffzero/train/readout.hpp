@@ -15,6 +15,7 @@ struct ReadoutOptions {
   double lr = 1e-2;  ///< of Adam on standardised features, cosine schedule to 0
   double weight_decay = 1e-6;
   std::uint64_t seed = 0;
+  std::span<const float> weights{};  ///< (N) how much each sample counts, not negative; empty: all alike
 };
 
 /// Multinomial logistic regression by Adam. Digital: costs no forward evaluation beyond those that measured the features.

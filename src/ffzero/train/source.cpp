@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/metric/metric.hpp"
 
 namespace ffzero {
 
@@ -54,6 +55,38 @@ void save_encoder(const Encoder& encoder, NpzArchive& checkpoint) {
   if (scale.empty()) return;
   checkpoint[kOffsets] = NpyArray::of<double>(scale.offset, {isize(scale.offset.size())});
   checkpoint[kFactors] = NpyArray::of<double>(scale.factor, {isize(scale.factor.size())});
+}
+
+std::span<const double> batch_weights(const Dataset& data, std::span<const std::uint32_t> rows, bool mean, std::vector<double>& buffer) {
+  buffer.clear();
+  if (data.weights().empty()) return {};
+  double sum = 0.0;
+  for (const std::uint32_t row : rows) {
+    buffer.push_back(static_cast<double>(data.weights()[row]));
+    sum += buffer.back();
+  }
+  if (mean && sum > 0.0)
+    for (double& w : buffer) w *= static_cast<double>(rows.size()) / sum;
+  return buffer;
+}
+
+std::vector<double> r_squared_of_outputs(const Matrix<float>& scores, const Dataset& data) {
+  const Index outputs = data.outputs();
+  std::vector<double> result;
+  std::vector<float> predicted(usize(scores.rows())), wanted(usize(scores.rows()));
+  for (Index t = 0; t < outputs; ++t) {
+    for (Index i = 0; i < scores.rows(); ++i) {
+      predicted[usize(i)] = scores(i, t);
+      wanted[usize(i)] = data.targets()[usize(i * outputs + t)];
+    }
+    result.push_back(r_squared(predicted, wanted));
+  }
+  return result;
+}
+
+double mean_r_squared(const Matrix<float>& scores, const Dataset& data) {
+  const auto each = r_squared_of_outputs(scores, data);
+  return std::accumulate(each.begin(), each.end(), 0.0) / static_cast<double>(each.size());
 }
 
 void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::span<float> out, const Displacement& move) {
@@ -193,9 +226,10 @@ Targets SampleSource<S>::targets(std::span<const std::uint32_t> rows, std::vecto
     if (!data_.labels().empty())
       labels.push_back(data_.labels()[row]);
     else
-      values.push_back(values_[row]);
+      values.insert(values.end(), values_.begin() + isize(std::size_t{row}) * data_.outputs(),
+                    values_.begin() + (isize(std::size_t{row}) + 1) * data_.outputs());
   }
-  return {labels, values};
+  return {.labels = labels, .values = values, .outputs = data_.outputs()};
 }
 
 template class SampleSource<float>;

@@ -26,6 +26,14 @@ namespace ffzero {
 /// Adds what the encoder has learnt from the train split to a checkpoint; nothing if features stay as they are.
 void save_encoder(const Encoder& encoder, NpzArchive& checkpoint);
 
+/// Weights of these samples of `data`, in a buffer of the caller; empty if it has none. mean: divided by their mean, so that the mean of
+/// the weighted losses of the batch is their weighted mean (all 0 if all weights are).
+[[nodiscard]] std::span<const double> batch_weights(const Dataset& data, std::span<const std::uint32_t> rows, bool mean,
+                                                    std::vector<double>& buffer);
+/// R^2 of each target, and their mean.   scores (N, T)   data: N samples of a regression
+[[nodiscard]] std::vector<double> r_squared_of_outputs(const Matrix<float>& scores, const Dataset& data);
+[[nodiscard]] double mean_r_squared(const Matrix<float>& scores, const Dataset& data);
+
 /// out (encoder.output_shape().size()): sample i of `data`, bytes or values, changed by `move` first.
 void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::span<float> out, const Displacement& move = {});
 /// Samples [first, first + count), (count, encoder.output_shape().size()).
@@ -57,7 +65,7 @@ class SampleSource {
   void gather_range(Index first, Index count, std::uint64_t epoch, Matrix<S>& x) const;
   /// Labels or values of these rows, in buffers of the caller.
   [[nodiscard]] Targets targets(std::span<const std::uint32_t> rows, std::vector<std::int32_t>& labels, std::vector<double>& values) const;
-  [[nodiscard]] Targets all_targets() const { return {data_.labels(), values_}; }
+  [[nodiscard]] Targets all_targets() const { return {.labels = data_.labels(), .values = values_, .outputs = data_.outputs()}; }
 
   /// The next layer's inputs: `outputs` (size, width) of layer `depth()`, taken over as the cache, or recomputation if empty.
   void advance(std::optional<Matrix<S>> outputs);

@@ -80,7 +80,7 @@ Trainer<S>::Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& s
   if (encoder_.output_shape().size() != network_.input_shape().size())
     throw ConfigError("network", "must take samples of " + to_string(encoder_.output_shape()), to_string(network_.input_shape()),
                       "give the first layer the shape of the encoded samples");
-  const Index classes = splits.train.task() == Task::regression ? 1 : splits.train.classes();
+  const Index classes = splits.train.task() == Task::regression ? splits.train.outputs() : splits.train.classes();
   if (classes != network_.classes())
     throw ConfigError("network", fmt::format("must have heads for {} classes", classes), std::to_string(network_.classes()),
                       "give the heads one prototype for each class");
@@ -125,8 +125,9 @@ double Trainer<S>::elapsed() const {
 }
 
 template <class S>
-void Trainer<S>::save() const {
+void Trainer<S>::save() {
   if (events_.save) events_.save(checkpoint());
+  last_save_ = Clock::now();
 }
 
 template <class S>
@@ -136,7 +137,7 @@ void Trainer<S>::bill(Index first, Index last, std::int64_t Evaluations::*accoun
 
 template <class S>
 RunRecord Trainer<S>::run() {
-  start_ = Clock::now();
+  start_ = last_save_ = Clock::now();
   planned_ = planned_evaluations();
   Outcome outcome = Outcome::done;
   try {
@@ -325,6 +326,13 @@ typename Trainer<S>::Outcome Trainer<S>::train_block(std::size_t b) {
     if (outcome == Outcome::interrupted) return outcome;
     if (step_ > 0 && !recorded) finish_epoch(setup);
     if (outcome != Outcome::done) return outcome;
+    // Within an epoch it is asked for between steps.
+    if (events_.stop_requested && epoch_ + 1 < setup.options.epochs && events_.stop_requested()) {
+      ++epoch_;
+      step_ = 0;
+      loss_sum_ = 0.0;
+      return Outcome::interrupted;
+    }
   }
   return Outcome::done;
 }
@@ -408,8 +416,10 @@ Batch<S> Trainer<S>::gather_batch(const BlockSetup<S>& setup, std::span<const st
   train_->gather(rows, static_cast<std::uint64_t>(epoch_), batch_x_);
   if (train_->recomputes()) bill(0, train_->depth(), &Evaluations::propagation, isize(rows.size()));
   drop_inputs(setup, batch_x_);
+  Targets targets = train_->targets(rows, batch_labels_, batch_values_);
+  targets.weights = batch_weights(splits_.train, rows, setup.block.reduction == Reduction::mean, batch_weights_);
   return {.x = batch_x_,
-          .targets = train_->targets(rows, batch_labels_, batch_values_),
+          .targets = targets,
           .dropout = RandomStream(plan_.seed, Stream::dropout, static_cast<std::uint32_t>(setup.first), step),
           .reads = network_.wants_readout(setup.last - 1) || learning_readout(setup) != nullptr ? &step_reads_ : nullptr};
 }
@@ -538,6 +548,14 @@ void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
   records_.push_back(record);
   if (events_.epoch_done) events_.epoch_done(record);
   warn_of_chance(setup, record);
+  save_between_epochs(setup);
+}
+
+// A small data set has hundreds of epochs a second, and writing each to a disk would take longer than computing it. What a killed run loses
+// is computed again, to the same bits.
+template <class S>
+void Trainer<S>::save_between_epochs(const BlockSetup<S>& setup) {
+  if (seconds_since(last_save_) < events_.save_every_s) return;
   // The checkpoint stands at the start of the next epoch.
   const Index epoch = epoch_, step = step_;
   const double loss_sum = loss_sum_;
@@ -629,12 +647,13 @@ typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup<S>& setup
     const Index count = std::min(rows, samples - first);
     source.gather_range(first, count, 0, x);
     infer_block(setup, source, passed_on != nullptr ? Wanted::both : Wanted::head, x, out);
-    const Index groups = network_.head_of(setup.last - 1).groups();
-    losses.resize(count, setup.loss->joint() ? 1 : groups);
-    setup.loss->values(out.scores, classes, source.all_targets().rows(first, count), losses);
+    const Head<S>& head = network_.head_of(setup.last - 1);
+    losses.resize(count, setup.loss->joint() ? 1 : head.groups());
+    setup.loss->values(out.scores, head.classes(), source.all_targets().rows(first, count), losses);
     result.loss += losses.sum();
     Matrix<S> summed = class_scores<S>(out.scores, classes);
-    if (setup.loss->joint()) summed /= static_cast<S>(groups);
+    // In regression the mean of what is said about an output.
+    if (splits_.train.task() == Task::regression) summed /= static_cast<S>(head.groups() * head.classes() / classes);
     result.scores.middleRows(first, count) = summed.template cast<float>();
     if (passed_on != nullptr) passed_on->middleRows(first, count) = out.passed_on;
   }
@@ -645,8 +664,7 @@ typename Trainer<S>::SplitScores Trainer<S>::evaluate(const BlockSetup<S>& setup
 template <class S>
 Measure Trainer<S>::measure(const SplitScores& scores, const Dataset& data) const {
   if (data.task() == Task::classification) return {accuracy(predict<float>(scores.scores), data.labels()), scores.loss};
-  const std::span<const float> predictions(scores.scores.data(), usize(scores.scores.rows()));
-  return {r_squared(predictions, data.targets()), scores.loss};
+  return {mean_r_squared(scores.scores, data), scores.loss};
 }
 
 template <class S>
@@ -675,14 +693,16 @@ void Trainer<S>::fit_block_readout(BlockSetup<S>& setup) {
   // A budget may have ended before every sample was read; such rows, and dark ones, are 0.
   std::vector<Index> lit;
   std::vector<std::int32_t> labels;
+  std::vector<float> weights;
   for (Index i = 0; i < reads_.rows(); ++i)
     if (!reads_.row(i).isZero(S{0})) {
       lit.push_back(i);
       labels.push_back(splits_.train.labels()[usize(i)]);
+      if (!splits_.train.weights().empty()) weights.push_back(splits_.train.weights()[usize(i)]);
     }
   if (!lit.empty())
-    network_.set_readout(setup.last - 1,
-                         fit_readout<S>(readout_features<S>(reads_(lit, Eigen::all)), labels, network_.classes(), {.seed = plan_.seed}));
+    network_.set_readout(setup.last - 1, fit_readout<S>(readout_features<S>(reads_(lit, Eigen::all)), labels, network_.classes(),
+                                                        {.seed = plan_.seed, .weights = weights}));
   reads_.resize(0, 0);
 }
 

@@ -42,13 +42,14 @@ struct TrainEvents {
   std::function<bool()> stop_requested;
   /// A line for the user: what looks wrong, and what to do.
   std::function<void(const std::string&)> message;
-  /// After every epoch, on interruption and at the end: the state to keep.
+  /// After an epoch, on interruption and at the end: the state to keep.
   std::function<void(const NpzArchive&)> save;
+  double save_every_s = 0.0;  ///< seconds from one save to the next that follows an epoch, not negative; 0: after every epoch
 };
 
 /// Final outputs of a run, for reports.
 struct Outputs {
-  std::vector<Matrix<float>> test_scores;              ///< one (N_test, K) a layer; regression: K = 1
+  std::vector<Matrix<float>> test_scores;              ///< one (N_test, K) a layer; regression: K targets
   std::vector<std::vector<std::int32_t>> predictions;  ///< one (N_test) a layer, classification only
   std::vector<std::int32_t> vote;                      ///< (N_test), classification with local losses only
   std::size_t deciding = 0;                            ///< the layer that decides where one does: the last, or that of vote.layer = "best"
@@ -95,6 +96,7 @@ class Trainer {
   bool measure_block(BlockSetup<S>& setup);
   Batch<S> gather_batch(const BlockSetup<S>& setup, std::span<const std::uint32_t> rows);
   void finish_epoch(BlockSetup<S>& setup);
+  void save_between_epochs(const BlockSetup<S>& setup);
   void warn_of_chance(const BlockSetup<S>& setup, const EpochRecord& record) const;
   void finish_block(BlockSetup<S>& setup, bool replay);
   void apply_fronts();
@@ -142,7 +144,7 @@ class Trainer {
   [[nodiscard]] std::size_t deciding_layer() const;
   [[nodiscard]] std::int64_t planned_evaluations() const;
   [[nodiscard]] double elapsed() const;
-  void save() const;
+  void save();
 
   TrainPlan plan_;
   const Splits& splits_;
@@ -178,12 +180,12 @@ class Trainer {
   bool trained_ = false;                 ///< restored from the end of a run: nothing is left to train
   VoteRule vote_rule_ = VoteRule::last;  ///< that the layers decided by in the end
   double earlier_s_ = 0.0, evaluation_s_ = 0.0;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now(), last_save_ = start_;
   Vector<S> gradient_;
   Matrix<S> batch_x_;
   Reads<S> step_reads_;
   std::vector<std::int32_t> batch_labels_;
-  std::vector<double> batch_values_;
+  std::vector<double> batch_values_, batch_weights_;
   std::vector<double> initial_norms_;  ///< of the units of the current block
   std::vector<Segment> fixed_;
 };

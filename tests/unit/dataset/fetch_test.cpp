@@ -261,7 +261,7 @@ TEST(RemoteDatasets, ListTellsWhatIsBuiltInAndWhatIsPresent) {
   EXPECT_EQ(entries.at(3).files, 4);
   EXPECT_EQ(entries.at(3).files_present, 1);
   EXPECT_EQ(entries.at(4).files_present, 0);
-  EXPECT_EQ(entries.size(), 7U);
+  EXPECT_EQ(entries.size(), 8U);
 }
 
 TEST(RemoteDatasets, HashesAreThoseOfTheRealFiles) {

@@ -241,5 +241,49 @@ TEST(Targets, CutRows) {
   EXPECT_TRUE(part.values.empty());
 }
 
+TEST(WeightedLoss, MultipliesEachSampleAndLeavesUnweightedOnesAsTheyAre) {
+  const Matrix<double> s = test::normal_matrix(4, 6, 5);
+  const auto labels = test::random_labels(4, 3, 1);
+  const std::vector<double> weights{0.0, 1.0, 2.5, 0.25};
+  for (const bool margin : {true, false}) {
+    const auto make = [margin] { return margin ? make_margin_loss<double>() : make_cross_entropy_loss<double>(0.5); };
+    const auto plain = make(), weighted = make_weighted_loss(make());
+    const Targets targets{.labels = labels, .values = {}}, with{.labels = labels, .values = {}, .weights = weights};
+    EXPECT_TRUE(values_of<double>(*weighted, s, 3, targets) == values_of<double>(*plain, s, 3, targets));
+    EXPECT_TRUE(gradient_of<double>(*weighted, s, 3, targets) == gradient_of<double>(*plain, s, 3, targets));
+    const Matrix<double> losses = values_of<double>(*weighted, s, 3, with), slopes = gradient_of<double>(*weighted, s, 3, with);
+    for (Index b = 0; b < 4; ++b) {
+      EXPECT_TRUE(losses.row(b) == weights[usize(b)] * values_of<double>(*plain, s, 3, targets).row(b));
+      EXPECT_TRUE(slopes.row(b) == weights[usize(b)] * gradient_of<double>(*plain, s, 3, targets).row(b));
+    }
+    const Targets part = with.rows(2, 2);
+    EXPECT_TRUE(values_of<double>(*weighted, Matrix<double>(s.bottomRows(2)), 3, part) == Matrix<double>(losses.bottomRows(2)));
+    expect_exact_gradient(*weighted, 2, 3, with, 4);
+    const std::vector<double> few{1.0};
+    EXPECT_THROW(values_of<double>(*weighted, s, 3, {.labels = labels, .values = {}, .weights = few}), ShapeError);
+  }
+}
+
+TEST(SquaredLoss, OfSeveralOutputsIsOneLossForEachGroup) {
+  const auto loss = make_squared_loss<double>(2);
+  EXPECT_FALSE(loss->joint());
+  const std::vector<double> y{0.5, -0.5, 0.0, 1.0};
+  const Targets targets{.labels = {}, .values = y, .outputs = 2};
+  EXPECT_EQ(targets.size(), 2);
+  Matrix<double> s(2, 4);
+  s << 0.5, 0.0, 0.25, -0.5, 1.0, 1.0, 0.0, 0.5;
+  Matrix<double> groups(2, 4), together(2, 2);
+  groups << 0.0, 0.25, 0.0625, 0.0, 1.0, 0.0, 0.0, 0.25;
+  together << 0.25, 0.0625, 1.0, 0.25;
+  EXPECT_TRUE(values_of<double>(*loss, s, 1, targets) == groups) << "group g learns target g mod 2";
+  EXPECT_TRUE(values_of<double>(*loss, s, 2, targets) == together) << "a score for each target, end to end";
+  expect_exact_gradient(*loss, 4, 1, targets, 2);
+  expect_exact_gradient(*loss, 1, 2, targets, 2);
+  EXPECT_TRUE(values_of<double>(*loss, Matrix<double>(s.bottomRows(1)), 1, targets.rows(1, 1)) == Matrix<double>(groups.bottomRows(1)));
+  EXPECT_THROW(values_of<double>(*loss, Matrix<double>(s.leftCols(3)), 1, targets), ShapeError);
+  EXPECT_THROW(values_of<double>(*loss, s, 4, targets), ShapeError);
+  EXPECT_THROW(values_of<double>(*loss, s, 1, {.labels = {}, .values = y}), ShapeError);
+}
+
 }  // namespace
 }  // namespace ffzero

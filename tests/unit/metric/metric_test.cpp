@@ -45,6 +45,17 @@ TEST(ConfusionMatrix, RefusesWhatDoesNotFitAndKeepsItsCounts) {
   EXPECT_THROW(ConfusionMatrix(0), ShapeError);
 }
 
+TEST(BalancedAccuracy, CountsEveryClassAlike) {
+  Matrix<std::int64_t> counts(3, 3);
+  counts << 90, 10, 0, 5, 5, 0, 0, 0, 0;
+  const auto recalls = recalls_of(counts);
+  EXPECT_DOUBLE_EQ(*recalls[0], 0.9);
+  EXPECT_DOUBLE_EQ(*recalls[1], 0.5);
+  EXPECT_FALSE(recalls[2].has_value()) << "no samples, no recall";
+  EXPECT_DOUBLE_EQ(balanced_accuracy(counts), 0.7);
+  EXPECT_EQ(balanced_accuracy(Matrix<std::int64_t>::Zero(2, 2)), 0.0);
+}
+
 TEST(RSquared, IsOneForExactZeroForTheMeanAndNegativeForWorse) {
   const std::vector<double> y{1.0, 2.0, 3.0, 6.0};
   EXPECT_DOUBLE_EQ(r_squared(y, y), 1.0);

@@ -136,6 +136,48 @@ TEST(Trainer, ResumesFromTheCheckpointOfEveryEpoch) {
   }
 }
 
+TEST(Trainer, SavesAfterEpochsNoOftenerThanItIsTold) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  const Config config = resolved(many_settings()[0], splits);
+  for (const double seconds : {0.0, 1e9}) {
+    std::size_t saves = 0;
+    NpzArchive last;
+    TrainEvents events;
+    events.save = [&](const NpzArchive& state) {
+      ++saves;
+      last = state;
+    };
+    events.save_every_s = seconds;
+    const auto whole = run<float>(config, splits, 1, events);
+    EXPECT_EQ(saves, seconds > 0.0 ? 1U : whole.epochs.size() + 1);
+    EXPECT_TRUE(checkpoint_meta(last, "last").at("finished").get<bool>()) << "the end is always kept";
+  }
+}
+
+TEST(Trainer, StopsBetweenEpochsOfOneStep) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  Settings s = many_settings()[0];
+  s.emplace_back("training.batch_size", "70");
+  const Config config = resolved(s, splits);
+  const auto whole = run<float>(config, splits);
+  NpzArchive kept;
+  TrainEvents events;
+  events.save = [&](const NpzArchive& state) { kept = state; };
+  events.save_every_s = 1e9;
+  events.stop_requested = [] { return true; };
+  const auto part = run<float>(config, splits, 1, events);
+  EXPECT_EQ(part.record.stopped_by, "interrupt");
+  EXPECT_EQ(part.epochs.size(), 1U);
+  auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
+  trainer.restore(kept, "checkpoint");
+  RunResult<float> rest;
+  rest.record = trainer.run();
+  rest.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));
+  rest.epochs = trainer.records();
+  rest.outputs = trainer.outputs();
+  expect_same_run(whole, rest, "stopped after an epoch of one step");
+}
+
 TEST(Trainer, LayersNeverHearFromTheLayersAfterThem) {
   const Splits splits = small_splits(70, 30, 6, 4);
   for (const char* estimator : {"directional", "adjoint", "activity"}) {
@@ -466,6 +508,101 @@ TEST(Trainer, TablesOfAnyScaleTrainAlike) {
     }
     EXPECT_NEAR(on_scale(1.0, 100.0, classes).record.final_test.loss, plain.record.final_test.loss, 0.02);
   }
+}
+
+// One of each estimator, for what a loss is made of.
+std::vector<Settings> estimators() {
+  std::vector<Settings> all{quick({{"gradient.estimator", "directional"}, {"preset", "opaque"}}),
+                            quick({{"gradient.estimator", "directional"}}),
+                            quick({{"gradient.estimator", "activity"}}),
+                            quick({{"gradient.estimator", "activity"}, {"gradient.distribution", "full"}}),
+                            quick({{"gradient.estimator", "adjoint"}}),
+                            quick({{"objective.scope", "end_to_end"}, {"gradient.estimator", "adjoint"}}),
+                            quick({{"objective.scope", "end_to_end"}, {"gradient.estimator", "directional"}})};
+  return all;
+}
+
+TEST(Trainer, WeightsOfOneAreNoWeights) {
+  for (const Index classes : {3, 1}) {
+    const Splits plain = small_splits(64, 32, 5, classes);
+    Splits weighted = plain;
+    for (const float weight : {1.0F, 0.25F}) {
+      weighted.train = plain.train.with_weights(std::vector<float>(64, weight));
+      for (const Settings& s : estimators())
+        expect_same_run(run<float>(resolved(s, weighted), weighted), run<float>(resolved(s, plain), plain), name_of(s));
+    }
+  }
+}
+
+TEST(Trainer, SamplesOfWeightZeroTeachNothing) {
+  const Splits plain = small_splits(64, 32, 5, 2);
+  // The second half says the opposite, but counts nothing.
+  std::vector<std::int32_t> lies(plain.train.labels().begin(), plain.train.labels().end());
+  for (std::size_t i = 32; i < 64; ++i) lies[i] = 1 - lies[i];
+  std::vector<float> values, weights(64, 1.0F);
+  for (Index i = 0; i < 64; ++i) values.insert(values.end(), plain.train.values(i).begin(), plain.train.values(i).end());
+  std::fill(weights.begin() + 32, weights.end(), 0.0F);
+  Splits lying = plain, weighted = plain;
+  lying.train = Dataset(plain.train.info(), values, lies);
+  weighted.train = lying.train.with_weights(weights);
+  for (Settings s : estimators()) {
+    s.insert(s.end(), {{"training.epochs", "100"}, {"update.lr", "0.02"}});
+    const auto believed = run<float>(resolved(s, lying), lying), doubted = run<float>(resolved(s, weighted), weighted);
+    EXPECT_GT(doubted.record.final_test.value, 0.8) << name_of(s);
+    EXPECT_GT(doubted.record.final_test.value, believed.record.final_test.value) << name_of(s);
+  }
+}
+
+// Targets tanh(x_0) and -tanh(x_0) / 2.
+Splits two_targets() {
+  Splits splits = small_splits(256, 64, 5, 1);
+  for (Dataset* set : {&splits.train, &splits.test}) {
+    DatasetInfo info = set->info();
+    info.outputs = 2;
+    info.target_scales = {{}, {}};
+    std::vector<float> values, targets;
+    for (Index i = 0; i < set->size(); ++i) {
+      values.insert(values.end(), set->values(i).begin(), set->values(i).end());
+      targets.push_back(set->targets()[usize(i)]);
+      targets.push_back(-0.5F * set->targets()[usize(i)]);
+    }
+    *set = Dataset(info, std::move(values), std::move(targets));
+  }
+  return splits;
+}
+
+TEST(Trainer, LearnsSeveralTargetsWithEveryEstimator) {
+  const Splits splits = two_targets();
+  for (Settings s : estimators()) {
+    s.insert(s.end(), {{"training.epochs", "60"}, {"update.lr", "0.01"}, {"model.layers", "[48, 32]"}});
+    // One loss of all targets says the least.
+    const double least = name_of(s).find("opaque") == std::string::npos ? 0.4 : 0.15;
+    const Config config = resolved(s, splits);
+    const auto result = run<float>(config, splits);
+    EXPECT_EQ(result.outputs.test_scores.back().cols(), 2) << name_of(s);
+    EXPECT_GT(result.record.final_test.value, least + 0.1) << name_of(s);
+    for (const double r2 : r_squared_of_outputs(result.outputs.test_scores.back(), splits.test)) EXPECT_GT(r2, least) << name_of(s);
+    expect_same_run(result, run<float>(config, splits, 2), name_of(s));
+  }
+}
+
+TEST(Config, SeveralTargetsNeedGroups) {
+  const Splits splits = two_targets();
+  const Settings quiet{{"model.layers", "[15]"}, {"training.batch_size", "16"}};
+  EXPECT_NE(message_of<ConfigError>([&] { resolved(quiet, splits); }).find("model.layers: layers must have outputs for 2 groups alike"),
+            std::string::npos);
+  EXPECT_NE(message_of<ConfigError>([&] {
+              resolved({{"model.groups", "3"}, {"training.batch_size", "16"}}, splits);
+            }).find("a multiple of 2"),
+            std::string::npos);
+  EXPECT_NE(message_of<ConfigError>([&] {
+              resolved({{"training.batch_size", "16"}}, splits, "[[layer]]\nindex = 0\nmodel.groups = 3\n");
+            }).find("in every layer"),
+            std::string::npos);
+  EXPECT_EQ(
+      resolved({{"model.groups", "4"}, {"model.layers", "[16]"}, {"training.batch_size", "16"}}, splits).values().integer("model.groups"),
+      4);
+  EXPECT_EQ(resolved({{"training.batch_size", "16"}}, splits).values().integer("model.groups"), 2);
 }
 
 }  // namespace
