@@ -3,6 +3,7 @@
 # glyphs, and then the four cells (local losses or one for the network, forward evaluations or exact gradients) beside each other. The second
 # time it only shows what is finished: seconds, no network.
 #   ./demo.sh            ./demo.sh --again    trains once more, into new folders        further arguments go to `ffzero train`
+#   ./demo.sh device     trains a layer that a Python program computes, as a bench of instruments would (examples/devices/bench.py)
 # SPDX-License-Identifier: MIT
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -29,6 +30,27 @@ folder_for() {
   done
   echo "$folder"
 }
+
+if [ "${1:-}" = device ]; then
+  bench="exec:python3 examples/devices/bench.py"
+  run=$(folder_for runs/demo-device summary.json yes)
+  if [ ! -e "$run" ]; then
+    echo
+    echo "Training through a device: $ffzero train --device \"$bench\" --dataset glyphs --set dataset.downsample=7 --epochs 1 --out $run"
+    $ffzero train --device "$bench" --dataset glyphs --set dataset.downsample=7 --epochs 1 --out "$run"
+  fi
+  echo
+  $ffzero inspect "$run"
+  echo
+  python3 - "$run/summary.json" <<'END'
+import json, sys
+for device in json.load(open(sys.argv[1]))["devices"]:
+    print("On the device: " + ", ".join(f"{name} {value}" for name, value in device.items()))
+END
+  echo
+  echo "Your own: copy examples/devices/bench.py, test it with \`ffzero device check\`, and name it with --device; docs/devices.md says more."
+  exit
+fi
 
 reuse=yes
 if [ $again = yes ] || [ $# -gt 0 ]; then reuse=no; fi
