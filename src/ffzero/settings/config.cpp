@@ -343,7 +343,8 @@ void Config::fit_outputs(Index outputs) {
     fail("model.kind", "a photonic network has one target", "use model.kind = \"mlp\", or train one run for each target");
   if (values_.is("objective.scope", "end_to_end")) return;
   if (values_.is("model.kind", "device"))
-    fail("model.kind", "a device with a local loss has one target", "use objective.scope = \"end_to_end\", or train one run for each target");
+    fail("model.kind", "a device with a local loss has one target",
+         "use objective.scope = \"end_to_end\", or train one run for each target");
   if (values_.is("model.kind", "cnn"))
     for (const Index channels : values_.integers("model.conv.channels"))
       if (channels % outputs != 0)

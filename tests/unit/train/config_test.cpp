@@ -208,7 +208,7 @@ TEST(Config, RefusesInOneLineNamingPlaceRequirementValueAndRemedy) {
   expect_parts(refusal("training.epochs = 1.5"), {"must be an integer; got 1.5"});
   expect_parts(refusal("training.epochs = -1"), {"must be at least 0; got -1"});
   expect_parts(refusal("model.dropout = 1.0"), {"model.dropout: must lie in 0 .. 0.99; got 1.0"});
-  expect_parts(refusal("model.kind = \"rnn\""), {"must be one of mlp, cnn, photonic; got \"rnn\""});
+  expect_parts(refusal("model.kind = \"rnn\""), {"must be one of mlp, cnn, photonic, device; got \"rnn\""});
   expect_parts(refusal("model.layers = [10, 0]"), {"model.layers", "got 0"});
   expect_parts(refusal("update.lr = nan"), {"update.lr"});
   expect_parts(refusal("this is no toml"), {"a.toml:1:"});
