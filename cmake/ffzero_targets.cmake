@@ -40,13 +40,18 @@ function(ffzero_precompile target kind)
   endif()
 endfunction()
 
-# ffzero_add_test(<name> SOURCES ... DEPENDS stage ... [LINK lib ...] LABELS fast ...): one GoogleTest executable, test_<name>.
+# ffzero_add_test(<name> SOURCES ... DEPENDS stage ... [LINK lib ...] LABELS fast ... [LOCK name]): one GoogleTest executable, test_<name>.
+# Tests with the same LOCK never run side by side.
 function(ffzero_add_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LABELS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "LOCK" "SOURCES;DEPENDS;LABELS;LINK" ${ARGN})
   add_executable(test_${name} ${ARG_SOURCES})
   list(TRANSFORM ARG_DEPENDS PREPEND ffzero_)
   target_link_libraries(test_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} ffzero_options ffzero_cold ffzero_test_support GTest::gmock GTest::gtest GTest::gtest_main)
   ffzero_precompile(test_${name} test)
   list(JOIN ARG_LABELS "\\;" labels)
-  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${labels}")
+  set(lock "")
+  if(ARG_LOCK)
+    set(lock RESOURCE_LOCK ${ARG_LOCK})
+  endif()
+  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${labels}" ${lock})
 endfunction()

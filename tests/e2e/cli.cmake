@@ -1,11 +1,13 @@
 # The program as people use it: every test runs the binary as a process of its own.
+# An address of a device is for one host at a time.
+set(lock_device LOCK device_address)
 foreach(part data device errors robust runs)
   set(sources_data cli_data_test.cpp)
   set(sources_device cli_device_test.cpp)
   set(sources_errors cli_errors_test.cpp cli_folder_test.cpp cli_usage_test.cpp)
   set(sources_robust cli_robust_test.cpp)
   set(sources_runs cli_cells_test.cpp cli_commands_test.cpp cli_resume_test.cpp cli_study_test.cpp cli_threads_test.cpp)
-  ffzero_add_test(cli_${part} SOURCES ${sources_${part}} DEPENDS report LABELS e2e slow)
+  ffzero_add_test(cli_${part} SOURCES ${sources_${part}} DEPENDS report LABELS e2e slow ${lock_${part}})
   target_compile_definitions(test_cli_${part} PRIVATE FFZERO_PROGRAM="$<TARGET_FILE:ffzero_app>")
   add_dependencies(test_cli_${part} ffzero_app)
 endforeach()
