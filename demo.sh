@@ -45,7 +45,7 @@ if [ "${1:-}" = device ]; then
   python3 - "$run/summary.json" <<'END'
 import json, sys
 for device in json.load(open(sys.argv[1]))["devices"]:
-    print("On the device: " + ", ".join(f"{name} {value}" for name, value in device.items()))
+    print("{name}: {readings} readings, {writes} writes of parameters, {failures} failures, {seconds:.1f} s on the device".format(**device))
 END
   echo
   echo "Your own: copy examples/devices/bench.py, test it with \`ffzero device check\`, and name it with --device; docs/devices.md says more."

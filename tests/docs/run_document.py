@@ -191,7 +191,7 @@ def lightened(arguments):
         words = " ".join(arguments)
         less = ["--quiet", "--no-report", "--set", "training.epochs=1", "--set", "threads=1"]
         settings = [pathlib.Path(a).read_text() for a in arguments if a.endswith(".toml") and pathlib.Path(a).is_file()]
-        others = r"(mnist|function[12]|npz|idx)\b"
+        others = r"(mnist|function[12]|npz|csv|idx)\b"
         if not re.search(others, words) and not re.search(r"name *= *\"" + others, "".join(settings)):
             less += ["--set", "dataset.validation=" + ("4600" if "--classes" in arguments else "9200")]  # of the 10,000 glyphs
         return arguments + less
