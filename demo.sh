@@ -14,7 +14,7 @@ if [ "${1:-}" = --again ]; then
   shift
 fi
 
-tools/install_deps.sh
+if [ "${1:-}" = device ]; then tools/install_deps.sh --python; else tools/install_deps.sh; fi
 . tools/build_release.sh
 build_release without --target ffzero_app
 ffzero=build/release/ffzero

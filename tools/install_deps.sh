@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what ffzero needs from the distribution (Debian 12 or later, Ubuntu 24.04 or later), and only what is missing.
 #   tools/install_deps.sh          to build and run it
+#   tools/install_deps.sh --python and to run devices that are Python programs
 #   tools/install_deps.sh --test   and to test it
 #   tools/install_deps.sh --lint   and for everything that .ci/run checks
 #   tools/install_deps.sh --list   print the packages of the chosen set instead of installing them
@@ -23,10 +24,11 @@ wanted=("${build_packages[@]}")
 list_only=no
 for argument in "$@"; do
   case "$argument" in
+    --python) wanted+=(python3) ;;
     --test) wanted+=("${test_packages[@]}") ;;
     --lint) wanted+=("${test_packages[@]}" "${lint_packages[@]}") ;;
     --list) list_only=yes ;;
-    *) echo "install_deps.sh: --test, --lint or --list; got $argument" >&2; exit 2 ;;
+    *) echo "install_deps.sh: --python, --test, --lint or --list; got $argument" >&2; exit 2 ;;
   esac
 done
 if [ $list_only = yes ]; then printf '%s\n' "${wanted[@]%%|*}"; exit 0; fi
