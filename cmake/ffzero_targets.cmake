@@ -53,5 +53,6 @@ function(ffzero_add_test name)
   if(ARG_LOCK)
     set(lock RESOURCE_LOCK ${ARG_LOCK})
   endif()
-  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${labels}" ${lock})
+  # The labels last: CMake takes them apart on the way, and whatever followed would be read as their values.
+  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${lock} LABELS "${labels}")
 endfunction()
