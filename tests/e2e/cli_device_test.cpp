@@ -5,13 +5,15 @@
 #include <termios.h>
 
 #include <atomic>
-#include <future>
+#include <memory>
+#include <thread>
 
 #include "ffzero/device/serve.hpp"
 #include "ffzero/map/dense.hpp"
 #include "ffzero/settings/configured.hpp"
 #include "refusal.hpp"
 #include "support/project_folder.hpp"
+#include "support/served.hpp"
 
 namespace ffzero {
 namespace {
@@ -49,34 +51,11 @@ nlohmann::ordered_json summary_of(const Workplace& place, const std::string& run
 }
 
 /// The map that `ffzero device serve` serves, in a thread of this process.
-class Served {
- public:
-  explicit Served(const std::string& listen, double noise) {
-    options_.noise = noise;
-    std::promise<std::string> bound;
-    auto ready = bound.get_future();
-    thread_ = std::thread([this, listen, &bound] {
-      serve(
-          map_, options_, parse_device_address(listen), [this] { return stop_.load(); },
-          [&bound](const std::string& name) { bound.set_value(name); });
-    });
-    address_ = ready.get();
-  }
-  ~Served() {
-    stop_ = true;
-    thread_.join();
-  }
-  Served(const Served&) = delete;
-  Served& operator=(const Served&) = delete;
-  [[nodiscard]] const std::string& address() const { return address_; }
-
- private:
-  Dense<float> map_{{.width = 6}, 4};
-  ServeOptions options_;
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
-  std::string address_;
-};
+test::Served served_dense(const std::string& listen, double noise) {
+  ServeOptions options;
+  options.noise = noise;
+  return {std::make_unique<Dense<float>>(Shape{.width = 6}, 4), listen, options};
+}
 
 /// The same behind a serial line, one end of which is ours.
 class ServedOnLine {
@@ -151,12 +130,12 @@ TEST(DeviceTraining, GivesTheSameBitsOverEveryWireAndInProcess) {
     test::succeed(place, train_devices(place, {exec}, name + "exec"));
     const std::vector<float> expected = learnt(place, name + "exec");
     {
-      const Served tcp("tcp:127.0.0.1:0", noise);
+      const test::Served tcp = served_dense("tcp:127.0.0.1:0", noise);
       test::succeed(place, train_devices(place, {tcp.address()}, name + "tcp"));
       EXPECT_EQ(learnt(place, name + "tcp"), expected);
     }
     {
-      const Served local("unix:" + place.path("a.sock").string(), noise);
+      const test::Served local = served_dense("unix:" + place.path("a.sock").string(), noise);
       test::succeed(place, train_devices(place, {local.address()}, name + "unix"));
       EXPECT_EQ(learnt(place, name + "unix"), expected);
     }
@@ -366,7 +345,7 @@ TEST(DeviceTraining, RefusesInOneLine) {
 
 TEST(DeviceTraining, LetsOneHostUseADevice) {
   Workplace place;
-  const Served served("unix:" + place.path("a.sock").string(), 0.0);
+  const test::Served served = served_dense("unix:" + place.path("a.sock").string(), 0.0);
   const auto first = place.start(train_devices(place, {served.address()}, "first") + Arguments{"--set", "training.epochs=2000"});
   ASSERT_TRUE(test::eventually([&] { return fs::exists(place.path("first") / "checkpoint.npz"); }));
   test::expect_refused(place, train_devices(place, {served.address()}, "second"), 5, {"it is in use; got process"});

@@ -15,8 +15,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <future>
 #include <iterator>
+#include <memory>
 #include <thread>
 
 #include "ffzero/base/random.hpp"
@@ -26,6 +26,7 @@
 #include "memory_device.hpp"
 #include "support/expect_error.hpp"
 #include "support/project_folder.hpp"
+#include "support/served.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ffzero::test {
@@ -62,33 +63,7 @@ void expect_product(DeviceMap<float>& device, std::uint64_t seed) {
   EXPECT_EQ(y, expected);
 }
 
-/// A server in a thread of this process.
-class Served {
- public:
-  Served(const std::string& address, const ServeOptions& options) : map_(5, 3) {
-    std::promise<std::string> bound;
-    auto ready = bound.get_future();
-    thread_ = std::thread([this, address, options, &bound] {
-      serve(
-          map_, options, parse_device_address(address), [this] { return stop_.load(); },
-          [&bound](const std::string& name) { bound.set_value(name); });
-    });
-    address_ = ready.get();
-  }
-  ~Served() {
-    stop_ = true;
-    thread_.join();
-  }
-  Served(const Served&) = delete;
-  Served& operator=(const Served&) = delete;
-  [[nodiscard]] const std::string& address() const { return address_; }
-
- private:
-  Product map_;
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
-  std::string address_;
-};
+Served served_product(const std::string& listen, const ServeOptions& options) { return {std::make_unique<Product>(5, 3), listen, options}; }
 
 TEST(DeviceTransport, GivesTheSameBitsOverSockets) {
   const TemporaryFolder folder;
@@ -97,7 +72,7 @@ TEST(DeviceTransport, GivesTheSameBitsOverSockets) {
     ServeOptions options;
     options.can.pipeline = 4;
     options.can.rows = 16;
-    const Served served(listen, options);
+    const Served served = served_product(listen, options);
     if (listen.starts_with("unix")) {
       struct stat file {};
       ASSERT_EQ(::stat(path.c_str(), &file), 0);
@@ -115,7 +90,7 @@ TEST(DeviceTransport, GivesTheSameBitsOverSockets) {
 
 TEST(DeviceTransport, LetsOneHostInAtATime) {
   const TemporaryFolder folder;
-  const Served served("unix:" + (folder.path() / "a.sock").string(), {});
+  const Served served = served_product("unix:" + (folder.path() / "a.sock").string(), {});
   DeviceMap<float> first(served.address());
   expect_product(first, 1);
   EXPECT_NE(
@@ -130,7 +105,7 @@ TEST(DeviceTransport, LetsOneHostInAtATime) {
 TEST(DeviceTransport, RefusesToListenWhereSomebodyDoes) {
   const TemporaryFolder folder;
   const std::string address = "unix:" + (folder.path() / "a.sock").string();
-  const Served served(address, {});
+  const Served served = served_product(address, {});
   const Product map(1, 1);
   EXPECT_NE(
       message_of<DeviceError>([&] { serve(map, {}, parse_device_address(address), [] { return true; }); }).find("cannot be listened on"),

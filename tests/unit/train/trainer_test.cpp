@@ -52,6 +52,18 @@ std::string name_of(const Settings& s) {
   return name;
 }
 
+// What a run gives that goes on from a checkpoint.
+RunResult<float> resumed(const Config& config, const Splits& splits, const NpzArchive& checkpoint, int threads) {
+  auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(threads));
+  trainer.restore(checkpoint, "checkpoint");
+  RunResult<float> rest;
+  rest.record = trainer.run();
+  rest.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));
+  rest.epochs = trainer.records();
+  rest.outputs = trainer.outputs();
+  return rest;
+}
+
 void expect_same_run(const RunResult<float>& a, const RunResult<float>& b, const std::string& what) {
   EXPECT_TRUE(a.theta == b.theta) << what;
   ASSERT_EQ(a.epochs.size(), b.epochs.size()) << what;
@@ -98,13 +110,7 @@ TEST(Trainer, ResumesBitForBitFromAnyStep) {
       events.stop_requested = [&] { return ++steps >= stop_after; };
       const auto first = run<float>(config, splits, 1, events);
       if (first.record.stopped_by != "interrupt") continue;  // the block was over
-      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
-      trainer.restore(kept, "checkpoint");
-      RunResult<float> rest;
-      rest.record = trainer.run();
-      rest.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));
-      rest.epochs = trainer.records();
-      rest.outputs = trainer.outputs();
+      const auto rest = resumed(config, splits, kept, 2);
       expect_same_run(whole, rest, name_of(s) + "stopped after " + std::to_string(stop_after));
     }
   }
@@ -123,13 +129,7 @@ TEST(Trainer, ResumesFromTheCheckpointOfEveryEpoch) {
     const auto whole = run<float>(config, splits, 1, events);
     ASSERT_GT(kept.size(), 3U);
     for (const NpzArchive& state : kept) {
-      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
-      trainer.restore(state, "checkpoint");
-      RunResult<float> rest;
-      rest.record = trainer.run();
-      rest.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));
-      rest.epochs = trainer.records();
-      rest.outputs = trainer.outputs();
+      const auto rest = resumed(config, splits, state, 1);
       EXPECT_EQ(rest.record.stopped_by, whole.record.stopped_by) << name_of(s);
       expect_same_run(whole, rest, name_of(s));
     }
@@ -168,13 +168,7 @@ TEST(Trainer, StopsBetweenEpochsOfOneStep) {
   const auto part = run<float>(config, splits, 1, events);
   EXPECT_EQ(part.record.stopped_by, "interrupt");
   EXPECT_EQ(part.epochs.size(), 1U);
-  auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
-  trainer.restore(kept, "checkpoint");
-  RunResult<float> rest;
-  rest.record = trainer.run();
-  rest.theta = as_vector(trainer.network().theta(0, trainer.network().layers()));
-  rest.epochs = trainer.records();
-  rest.outputs = trainer.outputs();
+  const auto rest = resumed(config, splits, kept, 1);
   expect_same_run(whole, rest, "stopped after an epoch of one step");
 }
 
