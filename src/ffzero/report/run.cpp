@@ -375,20 +375,17 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   }
   ConfigSources sources = request.sources;
   sources.devices = request.devices;
-  Config config =
-      earlier ? from_checkpoint(earlier->place,
-                                [&] { return Config::parse(earlier->meta.at("config").get<std::string>(), earlier->place + " (config)"); })
-              : Config::load(sources);
+  // Settings come from the user, or from the checkpoint: then what is wrong with them is wrong with a file.
+  const auto from_settings = [&](auto work) { return earlier ? from_checkpoint(earlier->place, work) : work(); };
+  Config config = from_settings([&] {
+    return earlier ? Config::parse(earlier->meta.at("config").get<std::string>(), earlier->place + " (config)") : Config::load(sources);
+  });
   if (earlier) config.allow(request.devices);
-  const auto load = [&] { return load_splits(config, request.cache_dir); };
-  const Splits splits = earlier ? from_checkpoint(earlier->place, load) : load();
-  const auto resolve = [&] { config.resolve(data_facts(splits)); };
-  if (earlier)
-    from_checkpoint(earlier->place, resolve);
-  else
-    resolve();
-  const auto executor = std::make_shared<const Executor>(wanted_threads(config, request));
-  if (const int wanted = wanted_threads(config, request); executor->threads() < wanted)
+  const Splits splits = from_settings([&] { return load_splits(config, request.cache_dir); });
+  from_settings([&] { config.resolve(data_facts(splits)); });
+  const int wanted = wanted_threads(config, request);
+  const auto executor = std::make_shared<const Executor>(wanted);
+  if (executor->threads() < wanted)
     say(fmt::format("{} of {} threads could be started; the run takes longer and gives the same", executor->threads(), wanted));
   const std::string metric = metric_of(splits);
 
@@ -408,14 +405,10 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
                                },
                            .save_every_s = config.values().number("training.save_every_s")};
   std::unique_ptr<Trainer<float>> made;
-  const auto make = [&] {
+  from_settings([&] {
     made.reset(new Trainer<float>(make_trainer<float>(config, splits, executor, train_events)));
     if (earlier) made->restore(earlier->checkpoint, earlier->place);
-  };
-  if (earlier)
-    from_checkpoint(earlier->place, make);
-  else
-    make();
+  });
   Trainer<float>& trainer = *made;
   const DeviceLog device_log(trainer.network(), folder.path());
   if (earlier) {

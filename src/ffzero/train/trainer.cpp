@@ -344,12 +344,13 @@ typename Trainer<S>::Outcome Trainer<S>::train_epoch(BlockSetup<S>& setup) {
   const std::int64_t budget = plan_.forward_evals;
   std::vector<std::uint32_t> order(usize(size));
   RandomStream(seed, Stream::order, static_cast<std::uint32_t>(setup.first), static_cast<std::uint64_t>(epoch_)).permutation(order);
+  Ledger before;  // outside the loop: a copy into it takes no memory
   for (; step_ < steps; ++step_) {
     const Index first = step_ * batch, count = std::min(batch, size - first);
     if (budget > 0 && ledger_.total().training + setup.gradient->cost_per_sample() * count > budget) return Outcome::budget;
     const double waited = device_seconds();
     if (plan_.device_seconds > 0.0 && waited + longest_step_s_ > plan_.device_seconds) return Outcome::budget;
-    const Ledger before = ledger_;
+    before = ledger_;
     try {
       loss_sum_ += train_step(setup, std::span(order).subspan(usize(first), usize(count)));
     } catch (const DeviceError&) {
