@@ -9,7 +9,7 @@
 
 namespace ffzero {
 
-/// What was evaluated for which purpose; unit: one sample through one layer, once  [spec.md section 5].
+/// What was evaluated for which purpose; unit: one sample through one layer, once  [docs/notation.md, Symbols and shapes].
 struct Evaluations {
   std::int64_t training = 0;     ///< steps of the trajectory
   std::int64_t propagation = 0;  ///< passes of frozen layers that make the next layer's data set, and fits on them

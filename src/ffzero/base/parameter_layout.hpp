@@ -14,7 +14,8 @@ struct Segment {
   Index size = 0;
 };
 
-/// Parameters that share one direction of unit length. Its gradient estimate is scaled by its own size  [spec.md sections 5 and 7].
+/// Parameters that share one direction of unit length. Its gradient estimate is scaled by its own size  [docs/notation.md, Units, groups,
+/// blocks].
 struct Unit {
   Index group = 0;                ///< which loss sees these parameters, 0 .. groups - 1
   std::vector<Segment> segments;  ///< disjoint, in ascending order

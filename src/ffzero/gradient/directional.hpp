@@ -27,7 +27,7 @@ struct DirectionalOptions {
 };
 
 /// g_u = size(u) / m  sum_j  (L(theta + eps d_j) - L(theta - eps d_j)) / (2 eps)  d_j   for every unit u, with the difference of its group:
-/// an unbiased estimate of the gradient as eps -> 0  [spec.md section 5]. Plain descent on it is the reference's P-scaled step.
+/// an unbiased estimate of the gradient as eps -> 0  [docs/notation.md, Gradient]. Plain descent on it is the reference's P-scaled step.
 ///
 /// With memory c (recycle = kappa > 0): s_j gives way to its surprise s_j - <c, d_j>, and the estimate is c + the sum above: unbiased
 /// whatever c is, and less noisy the closer c is to the gradient. Then c moves kappa of the way towards agreeing with the new slopes.

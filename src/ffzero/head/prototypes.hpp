@@ -9,7 +9,7 @@
 namespace ffzero {
 
 /// K vertices of a regular simplex in R^d, Haar-rotated: rows of unit length, Gram matrix 1 on and -1/(K-1) off the diagonal
-/// [spec.md section 3]. K = 1: one random unit vector (regression). returns (K, d).
+/// [docs/notation.md, Prototypes and losses]. K = 1: one random unit vector (regression). returns (K, d).
 /// @throws ConfigError if K > d (and K > 1): a simplex with K vertices of this construction needs d >= K.
 [[nodiscard]] Matrix<double> simplex_prototypes(Index classes, Index dimension, const RandomStream& random);
 
@@ -53,7 +53,7 @@ class PrototypeHead final : public Head<S> {
   Matrix<S> flat_;  // (G K, d)
 };
 
-/// The first K columns of z are the scores: end-to-end training on raw outputs or port powers  [spec.md sections 4 and 7].
+/// The first K columns of z are the scores: end-to-end training on raw outputs or port powers.
 template <class S>
 class LogitsHead final : public Head<S> {
  public:

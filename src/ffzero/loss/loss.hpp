@@ -42,21 +42,23 @@ class Loss {
   virtual void gradient(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<S> gs) const = 0;
 };
 
-/// sum_k max(0, margin + s_k - s_true), k over all classes: the true one adds the constant `margin`  [spec.md section 4].
+/// sum_k max(0, margin + s_k - s_true), k over all classes: the true one adds the constant `margin`  [docs/notation.md, Prototypes and
+/// losses].
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_margin_loss(double margin = 0.3);
-/// 1 - s_true  [spec.md section 7].
+/// 1 - s_true  [docs/notation.md, Prototypes and losses].
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_cosine_loss();
-/// -log softmax(s / temperature)_true, target mixed with the uniform distribution by `smoothing`  [spec.md section 4].
+/// -log softmax(s / temperature)_true, target mixed with the uniform distribution by `smoothing`  [docs/notation.md, Prototypes and
+/// losses].
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_cross_entropy_loss(double temperature = 1.0, double smoothing = 0.0);
 /// log(1 + sum_{k != true} exp((margin + s_k - s_true) / temperature)): N pairs of the true class with the others, each softly `margin`
 /// apart. The true class adds nothing of its own; margin = 0 is cross-entropy.
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_n_pair_loss(double temperature, double margin);
-/// (y - mean over groups of s)^2, K = 1; joint  [spec.md section 4]. With T > 1 outputs each has a group and a loss of its own, (y_t -
-/// s_g)^2 for t = g mod T, K = 1; or, K = T, the scores of a group are one for each output and their losses are added.
+/// (y - mean over groups of s)^2, K = 1; joint  [docs/notation.md, Prototypes and losses]. With T > 1 outputs each has a group and a loss
+/// of its own, (y_t - s_g)^2 for t = g mod T, K = 1; or, K = T, the scores of a group are one for each output and their losses are added.
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_squared_loss(Index outputs = 1);
 

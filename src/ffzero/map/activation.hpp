@@ -14,7 +14,7 @@ enum class ActivationKind { none, relu, tanh };
 [[nodiscard]] ActivationKind activation_kind(std::string_view word);
 [[nodiscard]] std::string_view to_string(ActivationKind kind) noexcept;
 
-/// y = max(0, x), tanh x or x, entry by entry; no parameters  [spec.md section 4]. The slope of relu at 0 is 0. NaN stays NaN.
+/// y = max(0, x), tanh x or x, entry by entry; no parameters. The slope of relu at 0 is 0. NaN stays NaN.
 /// x, y (B, shape.size()); no forward evaluation of its own.
 template <class S>
 class Activation final : public AdjointMap<S> {

@@ -7,7 +7,7 @@
 
 namespace ffzero {
 
-/// z = W x + b  [spec.md section 4].  theta: W row-major (H, D), then b (H).  x (B, D)   z (B, H)
+/// z = W x + b.  theta: W row-major (H, D), then b (H).  x (B, D)   z (B, H)
 /// groups = G splits the H outputs into G equal ranges; each range, with its rows of W and b, is a parameter group of its own.
 /// Initial values: uniform in +-1/sqrt(D). With skip_zeros, inputs that are mostly zero are multiplied
 /// without their zeros: the same sums in another order.

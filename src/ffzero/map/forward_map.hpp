@@ -32,7 +32,7 @@ class ForwardMap {
   /// How the parameters split into groups and units, see ParameterLayout. Default: one group, one unit.
   [[nodiscard]] virtual ParameterLayout parameter_layout() const { return ParameterLayout::whole(parameter_count()); }
 
-  /// First parameters. Default: uniform in +-1/sqrt(input size)  [spec.md section 4].
+  /// First parameters. Default: uniform in +-1/sqrt(input size).
   virtual void initialise(std::span<S> theta, const RandomStream& random) const;
 
   /// True if every row of y depends on its row of x alone AND forward may be called from several threads at once: then a batch may

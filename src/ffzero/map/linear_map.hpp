@@ -28,7 +28,7 @@ class StackedProduct {
   }
 };
 
-/// z(theta + eps d) = z(theta) + eps z'(d), exactly: all directions come out of one stacked product  [spec.md section 5]. An exact
+/// z(theta + eps d) = z(theta) + eps z'(d), exactly: all directions come out of one stacked product  [docs/notation.md, Gradient]. An exact
 /// rewriting of the same forward evaluations, billed as what a device would have needed.
 template <class S>
 class LinearMap {

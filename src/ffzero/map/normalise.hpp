@@ -14,7 +14,7 @@ enum class NormaliseKind { none, length, centre_length };
 [[nodiscard]] NormaliseKind normalise_kind(std::string_view word);
 [[nodiscard]] std::string_view to_string(NormaliseKind kind) noexcept;
 
-/// length: y = x / |x|;  centre_length: y = (x - mean x) / |x - mean x|, row by row; no parameters  [spec.md section 4].
+/// length: y = x / |x|;  centre_length: y = (x - mean x) / |x - mean x|, row by row; no parameters.
 /// A zero (or, centred, a constant) row gives a zero row with zero slope, never NaN. Sums in double. groups = G: each of G equal ranges
 /// of the outputs is normalised by itself, so that a group of outputs never sees the parameters of another.
 /// x, y (B, shape.size()); no forward evaluation of its own.

@@ -10,7 +10,7 @@ namespace ffzero {
 
 /// Where the perturbations u of a sample's activation live.
 enum class ActivitySpace {
-  prototypes,  ///< every prototype once: K read-out pairs give the whole gradient  [spec.md section 5, activity]
+  prototypes,  ///< every prototype once: K read-out pairs give the whole gradient
   span,        ///< random unit vectors in the span of the prototypes
   full,        ///< random unit vectors of the whole output space
 };

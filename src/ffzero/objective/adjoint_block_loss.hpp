@@ -28,7 +28,7 @@ class AdjointBlockLoss final : public BlockLoss<S>, public DifferentiableFunctio
 
   /// Perturbs the head's input sample by sample; the layer's known structure (linear in a known input, masks of the tail) carries the
   /// estimate to the parameters. Cost: activity_cost() N: N evaluations + 2 m N read-outs, m = K in the space
-  /// of the prototypes  [spec.md section 5].
+  /// of the prototypes  [docs/notation.md, Prototypes and losses].
   double activity_gradient(std::span<const S> theta, const ActivityPerturbation& perturbation, const RandomStream& random,
                            std::span<S> gradient) const;
 

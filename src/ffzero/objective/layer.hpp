@@ -57,7 +57,8 @@ struct Block {
 };
 
 /// The parameters of a block: those of its only layer, or (several layers, one_loss) all in order, merged into one group: maps of one unit
-/// per group join one common unit (one direction over the whole network), maps of several (meshes) keep theirs  [spec.md sections 5 and 7].
+/// per group join one common unit (one direction over the whole network), maps of several (meshes) keep theirs  [docs/notation.md, Units,
+/// groups, blocks].
 template <class S>
 [[nodiscard]] ParameterLayout block_layout(const Block<S>& block) {
   if (block.layers.size() == 1 && !block.end_to_end && !block.one_loss) return block.layers[0]->map->parameter_layout();

@@ -234,7 +234,7 @@ class NetworkBuilder {
     }
     layer.loss_after = v.is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
     layer.readout = std::make_shared<Intensity<S>>(ports);
-    // |z| is sqrt(max(sum I^2, 1e-12))  [spec.md section 7].
+    // |z| is sqrt(max(sum I^2, 1e-12)).
     layer.head =
         prototype_head(layer.name, ports, parallel, 1e-6, {.key = "dataset.crop", .remedy = "let more light in, or use fewer classes"});
     if (!parts_.end_to_end && config_.values().is("model.mesh.readout", "joint")) {

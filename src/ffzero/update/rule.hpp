@@ -48,7 +48,7 @@ class UpdateRule {
   void prepare(std::span<S> theta, std::span<const S> gradient, double lr);
 };
 
-/// Where epsilon enters the denominator of Adam  [spec.md section 5].
+/// Where epsilon enters the denominator of Adam.
 enum class EpsilonForm {
   torch,  ///< sqrt(v / (1 - beta2^t)) + epsilon: after the bias correction
   keras,  ///< sqrt(v) + epsilon, with lr sqrt(1 - beta2^t) / (1 - beta1^t): outside it

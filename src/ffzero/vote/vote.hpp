@@ -12,7 +12,7 @@
 
 namespace ffzero {
 
-/// How the layers decide together  [spec.md section 6]. Layers are numbered from 0 in the order of the data flow.
+/// How the layers decide together  [docs/photonic.md, Votes]. Layers are numbered from 0 in the order of the data flow.
 enum class VoteRule {
   majority,         ///< most votes; tie: larger sum of layer numbers among the voters; tie again: lowest class
   majority_early,   ///< all layers but the last vote; ties: the tied class with the last layer's largest score, then the lowest

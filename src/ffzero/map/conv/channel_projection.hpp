@@ -9,7 +9,7 @@
 namespace ffzero {
 
 /// z_c = M_c a_c: the flattened map a_c of channel c times a fixed matrix of that channel, entries uniform in +-1/sqrt(map size), no
-/// bias, never trained, part of the checkpoint  [spec.md section 4].  x (B, C H W)   y (B, C d): channel c owns columns [c d, (c+1) d).
+/// bias, never trained, part of the checkpoint.  x (B, C H W)   y (B, C d): channel c owns columns [c d, (c+1) d).
 /// With `pool` P > 0 the maps are first averaged to P x P (adaptive cells) and M_c is (d, P P). No forward evaluation of its own.
 template <class S>
 class ChannelProjection final : public AdjointMap<S>, public FixedState<S> {

@@ -31,7 +31,7 @@ struct ConvOptions {
 };
 
 /// y_c = weight_c (z_c - mean_c) / sqrt(variance_c + epsilon) + bias_c, z = 2-d cross-correlation of x with the kernels, zero padding,
-/// no bias  [spec.md section 4]. Mean and biased variance over the batch and the map, in double.
+/// no bias. Mean and biased variance over the batch and the map, in double.
 /// theta: kernels (C, C_in, k, k) row-major, weights (C), biases (C); {kernel c, weight c, bias c} is group c, one unit.
 /// x (B, C_in H W)   y (B, C H' W'), H' = floor((H + 2 padding - k) / stride) + 1.
 /// state(): mean (C), biased variance (C) of z over the training set; 0 and 1 before finish_statistics.

@@ -7,7 +7,7 @@
 namespace ffzero {
 
 /// Largest value of each size x size window, a window every `stride` pixels (smaller than the size: overlapping); what does not fill a
-/// window is left out (floor)  [spec.md section 4]. size 0: the identity. The slope goes to the first of equal maxima, in row-major order.
+/// window is left out (floor). size 0: the identity. The slope goes to the first of equal maxima, in row-major order.
 /// A NaN in the window gives NaN. x (B, C H W)   y (B, C H' W'); no parameters, no forward evaluation of its own.
 template <class S>
 class MaxPool final : public AdjointMap<S> {

@@ -25,7 +25,7 @@ class FieldMap : public AdjointMap<S> {
   Index ports_;
 };
 
-/// psi = g/2 |E|^2 + phi_b/2,  E <- sqrt(1 - alpha) cos(psi) exp(-i psi) E  [spec.md section 7].
+/// psi = g/2 |E|^2 + phi_b/2,  E <- sqrt(1 - alpha) cos(psi) exp(-i psi) E.
 template <class S>
 class ElectroOptic final : public FieldMap<S> {
  public:

@@ -18,7 +18,7 @@ struct FieldTarget {
   MatrixRef<S>* im = nullptr;
 };
 
-/// y = x U(theta), U unitary  [spec.md section 7; exact definition: MeshLayout].
+/// y = x U(theta), U unitary  [docs/notation.md, Photonic mesh; exact definition: MeshLayout].
 /// theta (layout().parameter_count()): theta, phi, gamma in radians, any real   x, y (B, 2n): n real parts, then n imaginary parts.
 ///
 /// S = float: vector kernel, spread over the executor's threads; the bits of the results do not depend on their number nor on the other

@@ -24,7 +24,7 @@ enum class MeshDirection { joint, separate };
 /// "joint" or "separate". @throws ConfigError (place "model.mesh.direction") for any other word.
 [[nodiscard]] MeshDirection mesh_direction(std::string_view word);
 
-/// A mesh of Mach-Zehnder interferometers on n waveguides  [spec.md section 7].
+/// A mesh of Mach-Zehnder interferometers on n waveguides  [docs/notation.md, Photonic mesh].
 ///
 /// Column l = 0, 1, ..: even l couples the waveguides (0,1), (2,3), ..; odd l couples (1,2), (3,4), ... Pair k of column l has the upper
 /// waveguide 2k + (l mod 2). Rectangular (Clements): n columns, every pair is an interferometer. Triangular (Reck): 2n - 3 columns,
@@ -70,7 +70,7 @@ class MeshLayout {
   /// One group, of three units: theta, phi, gamma; or of one, if the direction is joint. `first` is added to every position.
   [[nodiscard]] ParameterLayout parameter_layout(Index first = 0, Index group = 0) const;
 
-  /// Exponent of the Haar initialisation: cos(theta/2) = u^(1/(2 alpha)), u uniform  [spec.md section 7]. Rectangular: the reference's
+  /// Exponent of the Haar initialisation: cos(theta/2) = u^(1/(2 alpha)), u uniform. Rectangular: the reference's
   /// checkerboard; triangular: 1 + upper waveguide.
   [[nodiscard]] double haar_alpha(Index column, Index pair) const noexcept;
   /// theta of that initialisation: pi - 2 asin(u^(1/(2 alpha))).  u in (0, 1)

@@ -9,7 +9,7 @@
 
 namespace ffzero {
 
-/// y = x U.  theta (layout.parameter_count()), rad   x, y (B, 2n): n real parts, then n imaginary parts  [spec.md section 7]
+/// y = x U.  theta (layout.parameter_count()), rad   x, y (B, 2n): n real parts, then n imaginary parts  [docs/notation.md, Photonic mesh]
 template <class S>
 void reference_forward(const MeshLayout& layout, std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y);
 
