@@ -103,6 +103,28 @@ SEEDS = {
     "config/wrong_type.toml": b'[gradient]\neps = "small"\ndirections = -1\n',
     "config/broken.toml": b"[gradient\neps = = 1\n",
     "config/not_utf8.toml": b"seed = 1 # \xff\xfe\n",
+    # The number of a sound checkpoint, a merge patch of its JSON, and behind a zero byte which array, what, how much.
+    "checkpoint/sound_dense": b"0",
+    "checkpoint/sound_conv": b"1",
+    "checkpoint/sound_mesh": b"2",
+    "checkpoint/sound_regression": b"3",
+    "checkpoint/sound_adjoint": b"4",
+    "checkpoint/no_classes": b'0{"classes":0,"class_names":[]}',
+    "checkpoint/many_classes": b'4{"classes":60000,"class_names":[1,2,3]}',
+    "checkpoint/large_samples": b'4{"sample_shape":[1,1,2147483647]}',
+    "checkpoint/bytes": b'0{"sample_type":"bytes","sample_shape":[1,6,6],"train_size":24}',
+    "checkpoint/position": b'3{"block":1,"epoch":2,"step":3,"loss_sum":-1e300,"finished":true,"measured":[[0.1,0.2,3]]}',
+    "checkpoint/counts": b'0{"ledger":[[4611686018427387904,1,1,1,1,1],[4611686018427387904,1,1,1,1]]}',
+    "checkpoint/records": b'0{"records":[{"layer":"dense0","layer_index":0,"epoch":1,"loss":null,"train":null,"test":[0.5,1.5]}]}',
+    "checkpoint/device": b'4{"devices":[{"layer":0,"shape":[5,5,25],"receipt":[1,2,3,4,5,6,7,8],"seconds":1,"reference":[0.5],'
+    b'"looks":[[0,1,0.1,0.2]],"address":"exec:true","identity":"x"}]}',
+    "checkpoint/texts": b'0{"class_texts":["a","b","c"],"feature_names":["x"],"target_scales":[[0,1]],"vote_rule":"last","deciding_layer":7}',
+    "checkpoint/other_config": b'4{"config":"seed = 3\\n[dataset]\\nname = \\"npz\\"\\ndir = \\"d.npz\\"\\n[model]\\nlayers = [5, 5]\\n"}',
+    "checkpoint/mesh_config": b'2{"config":"[dataset]\\nname = \\"glyphs\\"\\ncrop = 3\\n[model]\\nkind = \\"photonic\\"\\n"}',
+    "checkpoint/not_json": b"0[1,2",
+    "checkpoint/old_format": b'0{"format":0}',
+    "checkpoint/arrays": b"0\0\0\0\0\1\1\7\2\2\0\3\3\0\4\5\1",
+    "checkpoint/swapped": b"3\0\0\7\3\1\5\0\2\5\3\5\6\2",
 }
 
 

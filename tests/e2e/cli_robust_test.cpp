@@ -28,6 +28,10 @@ Arguments loud(Arguments train) {
   return train;
 }
 
+std::string small_study(const std::string& data) {
+  return "base = { dataset.name = \"npz\", dataset.dir = \"" + data + "\", model.layers = [12, 6], training.epochs = 1 }\n";
+}
+
 TEST(Streams, ThatAreLostDoNotEndARun) {
   const Workplace place;
   const std::string train = "$P" + words(loud(train_on(place)) + kSmall) + " --out ";
@@ -39,6 +43,75 @@ TEST(Streams, ThatAreLostDoNotEndARun) {
   EXPECT_EQ(shell(place, "$P inspect nowhere 2>/dev/full").code, 4) << "errors keep their code";
   EXPECT_EQ(shell(place, "$P keys >/dev/full").code, 8);
   EXPECT_EQ(shell(place, "$P keys >&-").code, 8);
+}
+
+TEST(Streams, ThatAreLostDoNotEndAStudy) {
+  const Workplace place;
+  train_on(place);
+  place.write("study.toml", small_study("data.npz"));
+  for (const auto& [name, lost] : {std::pair{"full", "2>/dev/full"}, std::pair{"closed", "2>&-"}}) {
+    EXPECT_EQ(shell(place, std::string("$P sweep study.toml --out ") + name + " " + lost).code, 0) << name;
+    EXPECT_TRUE(fs::exists(place.path(name) / "table.json")) << name;
+  }
+}
+
+TEST(Study, WhoseRunFailsSaysSoThoughItIsQuiet) {
+  Workplace place;
+  const Outcome outcome = place.run({"sweep", place.write("study.toml", small_study("missing.npz")).string(), "--quiet", "--out", "study"});
+  EXPECT_EQ(outcome.code, 6);
+  EXPECT_EQ(lines_of(outcome.err).size(), 1U) << outcome.err;
+  EXPECT_NE(outcome.err.find("missing.npz: must be a .npz file"), std::string::npos) << outcome.err;
+}
+
+TEST(Reproduce, SaysHowToGoOnWithTheFolderOfItsData) {
+  Workplace place;
+  fs::create_directory(place.path("my data"));
+  const auto running = place.start({"reproduce", "--quick", "--jobs", "1", "--data-dir", "my data", "--out", "r"});
+  ASSERT_TRUE(eventually([&] { return fs::exists(place.path("r/runs")) && !fs::is_empty(place.path("r/runs")); }));
+  running.signal(SIGINT);
+  const Outcome outcome = running.wait();
+  EXPECT_EQ(outcome.code, 130);
+  EXPECT_NE(outcome.err.find("go on with: ffzero reproduce --quick --data-dir 'my data' --out r"), std::string::npos) << outcome.err;
+}
+
+TEST(Report, IsDrawnOnResumeIfTheRunWasKilledWhileDrawing) {
+  Workplace place;
+  Arguments train = train_on(place) + kSmall;
+  std::erase(train, "--no-report");
+  const auto running = place.start(train + Arguments{"--out", "run"});
+  ASSERT_TRUE(eventually([&] { return fs::exists(place.path("run/summary.json")); }));
+  running.signal(SIGKILL);
+  static_cast<void>(running.wait());
+  // However far it came: the page is the last of it.
+  fs::remove(place.path("run/report.html"));
+  const std::string checkpoint = read_file(place.path("run/checkpoint.npz"));
+  succeed(place, {"train", "--quiet", "--resume", "run"});
+  EXPECT_TRUE(fs::exists(place.path("run/report.html")));
+  EXPECT_EQ(read_file(place.path("run/checkpoint.npz")), checkpoint);
+}
+
+TEST(Folders, ThatAreChosenAtOnceAreDifferent) {
+  Workplace place;
+  const Arguments train = train_on(place) + kSmall;
+  std::vector<Workplace::Running> running;
+  for (int i = 0; i < 4; ++i) running.push_back(place.start(train));
+  for (const auto& process : running) EXPECT_EQ(process.wait().code, 0);
+  int finished = 0;
+  for (const auto& entry : fs::directory_iterator(place.path("runs"))) finished += fs::exists(entry.path() / "summary.json") ? 1 : 0;
+  EXPECT_EQ(finished, 4);
+}
+
+TEST(Components, OfSamplesThatAreAllTheSameAreRefused) {
+  Workplace place;
+  for (const Index side : {Index{5}, Index{1}}) {
+    NpzArchive archive = sample_archive({.shape = {side, side}, .bytes = true});
+    for (const char* name : {"x_train", "x_test"}) std::fill(archive[name].bytes.begin(), archive[name].bytes.end(), std::byte{9});
+    const Arguments train = train_on(place, archive) + kSmall;
+    const std::string size = std::to_string(side);
+    expect_refused(place, train + Arguments{"--solver", "ff_dd", "--out", "dd" + size}, 4, {"model.pca", "differ from sample to sample"});
+    expect_refused(place, train + Arguments{"--set", "model.pca=[1,1]", "--out", "pca" + size}, 4, {"model.pca", "differ from sample"});
+    succeed(place, train + Arguments{"--out", "run" + size});
+  }
 }
 
 TEST(Toml, WithAKeyOfManyPartsIsRefused) {
@@ -201,6 +274,8 @@ TEST(Studies, ThatCannotRunAreRefusedBeforeTheyDo) {
   const auto study = [&](const std::string& text) { return Arguments{"sweep", place.write("s.toml", text).string(), "--out", "s"}; };
   expect_refused(place, study("seeds = [-1]\n"), 3, {"seeds", "-1"});
   expect_refused(place, study("name = \"../../x\"\n"), 3, {"name", "../../x"});
+  expect_refused(place, study("name = \"a\\u001b[31mb\"\n"), 3, {"name", "without a path"});
+  expect_refused(place, study("seeds = [3, 1, 3]\n"), 3, {"seeds", "each seed once", "3 twice"});
   expect_refused(place, study("name = 1\n"), 3, {"name", "text"});
   expect_refused(place, study("base = {seed = \"x\"}\n"), 3, {"seed", "x"});
   EXPECT_FALSE(fs::exists(place.path("s")));

@@ -37,6 +37,9 @@ class TrainedNetwork {
   /// devices: of a run with devices, which are connected: UsageError unless they are named or trusted, DeviceError if one is not there.
   [[nodiscard]] static TrainedNetwork load(const std::filesystem::path& run, int threads = 0, const DeviceAccess& devices = {});
 
+  /// The network of a run that was loaded already. @throws DataError naming run.place unless it can be built
+  explicit TrainedNetwork(LoadedRun run, int threads = 0);
+
   [[nodiscard]] const Config& config() const noexcept { return run_.config; }
   [[nodiscard]] const nlohmann::json& meta() const noexcept { return run_.meta; }
   [[nodiscard]] const Network<float>& network() const noexcept { return network_; }
@@ -62,7 +65,6 @@ class TrainedNetwork {
   [[nodiscard]] Opinions infer(const Dataset& samples, const std::string& place) const;
 
  private:
-  explicit TrainedNetwork(LoadedRun run, int threads);
   void find_voters();
 
   LoadedRun run_;
@@ -97,8 +99,10 @@ struct Evaluation {
 /// another kind, NaN, or of another size or type than the network takes.
 [[nodiscard]] Dataset read_samples(const std::filesystem::path& path, const TrainedNetwork& network);
 
-/// Everything that a run folder says about itself, finished or not: settings, layers with shapes, parameters and norms, evaluations, where
-/// it stands, how to go on. @throws DataError if there is no readable checkpoint.
+/// What a checkpoint says: settings, layers with shapes, parameters and norms, results, evaluations, where it stands.
+[[nodiscard]] nlohmann::ordered_json inspect_network(const TrainedNetwork& trained);
+/// Everything that a run folder says about itself, finished or not: inspect_network, how to go on, and the summary. @throws DataError if
+/// there is no readable checkpoint.
 [[nodiscard]] nlohmann::ordered_json inspect_run(const std::filesystem::path& run);
 
 }  // namespace ffzero

@@ -87,13 +87,9 @@ json summary_of(const fs::path& run) {
 
 }  // namespace
 
-json inspect_run(const fs::path& run) {
-  const TrainedNetwork trained = TrainedNetwork::load(run, 1, {.addresses = {}, .trusted = false, .stand_ins = true});
+json inspect_network(const TrainedNetwork& trained) {
   const Values& v = trained.config().values();
-  const json summary = summary_of(run);
-  const bool finished = !summary.is_null();
-  return {{"run", run.string()},
-          {"solver", trained.config().solver()},
+  return {{"solver", trained.config().solver()},
           {"dataset", v.word("dataset.name")},
           {"task", to_string(trained.task())},
           {"classes", trained.info().classes},
@@ -106,10 +102,17 @@ json inspect_run(const fs::path& run) {
           {"results", results_of(trained.meta())},
           {"forward_evals", evaluations_of(trained.meta())},
           {"elapsed_s", trained.meta().at("elapsed_s")},
-          {"finished", finished},
-          {"position", position_of(trained)},
-          {"go_on", finished ? json(nullptr) : json("ffzero train --resume " + run.string())},
-          {"summary", summary}};
+          {"position", position_of(trained)}};
+}
+
+json inspect_run(const fs::path& run) {
+  const json summary = summary_of(run);
+  const bool finished = !summary.is_null();
+  json all = {{"run", run.string()}};
+  all.update(inspect_network(TrainedNetwork::load(run, 1, {.addresses = {}, .trusted = false, .stand_ins = true})));
+  all.update(
+      {{"finished", finished}, {"go_on", finished ? json(nullptr) : json("ffzero train --resume " + run.string())}, {"summary", summary}});
+  return all;
 }
 
 }  // namespace ffzero

@@ -325,10 +325,13 @@ LoadedRun load_run(const fs::path& run, const DeviceAccess& devices) {
   const fs::path file = fs::is_directory(run, error) ? run / "checkpoint.npz" : run;
   if (!fs::exists(file, error))
     throw DataError(run.string(), "must be a run folder with a checkpoint", "no " + file.string(), "give the folder that train wrote");
-  NpzArchive checkpoint = read_npz(file);
-  nlohmann::json meta = checkpoint_meta(checkpoint, file.string());
+  return load_run(read_npz(file), file.string(), devices);
+}
+
+LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const DeviceAccess& devices) {
+  nlohmann::json meta = checkpoint_meta(checkpoint, place);
   if (meta.value("network", "config") == "own")
-    throw DataError(file.string(), "must hold a network that settings describe", "one whose layers its program made, such as devices",
+    throw DataError(place, "must hold a network that settings describe", "one whose layers its program made, such as devices",
                     "load it in that program: Trainer::restore or Network::load");
   try {
     Config config = Config::parse(meta.at("config").get<std::string>(), "config");
@@ -339,9 +342,9 @@ LoadedRun load_run(const fs::path& run, const DeviceAccess& devices) {
     for (const auto& device : meta.value("devices", nlohmann::json::array()))
       shapes.push_back({.inputs = device.at("shape").at(0), .outputs = device.at("shape").at(1), .parameters = device.at("shape").at(2)});
     config.allow(devices, shapes);
-    return {std::move(config), std::move(meta), std::move(checkpoint), file.string()};
+    return {std::move(config), std::move(meta), std::move(checkpoint), place};
   } catch (const ConfigError& e) {
-    throw DataError(file.string(), "must hold settings that this version knows", e.what(), "use the version that wrote it");
+    throw DataError(place, "must hold settings that this version knows", e.what(), "use the version that wrote it");
   }
 }
 

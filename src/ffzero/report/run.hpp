@@ -55,6 +55,8 @@ struct LoadedRun {
 };
 /// devices: of a run with devices; @throws UsageError if it has not as many
 [[nodiscard]] LoadedRun load_run(const std::filesystem::path& run, const DeviceAccess& devices = {});
+/// The same from memory; `place` stands for the file in messages. Safe for any arrays whatsoever.
+[[nodiscard]] LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const DeviceAccess& devices = {});
 
 /// Data of a run; dataset.dir empty: `cache_dir`.
 [[nodiscard]] Splits load_splits(const Config& config, const std::filesystem::path& cache_dir);

@@ -128,7 +128,8 @@ std::string name_of(const toml::table& study, const std::string& place) {
   const auto* name = node->as_string();
   if (name == nullptr) throw ConfigError(place + ": name", "must be a text", "something else", "write name = \"...\"");
   const std::string& text = name->get();
-  if (text.empty() || text.front() == '.' || text.size() > 200 || text.find_first_of(std::string_view("/\0", 2)) != std::string::npos)
+  const auto unfit = [](char c) { return c == '/' || (c >= 0 && c < ' ') || c == '\x7f'; };
+  if (text.empty() || text.front() == '.' || text.size() > 200 || std::any_of(text.begin(), text.end(), unfit))
     throw ConfigError(place + ": name", "must be the name of a folder, without a path", "\"" + text + "\"", "choose the place with --out");
   return text;
 }
@@ -239,7 +240,11 @@ Study parse_study(const std::string& text, const std::string& place, const std::
   for (const json& seed : list_of(table, "seeds", place)) {
     (void)checked_value(key_info("seed", place), seed, place + ": seeds");
     if (!seed.is_number_integer()) throw ConfigError(place + ": seeds", "must be integers", seed.dump());
-    seeds.push_back(seed.get<std::int64_t>());
+    const auto value = seed.get<std::int64_t>();
+    if (std::find(seeds.begin(), seeds.end(), value) != seeds.end())
+      throw ConfigError(place + ": seeds", "must name each seed once", std::to_string(value) + " twice",
+                        "the same seed gives the same run");
+    seeds.push_back(value);
   }
   const auto seed = std::find_if(base.keys.begin(), base.keys.end(), [](const auto& kv) { return kv.first == "seed"; });
   if (seeds.empty())

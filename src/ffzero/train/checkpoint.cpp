@@ -137,6 +137,8 @@ bool is_vote_rule(const json& name) {
 
 // Every member that a reader may take, with its type, so that a damaged file is told here and nowhere else.
 void require_complete(const json& meta, const std::string& place) {
+  // Counts are added up over layers.
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 50;
   const auto require = [&](const char* name, bool right) {
     if (!right)
       throw DataError(place, fmt::format("the array \"meta\" must hold a proper \"{}\"", name),
@@ -145,8 +147,7 @@ void require_complete(const json& meta, const std::string& place) {
   const auto holds = [&](const char* name, auto is_right) { require(name, meta.contains(name) && is_right(meta[name])); };
   const auto list_of = [](const json& j, auto is_right) { return j.is_array() && std::all_of(j.begin(), j.end(), is_right); };
   const auto natural = [](const json& j) {
-    return j.is_number_integer() && (!j.is_number_unsigned() || j.get<std::uint64_t>() <= std::uint64_t{1} << 62) &&
-           j.get<std::int64_t>() >= 0;
+    return j.is_number_integer() && (!j.is_number_unsigned() || j.get<std::uint64_t>() <= kMost) && j.get<std::int64_t>() >= 0;
   };
   const auto integer = [](const json& j) { return j.is_number_integer(); };
   const auto number = [](const json& j) { return j.is_number(); };
