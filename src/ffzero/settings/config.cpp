@@ -284,7 +284,7 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
   if (directional && !paper) lr = !photonic ? 1e-2 : end_to_end ? 3e-2 : 3e-3;
   if (!directional && !paper && photonic) lr = 3e-2;
   fill("update.lr", lr);
-  fill("vote.layer", !paper && !photonic && is_table(v, facts) ? "best" : "last");
+  fill("vote.layer", !paper && !photonic && is_table_or_small(v, facts) ? "best" : "last");
 }
 
 void Config::resolve(const DataFacts& facts) {

@@ -319,7 +319,9 @@ std::vector<KeyInfo> make_table() {
   choice(
       "vote.layer", "auto", {"auto", "last", "best"},
       "The layer that decides where one does (vote.rule = \"last\", regression). best: the last one, unless an earlier one does better on "
-      "the validation samples; without these, better by 0.01 on the train set. auto: best for vectors of numbers, else last.",
+      "the validation samples; without these, better by 0.01 on the train set. auto: best for vectors of numbers and fewer than 2000 "
+      "training "
+      "samples, else last.",
       deciding_key);
   t.back().before = "last";
   add("control.untrained", boolean, false, 0, 0, "Train the same head on untrained layers and put it beside the result.");

@@ -232,8 +232,10 @@ bool is_table(const Values& v, const DataFacts& facts) {
   return !facts.images && facts.sample.channels == 1 && facts.sample.size() > 0 && !v.word("dataset.name").starts_with("function");
 }
 
+bool is_table_or_small(const Values& v, const DataFacts& facts) { return is_table(v, facts) || facts.train_size < kSmallSet; }
+
 void fit_size(Values& v, const DataFacts& facts) {
-  if (v.is("model.kind", "photonic") || v.is("model.kind", "device") || !(is_table(v, facts) || facts.train_size < kSmallSet)) return;
+  if (v.is("model.kind", "photonic") || v.is("model.kind", "device") || !is_table_or_small(v, facts)) return;
   const bool one_loss_end_to_end = v.is("objective.scope", "end_to_end") && v.is("gradient.estimator", "directional");
   if (v.is("model.kind", "mlp") && v.is("preset", "default") && is_table(v, facts) && !one_loss_end_to_end &&
       !v.is_explicit("model.layers"))

@@ -25,6 +25,8 @@ using PresetValues = std::vector<std::pair<std::string, nlohmann::json>>;
 
 /// True for vectors of numbers, but for those of the built-in functions: what the presets say for thousands of images does not suit them.
 [[nodiscard]] bool is_table(const Values& values, const DataFacts& facts);
+/// True for tables, and for all sets of fewer than 2000 training samples.
+[[nodiscard]] bool is_table_or_small(const Values& values, const DataFacts& facts);
 
 /// What the size of the data makes of a preset's words. Tables: one dense layer. Tables and all sets of fewer than 2000 training samples:
 /// batches that fit, and as many epochs as take the steps that learning needs. What the user said stays.

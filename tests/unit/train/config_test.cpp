@@ -108,6 +108,18 @@ TEST(Config, ThousandsOfImagesAndTheFunctionsKeepThePresetsWords) {
   }
 }
 
+// A narrow last layer of a small set may be many points worse than the one before it.
+TEST(Config, TheBestLayerDecidesForTablesAndSmallSets) {
+  const auto images = [](Index samples) {
+    return DataFacts{.regression = false, .classes = 10, .train_size = samples, .images = true, .sample = {1, 8, 8}};
+  };
+  EXPECT_EQ(resolved("", table_of(5000, 13)).values().word("vote.layer"), "best");
+  EXPECT_EQ(resolved("", images(1999)).values().word("vote.layer"), "best");
+  EXPECT_EQ(resolved("", images(2000)).values().word("vote.layer"), "last");
+  EXPECT_EQ(resolved("preset = \"paper\"", images(500)).values().word("vote.layer"), "last");
+  EXPECT_EQ(resolved("vote.layer = \"last\"", images(500)).values().word("vote.layer"), "last");
+}
+
 TEST(Config, ARuleChosenByValidationNeedsSamplesForIt) {
   expect_parts(refusal("vote.rule = \"validated\""), {"a.toml: vote.rule", "validation samples", "\"validated\"", "dataset.validation"});
   EXPECT_EQ(resolved("vote.rule = \"validated\"\n[dataset]\nvalidation = 100").values().word("vote.rule"), "validated");
