@@ -53,7 +53,7 @@ int train_and_ask() {
 
   const auto executor = std::make_shared<const ffzero::Executor>(2);
   ffzero::Network<float> network = two_benches(executor);
-  const ffzero::RunRecord record = ffzero::train(options, network, ffzero::make_glyphs(1, 2000, 500), {}, executor);
+  const ffzero::RunRecord record = ffzero::train(options, network, ffzero::make_glyphs(1, 2000, 500), {}, executor).record;
   for (const auto& layer : record.layers)
     std::printf("%s: test accuracy %.3f, knows: %s\n", layer.name.c_str(), layer.test.value, to_string(layer.information).c_str());
   std::printf("%lld readings in training\n", static_cast<long long>(record.ledger.total().training));

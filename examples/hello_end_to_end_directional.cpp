@@ -41,7 +41,7 @@ int train() {
   };
   const auto executor = std::make_shared<const ffzero::Executor>(2);
   ffzero::Network<float> network = two_layers(executor);
-  const ffzero::RunRecord record = ffzero::train(options, network, splits, events, executor);
+  const ffzero::RunRecord record = ffzero::train(options, network, splits, events, executor).record;
 
   std::printf("\n%s on %s:\n", record.solver.c_str(), record.dataset.c_str());
   for (const auto& layer : record.layers) std::printf("  %-8s test accuracy %.3f\n", layer.name.c_str(), layer.test.value);

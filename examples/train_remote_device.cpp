@@ -34,7 +34,7 @@ int train(const std::string& address) {
   options.block.update = {.rule = ffzero::AdamOptions{}, .lr = 1e-2};
   options.block.batch_size = 16;
   options.block.epochs = 10;
-  const ffzero::RunRecord record = ffzero::train(options, network, ffzero::make_glyphs(1, 1000, 300), {}, executor);
+  const ffzero::RunRecord record = ffzero::train(options, network, ffzero::make_glyphs(1, 1000, 300), {}, executor).record;
   const ffzero::DeviceReceipt receipt = device->receipt();
   std::printf("accuracy %.2f; %lld rows read, %lld writes of %lld values, %lld retries, %.1f s on the device\n", record.final_test.value,
               static_cast<long long>(receipt.rows), static_cast<long long>(receipt.sets), static_cast<long long>(receipt.values),

@@ -14,7 +14,8 @@
 #include <vector>
 
 #include "ffzero/base/random.hpp"
-#include "ffzero/report/evaluate.hpp"
+#include "ffzero/checkpoint/checkpoint.hpp"
+#include "ffzero/run/evaluate.hpp"
 #include "ffzero/settings/configured.hpp"
 #include "fuzz_target.hpp"
 
@@ -61,7 +62,7 @@ class Run {
       : splits_{.train = samples(kind, 1), .validation = {}, .test = samples(kind, 2)}, config_(config_of(kSettings.at(kind), splits_)) {
     auto trainer = make([steps = 0]() mutable { return ++steps > 4; });
     static_cast<void>(trainer.run());
-    archive_ = trainer.checkpoint();
+    archive_ = ffzero::checkpoint_of(trainer.state());
   }
 
   [[nodiscard]] const ffzero::NpzArchive& archive() const { return archive_; }
@@ -70,12 +71,12 @@ class Run {
   bool go_on(const ffzero::NpzArchive& checkpoint) const {
     auto trainer = make([steps = 0]() mutable { return ++steps > 3; });
     try {
-      trainer.restore(checkpoint, "input");
+      trainer.restore(ffzero::state_of(checkpoint, "input"), "input");
     } catch (const ffzero::Error&) {
       return false;
     }
     static_cast<void>(trainer.run());
-    static_cast<void>(trainer.checkpoint());
+    static_cast<void>(ffzero::checkpoint_of(trainer.state()));
     return true;
   }
 

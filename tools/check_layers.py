@@ -3,9 +3,10 @@
 
   tools/check_layers.py [ROOT]     ROOT: the project (default: the one that this file is in)
 
-A folder includes only folders on lower lines of LEVELS, siblings never include each other, forward-only code never reaches the adjoint
-interface (not even through another header), and every folder's CMakeLists.txt depends on exactly what its files include. Prints one
-line for each breach and exits with 1, or one line in all and exits with 0.
+A folder includes only folders on lower lines of LEVELS, siblings never include each other, the files of one folder include each other in
+no circle, forward-only code never reaches the adjoint interface (not even through another header), JSON and TOML stay in the folders at the
+door, and every folder's CMakeLists.txt depends on exactly what its files include. Prints one line for each breach and exits with 1, or one
+line in all and exits with 0.
 SPDX-License-Identifier: MIT
 """
 
@@ -21,7 +22,8 @@ LEVELS = [
     ["dataset", "encode", "map", "head", "loss", "gradient", "update", "vote", "metric"],
     ["objective", "device"],
     ["train"],
-    ["settings"],
+    ["checkpoint", "settings"],
+    ["run"],
     ["report"],
 ]
 NESTED = {"map/conv": "map", "map/mesh": "map"}
@@ -30,6 +32,10 @@ NESTED = {"map/conv": "map", "map/mesh": "map"}
 FORBIDDEN = {
     "map/adjoint_map.hpp": ["gradient/directional*", "device/*", "vote/*", "update/*"],
 }
+
+# Files of settings and of records are known at the door only.
+FORMATS = re.compile(r'^\s*#\s*include\s*[<"]((?:nlohmann|toml\+\+)/[^>"]+)[>"]', re.MULTILINE)
+FORMAT_FOLDERS = {"checkpoint", "settings", "run", "report"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]ffzero/([^">]+)[">]', re.MULTILINE)
 STAGE = re.compile(r"ffzero_add_stage\(\s*(\w+)(.*?)\)", re.DOTALL)
@@ -85,13 +91,37 @@ def check_folders(includes):
                 yield f"src/ffzero/{name}: '{folder}' may not include '{target}' (ffzero/{used}): not on a lower level"
 
 
+def check_formats(source, includes):
+    for name in includes:
+        folder = folder_of(name)
+        if folder is None or folder in FORMAT_FOLDERS:
+            continue
+        for used in FORMATS.findall((source / name).read_text(encoding="utf-8")):
+            yield f"src/ffzero/{name}: '{folder}' may not include <{used}>: JSON and TOML belong to {', '.join(sorted(FORMAT_FOLDERS))}"
+
+
+def check_circles(includes):
+    """Circles between the modules (a header and its source) of one folder."""
+    graph = {}
+    for name, used_files in includes.items():
+        module = name.rsplit(".", 1)[0].removesuffix("-inl")
+        graph.setdefault(module, set()).update(
+            used.rsplit(".", 1)[0].removesuffix("-inl") for used in used_files if folder_of(used) == folder_of(name)
+        )
+    for module in sorted(graph):
+        graph[module].discard(module)
+        chain = path_to(graph, module, module)
+        if chain and module == min(chain):
+            yield f"src/ffzero/{module}: a circle within the folder: {' -> '.join(chain)}"
+
+
 def path_to(includes, start, goal):
     """Shortest chain of includes from start to goal, both included; None if there is none."""
     chains = [[start]]
     seen = {start}
     while chains:
         chain = chains.pop(0)
-        for used in includes.get(chain[-1], []):
+        for used in sorted(includes.get(chain[-1], [])):
             if used == goal:
                 return chain + [used]
             if used not in seen:
@@ -155,7 +185,7 @@ def main():
     if not includes:
         print(f"check_layers.py: no sources below {source}", file=sys.stderr)
         return 1
-    breaches = [*check_folders(includes), *check_forbidden(includes), *check_cmake(source, includes)]
+    breaches = [*check_folders(includes), *check_formats(source, includes), *check_circles(includes), *check_forbidden(includes), *check_cmake(source, includes)]
     for breach in breaches:
         print(breach)
     print(f"{len(includes)} files, {len(breaches)} breaches of the layers")

@@ -10,8 +10,8 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/dataset/csv_dataset.hpp"
 #include "ffzero/metric/metric.hpp"
-#include "ffzero/report/details.hpp"
-#include "ffzero/report/evaluate.hpp"
+#include "ffzero/run/details.hpp"
+#include "ffzero/run/evaluate.hpp"
 #include "ffzero/settings/configured.hpp"
 
 namespace ffzero::app {

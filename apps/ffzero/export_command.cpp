@@ -6,7 +6,7 @@
 #include <string>
 
 #include "command.hpp"
-#include "ffzero/report/evaluate.hpp"
+#include "ffzero/run/evaluate.hpp"
 #include "ffzero/train/mesh_start.hpp"
 
 namespace ffzero::app {

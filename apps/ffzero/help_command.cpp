@@ -9,7 +9,7 @@
 
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
-#include "ffzero/report/run.hpp"
+#include "ffzero/run/run.hpp"
 #include "ffzero/settings/device_layers.hpp"
 #include "ffzero/settings/keys.hpp"
 

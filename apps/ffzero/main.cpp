@@ -20,7 +20,7 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/shown.hpp"
 #include "ffzero/base/spelling.hpp"
-#include "ffzero/report/run.hpp"
+#include "ffzero/run/run.hpp"
 #include "output.hpp"
 
 namespace {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "command.hpp"
-#include "ffzero/report/details.hpp"
-#include "ffzero/report/evaluate.hpp"
+#include "ffzero/run/details.hpp"
+#include "ffzero/run/evaluate.hpp"
 
 namespace ffzero::app {
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "command.hpp"
-#include "ffzero/report/probe.hpp"
+#include "ffzero/run/probe.hpp"
 
 namespace ffzero::app {
 

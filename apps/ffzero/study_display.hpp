@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "ffzero/report/sweep.hpp"
+#include "ffzero/run/sweep.hpp"
 
 namespace ffzero::app {
 

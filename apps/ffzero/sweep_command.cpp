@@ -8,6 +8,7 @@
 
 #include "command.hpp"
 #include "ffzero/report/findings.hpp"
+#include "ffzero/report/study_report.hpp"
 #include "output.hpp"
 #include "study_display.hpp"
 

@@ -12,7 +12,8 @@
 
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
-#include "ffzero/report/run.hpp"
+#include "ffzero/report/report.hpp"
+#include "ffzero/run/run.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 
@@ -95,7 +96,6 @@ int run_train(const TrainOptions& options) {
     throw UsageError("--resume", "goes on with a run as it is, in its own folder", "further settings", "drop them, or start a new run");
   RunRequest request;
   request.cache_dir = cache_dir();
-  request.report = options.report;
   request.devices = options.devices;
   if (!options.resume.empty()) {
     request.resume = options.resume;
@@ -131,6 +131,10 @@ int run_train(const TrainOptions& options) {
     display.message(line);
     log.write(line);
   };
+  if (options.report)
+    events.finished = [&](const std::filesystem::path& folder, bool earlier) {
+      if (!earlier || !exists(folder / "report.html")) report_run(folder, events.message);
+    };
   catch_interrupts();
   events.stop_requested = [] { return interrupted(); };
   RunResult result;

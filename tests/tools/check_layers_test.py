@@ -68,6 +68,15 @@ class CheckLayers(unittest.TestCase):
             "device/noisy.cpp -> device/noisy.hpp -> map/helper.hpp -> map/adjoint_map.hpp",
         )
 
+    def test_refuses_json_and_toml_below_the_door(self):
+        self.expect_breach({"map/a.cpp": "#include <nlohmann/json.hpp>"}, "map/a.cpp", "<nlohmann/json.hpp>")
+        self.expect_breach({"vote/vote.cpp": "#include <toml++/toml.h>"}, "vote/vote.cpp", "<toml++/toml.h>")
+
+    def test_refuses_a_circle_within_a_folder(self):
+        one, other = '#include "ffzero/base/one.hpp"', '#include "ffzero/base/other.hpp"'
+        self.expect_breach({"base/one.cpp": one + "\n" + other, "base/one.hpp": "", "base/other.hpp": one}, "base/one -> base/other -> base/one")
+        self.assertEqual(check({"base/one.cpp": one + "\n" + other, "base/one.hpp": "", "base/other.hpp": ""})[0], 0)
+
     def test_refuses_a_folder_without_a_level(self):
         self.expect_breach({"misc/util.hpp": ""}, "folder 'misc' has no level")
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "ffzero/report/sweep.hpp"
+#include "ffzero/report/study_results.hpp"
 
 namespace ffzero {
 

@@ -11,11 +11,11 @@
 
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/base/error.hpp"
-#include "ffzero/report/evaluation_data.hpp"
-#include "ffzero/report/mesh_light.hpp"
 #include "ffzero/report/page.hpp"
-#include "ffzero/report/run.hpp"
 #include "ffzero/report/table.hpp"
+#include "ffzero/run/evaluation_data.hpp"
+#include "ffzero/run/mesh_light.hpp"
+#include "ffzero/run/run.hpp"
 #include "ffzero/settings/build_network.hpp"
 #include "ffzero/train/mesh_start.hpp"
 
@@ -109,10 +109,10 @@ RunData as_run(const LightData& light, const LightRequest& request) {
       run.arrays[fmt::format("light_{}.{}", when, i)] = powers(light.arrays.at(fmt::format("fields_{}.{}", when, i)));
   }
   run.arrays["energy"] = light.arrays.at("energy");
-  run.about = {
-      {"meshes", meshes},
-      {"light_sample", light.summary.at("sample")},
-      {"class_names", loaded.meta.value(loaded.meta.contains("class_texts") ? "class_texts" : "class_names", nlohmann::json::array())}};
+  const DatasetInfo& names = loaded.state.data;
+  run.about = {{"meshes", meshes},
+               {"light_sample", light.summary.at("sample")},
+               {"class_names", names.class_texts.empty() ? nlohmann::json(names.class_names) : nlohmann::json(names.class_texts)}};
   return run;
 }
 
@@ -149,11 +149,11 @@ LightData light_of(const LightRequest& request) {
     throw DataError("--sample", fmt::format("the test set has samples 0 .. {}", splits.test.size() - 1), std::to_string(request.sample));
   const auto executor = std::make_shared<const Executor>(0);
   const Encoder encoder = restored_encoder(encoder_options(run.config.values()), feature_scale(run.config.values()), splits.test.shape(),
-                                           run.checkpoint, run.place);
-  const Index classes = run.meta.at("classes").get<Index>();
+                                           run.state.arrays, run.place);
+  const Index classes = run.state.classes;
   const auto initial = initial_network<float>(run.config, encoder.output_shape(), classes, executor);
   auto trained = build_network<float>(run.config, encoder.output_shape(), classes, executor);
-  trained.load(run.checkpoint, run.place);
+  trained.load(run.state.arrays, run.place);
 
   std::vector<float> x(usize(encoder.output_shape().size()));
   encode_sample(encoder, splits.test, request.sample, x);

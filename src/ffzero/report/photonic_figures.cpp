@@ -9,8 +9,8 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/map/mesh/layout.hpp"
-#include "ffzero/report/mesh_light.hpp"
 #include "ffzero/report/run_figures.hpp"
+#include "ffzero/run/mesh_light.hpp"
 
 namespace ffzero {
 

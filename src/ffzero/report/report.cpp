@@ -222,4 +222,14 @@ ReportResult write_report(const std::vector<fs::path>& folders, const ReportOpti
   }
 }
 
+void report_run(const fs::path& run, const std::function<void(const std::string&)>& say) {
+  try {
+    const ReportResult report = write_report({run});
+    for (const auto& notice : report.notices) say(notice);
+    say("report: " + report.file.string());
+  } catch (const std::exception& e) {
+    say(std::string("the report could not be written: ") + e.what());
+  }
+}
+
 }  // namespace ffzero

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,5 +25,9 @@ struct ReportResult {
 /// Writes one self-contained page about a run, or about several side by side. Reads the run folders only, never a data set.
 /// @throws DataError if a folder holds no run, OutputError if the page cannot be written. A figure that cannot be drawn is a notice.
 [[nodiscard]] ReportResult write_report(const std::vector<std::filesystem::path>& runs, const ReportOptions& options = {});
+
+/// The page of one run, for a program that has just trained it: a report that fails does not fail the run. say: takes one line for each
+/// notice, and where the page is or why there is none.
+void report_run(const std::filesystem::path& run, const std::function<void(const std::string&)>& say);
 
 }  // namespace ffzero

@@ -11,7 +11,7 @@
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/report/findings.hpp"
 #include "ffzero/report/reference_results.hpp"
-#include "ffzero/report/run.hpp"
+#include "ffzero/run/run.hpp"
 
 namespace ffzero {
 

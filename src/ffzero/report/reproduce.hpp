@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "ffzero/report/sweep.hpp"
+#include "ffzero/report/gnuplot.hpp"
+#include "ffzero/report/study_results.hpp"
 
 namespace ffzero {
 

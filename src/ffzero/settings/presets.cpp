@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "ffzero/settings/config.hpp"
-
 namespace ffzero {
 
 namespace {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "ffzero/base/shape.hpp"
-#include "ffzero/settings/config.hpp"
 #include "ffzero/settings/keys.hpp"
+#include "ffzero/settings/resolved.hpp"
 
 namespace ffzero {
 

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,7 +27,7 @@ struct Measure {
   friend bool operator==(const Measure&, const Measure&) = default;
 };
 
-/// One line of metrics.jsonl.
+/// One epoch of a block: a line of metrics.jsonl.
 struct EpochRecord {
   std::string layer;
   Index layer_index = 0;
@@ -74,7 +73,7 @@ struct InstrumentRecord {
   std::vector<Steadiness> looks;
 };
 
-/// Everything that summary.json says about learning; machine and version are added by the writer.
+/// Everything that summary.json says about learning.
 struct RunRecord {
   std::string solver, dataset, preset, estimator, metric;
   Information information = Information::none;  ///< the strongest that a layer used
@@ -85,16 +84,11 @@ struct RunRecord {
   Measure final_train, final_test;
   std::optional<Measure> final_validation;
   std::string deciding_layer;  ///< of vote.layer = "best"; empty: nothing was chosen
-  nlohmann::json control;      ///< null, or {"metric", "train", "test", "forward_evals"}
   std::string stopped_by;      ///< epochs | budget | interrupt
   Ledger ledger;
   double load_s = 0.0, training_s = 0.0, evaluation_s = 0.0, total_s = 0.0;
   std::vector<InstrumentRecord> devices;
   std::vector<std::string> front_ends;  ///< "pca", "trained readout": named beside the information
 };
-
-[[nodiscard]] nlohmann::ordered_json to_json(const EpochRecord& record, const std::string& metric);
-/// summary.json, schema version 1  [design.md].
-[[nodiscard]] nlohmann::ordered_json to_json(const RunRecord& record);
 
 }  // namespace ffzero

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/train/train.hpp"
 
+#include <utility>
+
 #include "ffzero/base/error.hpp"
 
 namespace ffzero {
@@ -19,8 +21,8 @@ TrainPlan plan_of(const TrainOptions& options, const Network<S>& network, const 
 }  // namespace
 
 template <class S>
-RunRecord train(const TrainOptions& options, Network<S>& network, const Splits& splits, TrainEvents events,
-                std::shared_ptr<const Executor> executor) {
+TrainResult train(const TrainOptions& options, Network<S>& network, const Splits& splits, TrainEvents events,
+                  std::shared_ptr<const Executor> executor) {
   if (!executor) executor = std::make_shared<const Executor>();
   const TrainPlan plan = plan_of(options, network, splits.train.name(), splits.train.task() == Task::regression);
   Trainer<S> trainer(plan, Network<S>(network), splits, std::move(executor), std::move(events));
@@ -30,7 +32,8 @@ RunRecord train(const TrainOptions& options, Network<S>& network, const Splits& 
     Network<S>& to;
     ~HandBack() { to.take_parameters(from.network()); }
   } const hand_back{trainer, network};
-  return trainer.run();
+  RunRecord record = trainer.run();
+  return {std::move(record), trainer.state()};
 }
 
 template <class S>
@@ -41,8 +44,8 @@ void require_trainable(const TrainOptions& options, const Network<S>& network) {
   static_cast<void>(make_block_setups<S>(plan, network, 1, executor, ledger));
 }
 
-template RunRecord train(const TrainOptions&, Network<float>&, const Splits&, TrainEvents, std::shared_ptr<const Executor>);
-template RunRecord train(const TrainOptions&, Network<double>&, const Splits&, TrainEvents, std::shared_ptr<const Executor>);
+template TrainResult train(const TrainOptions&, Network<float>&, const Splits&, TrainEvents, std::shared_ptr<const Executor>);
+template TrainResult train(const TrainOptions&, Network<double>&, const Splits&, TrainEvents, std::shared_ptr<const Executor>);
 template void require_trainable(const TrainOptions&, const Network<float>&);
 template void require_trainable(const TrainOptions&, const Network<double>&);
 

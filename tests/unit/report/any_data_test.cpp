@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "ffzero/report/study.hpp"
+#include "ffzero/run/study.hpp"
 #include "ffzero/settings/configured.hpp"
 #include "support/project_folder.hpp"
 

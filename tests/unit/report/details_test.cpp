@@ -1,6 +1,6 @@
 // Recalls and targets one by one, as the layer that decides sees them; figures of regressions with several targets.
 // SPDX-License-Identifier: MIT
-#include "ffzero/report/details.hpp"
+#include "ffzero/run/details.hpp"
 
 #include <gtest/gtest.h>
 

@@ -14,9 +14,9 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/light.hpp"
-#include "ffzero/report/run.hpp"
 #include "ffzero/report/run_data.hpp"
 #include "ffzero/report/run_figures.hpp"
+#include "ffzero/run/run.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ffzero {
@@ -253,7 +253,7 @@ TEST(Report, RefusesAFolderThatIsNoRun) {
   EXPECT_THROW((void)write_report({}), UsageError);
 }
 
-TEST(Report, IsDrawnByTheRunItselfWhenAskedFor) {
+TEST(Report, IsDrawnWhenTheRunSaysThatItIsFinished) {
   const test::TemporaryFolder folder;
   RunRequest request;
   request.sources.overrides = {{"dataset.name", "npz"},
@@ -262,9 +262,18 @@ TEST(Report, IsDrawnByTheRunItselfWhenAskedFor) {
                                {"training.batch_size", "10"},
                                {"model.layers", "[6]"}};
   request.out = folder.path() / "run";
-  request.report = true;
-  (void)run_training(request);
+  RunEvents events;
+  std::vector<bool> told;
+  events.finished = [&](const fs::path& run, bool earlier) {
+    EXPECT_TRUE(fs::exists(run / "summary.json")) << "it is finished";
+    told.push_back(earlier);
+    if (!earlier) report_run(run, [](const std::string&) {});
+  };
+  (void)run_training(request, events);
   EXPECT_TRUE(fs::exists(request.out / "report.html"));
+  request.resume = request.out;
+  (void)run_training(request, events);
+  EXPECT_EQ(told, (std::vector<bool>{false, true}));
 }
 
 TEST(EvaluationData, KeepsTheWorstSamplesFirst) {

@@ -8,10 +8,10 @@
 #include <limits>
 #include <numbers>
 
-#include "ffzero/report/mesh_light.hpp"
 #include "ffzero/report/page.hpp"
 #include "ffzero/report/run_figures.hpp"
 #include "ffzero/report/table.hpp"
+#include "ffzero/run/mesh_light.hpp"
 
 namespace ffzero {
 namespace {

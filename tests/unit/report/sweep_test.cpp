@@ -1,6 +1,6 @@
 // Studies: grids, keys that do not apply, and going on after a stop.
 // SPDX-License-Identifier: MIT
-#include "ffzero/report/sweep.hpp"
+#include "ffzero/run/sweep.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +13,7 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/findings.hpp"
 #include "ffzero/report/reproduce.hpp"
+#include "ffzero/report/study_report.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ffzero {

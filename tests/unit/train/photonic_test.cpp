@@ -69,14 +69,14 @@ TEST(TrainedReadout, ResumesBitForBit) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   for (const Settings& settings : with_readout()) {
     const Config config = resolved(settings, splits);
-    std::vector<NpzArchive> kept;
+    std::vector<TrainerState> kept;
     int steps = 0;
     TrainEvents events;
-    events.save = [&](const NpzArchive& state) { kept.push_back(state); };
+    events.save = [&](const TrainerState& state) { kept.push_back(state); };
     const auto whole = run<float>(config, splits, 1, events);
     events.stop_requested = [&] { return ++steps == 7; };  // inside the second or, with two layers, a later epoch
     static_cast<void>(run<float>(config, splits, 1, events));
-    for (const NpzArchive& state : kept) {
+    for (const TrainerState& state : kept) {
       auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
       trainer.restore(state, "checkpoint");
       const RunRecord record = trainer.run();
@@ -152,13 +152,13 @@ TEST(JointReadout, NeedsCrossEntropyAndOneMesh) {
 TEST(TrainedReadout, RefusesReadingsOfAnotherSize) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   const Config config = resolved(with_readout()[0], splits);
-  NpzArchive state;
+  TrainerState state;
   TrainEvents events;
-  events.save = [&](const NpzArchive& now) { state = now; };
+  events.save = [&](const TrainerState& now) { state = now; };
   events.stop_requested = [] { return true; };
   static_cast<void>(run<float>(config, splits, 1, events));
-  ASSERT_EQ(state.at("readout.reads").shape, (std::vector<Index>{kTrain, 16}));
-  state.at("readout.reads") = NpyArray::of<float>(std::vector<float>(32), {2, 16});
+  ASSERT_EQ(state.arrays.at("readout.reads").shape, (std::vector<Index>{kTrain, 16}));
+  state.arrays.at("readout.reads") = NpyArray::of<float>(std::vector<float>(32), {2, 16});
   auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
   EXPECT_EQ(message_of<DataError>([&] { trainer.restore(state, "c.npz"); }),
             "c.npz: readout.reads must be 60 x 16; got 2 x 16; the file is damaged");

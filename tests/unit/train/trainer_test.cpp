@@ -8,8 +8,8 @@
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/checkpoint/record_json.hpp"
 #include "ffzero/head/prototypes.hpp"
-#include "ffzero/train/checkpoint.hpp"
 #include "ffzero/train/layer_vote.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
@@ -53,7 +53,7 @@ std::string name_of(const Settings& s) {
 }
 
 // What a run gives that goes on from a checkpoint.
-RunResult<float> resumed(const Config& config, const Splits& splits, const NpzArchive& checkpoint, int threads) {
+RunResult<float> resumed(const Config& config, const Splits& splits, const TrainerState& checkpoint, int threads) {
   auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(threads));
   trainer.restore(checkpoint, "checkpoint");
   RunResult<float> rest;
@@ -103,10 +103,10 @@ TEST(Trainer, ResumesBitForBitFromAnyStep) {
     const Config config = resolved(s, splits);
     const auto whole = run<float>(config, splits);
     for (const int stop_after : {1, 4, 5, 7, 12, 17}) {
-      NpzArchive kept;
+      TrainerState kept;
       int steps = 0;
       TrainEvents events;
-      events.save = [&](const NpzArchive& state) { kept = state; };
+      events.save = [&](const TrainerState& state) { kept = state; };
       events.stop_requested = [&] { return ++steps >= stop_after; };
       const auto first = run<float>(config, splits, 1, events);
       if (first.record.stopped_by != "interrupt") continue;  // the block was over
@@ -123,12 +123,12 @@ TEST(Trainer, ResumesFromTheCheckpointOfEveryEpoch) {
   budget_between_blocks.emplace_back("budget.forward_evals", "420");
   for (const Settings& s : {many_settings()[0], many_settings()[4], many_settings()[5], budget_within_an_epoch, budget_between_blocks}) {
     const Config config = resolved(s, splits);
-    std::vector<NpzArchive> kept;
+    std::vector<TrainerState> kept;
     TrainEvents events;
-    events.save = [&](const NpzArchive& state) { kept.push_back(state); };
+    events.save = [&](const TrainerState& state) { kept.push_back(state); };
     const auto whole = run<float>(config, splits, 1, events);
     ASSERT_GT(kept.size(), 3U);
-    for (const NpzArchive& state : kept) {
+    for (const TrainerState& state : kept) {
       const auto rest = resumed(config, splits, state, 1);
       EXPECT_EQ(rest.record.stopped_by, whole.record.stopped_by) << name_of(s);
       expect_same_run(whole, rest, name_of(s));
@@ -141,16 +141,16 @@ TEST(Trainer, SavesAfterEpochsNoOftenerThanItIsTold) {
   const Config config = resolved(many_settings()[0], splits);
   for (const double seconds : {0.0, 1e9}) {
     std::size_t saves = 0;
-    NpzArchive last;
+    TrainerState last;
     TrainEvents events;
-    events.save = [&](const NpzArchive& state) {
+    events.save = [&](const TrainerState& state) {
       ++saves;
       last = state;
     };
     events.save_every_s = seconds;
     const auto whole = run<float>(config, splits, 1, events);
     EXPECT_EQ(saves, seconds > 0.0 ? 1U : whole.epochs.size() + 1);
-    EXPECT_TRUE(checkpoint_meta(last, "last").at("finished").get<bool>()) << "the end is always kept";
+    EXPECT_TRUE(last.finished) << "the end is always kept";
   }
 }
 
@@ -160,9 +160,9 @@ TEST(Trainer, StopsBetweenEpochsOfOneStep) {
   s.emplace_back("training.batch_size", "70");
   const Config config = resolved(s, splits);
   const auto whole = run<float>(config, splits);
-  NpzArchive kept;
+  TrainerState kept;
   TrainEvents events;
-  events.save = [&](const NpzArchive& state) { kept = state; };
+  events.save = [&](const TrainerState& state) { kept = state; };
   events.save_every_s = 1e9;
   events.stop_requested = [] { return true; };
   const auto part = run<float>(config, splits, 1, events);
@@ -301,14 +301,14 @@ TEST(Trainer, StopsWhenParametersExplodeThoughTheLossIsFinite) {
     for (const char* hold : {"false", "true"}) {
       const Config config = resolved(
           quick({{"gradient.estimator", "directional"}, {"update.rule", rule}, {"update.lr", "1e9"}, {"update.hold_norm", hold}}), splits);
-      NpzArchive kept;
+      TrainerState kept;
       TrainEvents events;
-      events.save = [&](const NpzArchive& state) { kept = state; };
+      events.save = [&](const TrainerState& state) { kept = state; };
       auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1), events);
       const std::string message = message_of<DivergedError>([&] { trainer.run(); });
       for (const char* part : {"dense0, epoch 1, step 1: ", "1e+06 times their first length", "lower update.lr (now 1e+09)", "checkpoint"})
         EXPECT_NE(message.find(part), std::string::npos) << message;
-      EXPECT_TRUE(kept.empty()) << "a state that is no good was saved";
+      EXPECT_TRUE(kept.arrays.empty()) << "a state that is no good was saved";
     }
 }
 
@@ -359,17 +359,16 @@ TEST(Trainer, TheLayerThatDecidesIsInTheResultAndInTheCheckpoint) {
     const auto decided = [&](const char* layer) {
       const Settings settings = quick({{"gradient.estimator", "adjoint"}, {"training.epochs", "400"}, {"vote.layer", layer}});
       const Config config = resolved(settings, splits, "[[layer]]\nindex = 1\ntraining.epochs = 0\n");
-      NpzArchive saved;
+      TrainerState saved;
       TrainEvents events;
-      events.save = [&](const NpzArchive& a) { saved = a; };
+      events.save = [&](const TrainerState& a) { saved = a; };
       auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1), events);
       const RunRecord record = trainer.run();
-      const auto meta = checkpoint_meta(saved, "saved");
-      return std::tuple(record, meta.value("deciding_layer", -1), trainer.outputs());
+      return std::tuple(record, saved.deciding_voter, trainer.outputs());
     };
     const auto [best, position, outputs] = decided("best");
     EXPECT_EQ(best.deciding_layer, "dense0");
-    EXPECT_EQ(position, 0);
+    EXPECT_EQ(position, std::optional<std::size_t>(0));
     EXPECT_EQ(outputs.deciding, 0U);
     EXPECT_EQ(best.final_test, best.layers[0].test);
     EXPECT_EQ(best.final_train, best.layers[0].train);
@@ -379,7 +378,7 @@ TEST(Trainer, TheLayerThatDecidesIsInTheResultAndInTheCheckpoint) {
     }
     const auto [last, nowhere, same] = decided("last");
     EXPECT_TRUE(last.deciding_layer.empty());
-    EXPECT_EQ(nowhere, -1);
+    EXPECT_EQ(nowhere, std::nullopt);
     EXPECT_EQ(last.final_test.value, last.layers[1].test.value);
     EXPECT_LT(last.final_test.value, best.final_test.value - 0.06);
   }
@@ -389,7 +388,7 @@ TEST(Trainer, RefusesTheCheckpointOfAnotherConfiguration) {
   const Splits splits = small_splits(70, 30, 6, 4);
   auto a = make_trainer<float>(resolved(quick({}), splits), splits, std::make_shared<const Executor>(1));
   auto b = make_trainer<float>(resolved(quick({{"seed", "5"}}), splits), splits, std::make_shared<const Executor>(1));
-  const NpzArchive state = a.checkpoint();
+  const TrainerState state = a.state();
   EXPECT_NE(message_of<DataError>([&] { b.restore(state, "other.npz"); }).find("other.npz: must belong to this configuration"),
             std::string::npos);
 }

@@ -1,0 +1,17 @@
+// Records of a training as JSON.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "ffzero/train/record.hpp"
+
+namespace ffzero {
+
+/// One line of metrics.jsonl. metric: accuracy | r2
+[[nodiscard]] nlohmann::ordered_json to_json(const EpochRecord& record, const std::string& metric);
+/// What summary.json, schema version 1, says about learning; "control" is null. The writer adds the control, the machine and the version.
+[[nodiscard]] nlohmann::ordered_json to_json(const RunRecord& record);
+
+}  // namespace ffzero

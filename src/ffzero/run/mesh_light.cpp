@@ -1,0 +1,58 @@
+// Meshes of a network, and their light.
+// SPDX-License-Identifier: MIT
+#include "ffzero/run/mesh_light.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "ffzero/map/mesh/interferometer_mesh.hpp"
+#include "ffzero/map/mesh/parallel_meshes.hpp"
+
+namespace ffzero {
+
+std::vector<MeshView> meshes_of(const Network<float>& network) {
+  std::vector<MeshView> meshes;
+  for (Index i = 0; i < network.layers(); ++i) {
+    const auto* map = network.layer(i).map.get();
+    const auto theta = network.theta(i, i + 1);
+    if (const auto* mesh = dynamic_cast<const InterferometerMesh<float>*>(map))
+      meshes.push_back({network.layer(i).name, i, mesh->layout(), theta});
+    if (const auto* several = dynamic_cast<const ParallelMeshes<float>*>(map)) {
+      const Index size = several->mesh().parameter_count();
+      for (Index m = 0; m < several->count(); ++m)
+        meshes.push_back(
+            {fmt::format("{}.{}", network.layer(i).name, m), i, several->mesh().layout(), theta.subspan(usize(m * size), usize(size))});
+    }
+  }
+  return meshes;
+}
+
+std::vector<Matrix<float>> light_through(const Network<float>& network, std::span<const float> x) {
+  Matrix<float> light = as_vector(x).transpose();
+  std::vector<Matrix<float>> fields;
+  LayerOutput<float> out;
+  Index layer = 0;
+  for (const MeshView& mesh : meshes_of(network)) {
+    for (; layer < mesh.layer; ++layer) {
+      network.infer(layer, light, Wanted::passed_on, out);
+      light = out.passed_on;
+    }
+    fields.push_back(InterferometerMesh<float>(mesh.layout).fields(mesh.theta, {light.data(), usize(light.size())}));
+  }
+  return fields;
+}
+
+Matrix<float> powers_of(const ConstMatrixRef<float>& fields) {
+  const Index n = fields.cols() / 2;
+  return fields.leftCols(n).cwiseAbs2() + fields.rightCols(n).cwiseAbs2();
+}
+
+double wrapped(double angle) {
+  constexpr double turn = 2.0 * std::numbers::pi;
+  const double rest = angle - turn * std::floor(angle / turn);
+  return rest > std::numbers::pi ? rest - turn : rest;
+}
+
+}  // namespace ffzero

@@ -1,0 +1,252 @@
+// A run and its folder.
+// SPDX-License-Identifier: MIT
+#include "ffzero/run/run.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/base/input_file.hpp"
+#include "ffzero/checkpoint/checkpoint.hpp"
+#include "ffzero/checkpoint/record_json.hpp"
+#include "ffzero/run/control.hpp"
+#include "ffzero/run/details.hpp"
+#include "ffzero/run/evaluation_data.hpp"
+#include "ffzero/run/run_folder.hpp"
+#include "ffzero/settings/configured.hpp"
+
+namespace ffzero {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using json = nlohmann::ordered_json;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+constexpr std::uint64_t kLongestSummary = std::uint64_t{1} << 30;
+
+std::string metric_of(const Splits& splits) { return splits.train.task() == Task::regression ? "r2" : "accuracy"; }
+
+// summary.json is the last file that a run writes: where it is, the run is finished. Null if it is not there.
+json finished_summary(const fs::path& run) {
+  const fs::path file = run / "summary.json";
+  std::error_code error;
+  if (!fs::exists(file, error)) return nullptr;
+  const FileContent content = read_regular_file(file, kLongestSummary);
+  json summary = json::parse(content.bytes, nullptr, false);
+  if (!content.ok() || !summary.is_object())
+    throw DataError(file.string(), "must be the summary of a finished run", content.ok() ? "no JSON object" : content.problem,
+                    "remove it to go on with the run");
+  return summary;
+}
+
+// What a checkpoint says about the network is data: whatever cannot be built from it is told as such.
+template <class Work>
+auto from_checkpoint(const std::string& place, Work work) {
+  try {
+    return work();
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::config && e.kind() != ErrorKind::defect) throw;
+    throw DataError(place, "must hold settings that this version knows and that fit its data", e.what(), "use the version that wrote it");
+  }
+}
+
+// The request for a run that was stopped before its first checkpoint: the same once more. Nothing if it has one, or never had settings.
+std::optional<RunRequest> request_anew(const RunRequest& request) {
+  std::error_code error;
+  if (!request.resume || !is_cut_off(*request.resume) || !fs::exists(*request.resume / "config.toml", error)) return std::nullopt;
+  RunRequest anew = request;
+  anew.resume.reset();
+  anew.sources.file = *request.resume / "config.toml";
+  anew.out = *request.resume;
+  return anew;
+}
+
+int wanted_threads(const Config& config, const RunRequest& request) {
+  const int threads = request.threads ? *request.threads : static_cast<int>(config.values().integer("threads"));
+  return threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+// What the devices said beside their answers, in the run folder when the session ends, however it ends.
+class DeviceLog {
+ public:
+  DeviceLog(const Network<float>& network, const fs::path& folder) : network_(network), folder_(folder) {}
+  DeviceLog(const DeviceLog&) = delete;
+  DeviceLog& operator=(const DeviceLog&) = delete;
+  ~DeviceLog() {
+    std::error_code ignored;
+    if (folder_.empty() || !fs::is_directory(folder_, ignored)) return;
+    std::string text;
+    for (Index i = 0; i < network_.layers(); ++i)
+      if (const auto* instrument = dynamic_cast<const Instrument<float>*>(network_.layer(i).map.get()))
+        for (const std::string& line : instrument->log()) text += network_.layer(i).name + ": " + line + "\n";
+    if (text.empty()) return;
+    // Words of others: a log that cannot be written is no reason to lose a run.
+    std::ofstream out(folder_ / "device.log", std::ios::app);
+    out << text;
+  }
+
+ private:
+  const Network<float>& network_;
+  fs::path folder_;
+};
+
+std::string joined(const RunRecord& record) {
+  std::string line = fmt::format("{}: test {} {:.4f}", record.solver, record.metric, record.final_test.value);
+  for (const auto& layer : record.layers) line += fmt::format(", {} {:.4f}", layer.name, layer.test.value);
+  return line;
+}
+
+}  // namespace
+
+Splits load_splits(const Config& config, const fs::path& cache_dir) {
+  DatasetOptions options = dataset_options(config.values());
+  if (options.dir.empty()) options.dir = cache_dir;
+  return load_dataset(options);
+}
+
+LoadedRun load_run(const fs::path& run, const DeviceAccess& devices) {
+  std::error_code error;
+  const fs::path file = fs::is_directory(run, error) ? run / "checkpoint.npz" : run;
+  if (!fs::exists(file, error))
+    throw DataError(run.string(), "must be a run folder with a checkpoint", "no " + file.string(), "give the folder that train wrote");
+  return load_run(read_npz(file), file.string(), devices);
+}
+
+LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const DeviceAccess& devices) {
+  TrainerState state = state_of(std::move(checkpoint), place);
+  if (!state.described_by_config)
+    throw DataError(place, "must hold a network that settings describe", "one whose layers its program made, such as devices",
+                    "load it in that program: give a Predictor its layers again");
+  try {
+    Config config = Config::parse(state.description, "config");
+    config.resolve({.regression = state.data.task == Task::regression, .classes = state.classes, .train_size = state.train_size});
+    std::vector<DeviceShape> shapes;
+    for (const InstrumentRecord& device : state.instruments)
+      shapes.push_back({.inputs = device.inputs, .outputs = device.outputs, .parameters = device.parameters});
+    config.allow(devices, shapes);
+    return {std::move(config), std::move(state), place};
+  } catch (const ConfigError& e) {
+    throw DataError(place, "must hold settings that this version knows", e.what(), "use the version that wrote it");
+  }
+}
+
+RunResult run_training(const RunRequest& request, const RunEvents& events) {
+  const auto start = Clock::now();
+  const auto say = [&](const std::string& line) {
+    if (events.message) events.message(line);
+  };
+  if (const auto anew = request_anew(request)) {
+    say(fmt::format("{} has no checkpoint; the run starts over", request.resume->string()));
+    return run_training(*anew, events);
+  }
+  RunFolder folder(request.resume ? *request.resume : request.out, request.numbered);
+  std::optional<LoadedRun> earlier;
+  if (request.resume) {
+    earlier = load_run(*request.resume, request.devices);
+    auto summary = finished_summary(*request.resume);
+    if (!summary.is_object()) {
+      folder.lock();
+      // The process that held it may have gone on until now.
+      earlier = load_run(*request.resume, request.devices);
+      summary = finished_summary(*request.resume);
+    }
+    if (summary.is_object()) {
+      say(fmt::format("{} is finished; nothing is left to train", request.resume->string()));
+      if (events.finished) events.finished(*request.resume, true);
+      return {std::move(summary), *request.resume, false};
+    }
+  } else {
+    folder.require_creatable();
+  }
+  ConfigSources sources = request.sources;
+  sources.devices = request.devices;
+  // Settings come from the user, or from the checkpoint: then what is wrong with them is wrong with a file.
+  const auto from_settings = [&](auto work) { return earlier ? from_checkpoint(earlier->place, work) : work(); };
+  Config config = from_settings(
+      [&] { return earlier ? Config::parse(earlier->state.description, earlier->place + " (config)") : Config::load(sources); });
+  if (earlier) config.allow(request.devices);
+  const Splits splits = from_settings([&] { return load_splits(config, request.cache_dir); });
+  from_settings([&] { config.resolve(data_facts(splits)); });
+  const int wanted = wanted_threads(config, request);
+  const auto executor = std::make_shared<const Executor>(wanted);
+  if (executor->threads() < wanted)
+    say(fmt::format("{} of {} threads could be started; the run takes longer and gives the same", executor->threads(), wanted));
+  const std::string metric = metric_of(splits);
+
+  // Of a run whose training is over, the checkpoint is the last one already; what was evaluated again adds nothing to it.
+  const bool trained = earlier && earlier->state.finished;
+  TrainEvents train_events{.step_done = events.step_done,
+                           .epoch_done =
+                               [&](const EpochRecord& record) {
+                                 folder.append_metrics(to_json(record, metric).dump());
+                                 if (events.epoch_done) events.epoch_done(record, metric);
+                               },
+                           .stop_requested = events.stop_requested,
+                           .message = say,
+                           .save =
+                               [&](const TrainerState& state) {
+                                 if (!trained) folder.write_checkpoint(checkpoint_of(state));
+                               },
+                           .save_every_s = config.values().number("training.save_every_s")};
+  std::unique_ptr<Trainer<float>> made;
+  from_settings([&] {
+    made.reset(new Trainer<float>(make_trainer<float>(config, splits, executor, train_events)));
+    if (earlier) made->restore(earlier->state, earlier->place);
+  });
+  Trainer<float>& trainer = *made;
+  const DeviceLog device_log(trainer.network(), folder.path());
+  if (earlier) {
+    folder.remove_leftovers();
+    if (events.folder_ready) events.folder_ready(folder.path());
+    std::string lines;
+    for (const auto& record : trainer.records()) lines += to_json(record, metric).dump() + "\n";
+    folder.write("metrics.jsonl", lines);
+    say(fmt::format("going on with {} after {} epochs", request.resume->string(), trainer.records().size()));
+  } else {
+    // With a checkpoint from the start, a run that ends in its first epoch can be resumed like any other.
+    folder.create(config.to_toml(), checkpoint_of(trainer.state()));
+    if (events.folder_ready && !folder.path().empty()) events.folder_ready(folder.path());
+  }
+  const double load_s = seconds_since(start);
+  RunRecord record = trainer.run();
+  record.load_s = load_s;
+  record.total_s += load_s;
+  if (record.stopped_by == "interrupt") return {nullptr, folder.path(), true};
+
+  json control = nullptr;
+  if (config.values().flag("control.untrained")) {
+    say("training the control: the same head on untrained layers");
+    control = run_control(config, splits, executor, train_events);
+    // Half a control says nothing; resuming trains it anew.
+    if (events.stop_requested && events.stop_requested()) return {nullptr, folder.path(), true};
+  }
+  folder.write_arrays("evaluation.npz", evaluation_data({.config = config,
+                                                         .encoder = trainer.encoder(),
+                                                         .network = trainer.network(),
+                                                         .outputs = trainer.outputs(),
+                                                         .splits = splits,
+                                                         .executor = executor}));
+  json summary = to_json(record);
+  summary["control"] = control;
+  add_details(summary, trainer.outputs(), splits.test);
+  summary["peak_rss_bytes"] = peak_rss_bytes();
+  summary["machine"] = machine_description(executor->threads());
+  summary["version"] = version();
+  folder.write("summary.json", summary.dump(2) + "\n");
+  say(joined(record));
+  if (events.finished && !folder.path().empty()) events.finished(folder.path(), false);
+  return {std::move(summary), folder.path(), false};
+}
+
+}  // namespace ffzero

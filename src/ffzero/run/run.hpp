@@ -1,0 +1,71 @@
+// One run from configuration to run folder.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "ffzero/settings/config.hpp"
+#include "ffzero/train/trainer.hpp"
+
+namespace ffzero {
+
+struct RunRequest {
+  ConfigSources sources;                        ///< of a new run
+  std::optional<std::filesystem::path> resume;  ///< or the folder of a run to go on with
+  std::filesystem::path out;                    ///< folder to create; empty: nothing is written
+  bool numbered = false;                        ///< where `out` is taken, out-2, out-3, ... is created
+  std::optional<int> threads;                   ///< instead of those of the settings; 0: one a core
+  std::filesystem::path cache_dir;              ///< where data sets are looked for if dataset.dir is empty
+  DeviceAccess devices = {};                    ///< where the devices of the run are, or that its file may say so
+};
+
+struct RunEvents {
+  /// Once, when the folder is this run's to write into: created, or gone on with. A run that is refused never says so.
+  std::function<void(const std::filesystem::path& folder)> folder_ready;
+  std::function<void(const Progress&)> step_done;
+  std::function<void(const EpochRecord&, const std::string& metric)> epoch_done;
+  std::function<bool()> stop_requested;
+  std::function<void(const std::string& line)> message;  ///< one line of log
+  /// When summary.json is written, with the folder still locked; earlier: it was there before, and nothing has been trained.
+  std::function<void(const std::filesystem::path& folder, bool earlier)> finished;
+};
+
+struct RunResult {
+  nlohmann::ordered_json summary;  ///< summary.json; null if interrupted
+  std::filesystem::path folder;
+  bool interrupted = false;
+};
+
+/// Loads the data, trains, and writes config.toml, metrics.jsonl, checkpoint.npz (before the first step and after every epoch),
+/// evaluation.npz and summary.json, in this order. A run that is refused leaves no folder behind and writes into none. Resuming a finished
+/// run trains nothing and returns its summary. A folder whose run was stopped before its first checkpoint starts over. The folder is locked
+/// (FolderLock) while the run lasts.
+/// @throws UsageError for a folder that exists or that another process holds, ConfigError, DataError, DivergedError, OutputError.
+[[nodiscard]] RunResult run_training(const RunRequest& request, const RunEvents& events = {});
+
+/// A run with its settings, from a run folder or a checkpoint file. @throws DataError, ConfigError
+struct LoadedRun {
+  Config config;
+  TrainerState state;
+  std::string place;
+};
+/// devices: of a run with devices; @throws UsageError if it has not as many
+[[nodiscard]] LoadedRun load_run(const std::filesystem::path& run, const DeviceAccess& devices = {});
+/// The same from memory; `place` stands for the file in messages. Safe for any arrays whatsoever.
+[[nodiscard]] LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const DeviceAccess& devices = {});
+
+/// Data of a run; dataset.dir empty: `cache_dir`.
+[[nodiscard]] Splits load_splits(const Config& config, const std::filesystem::path& cache_dir);
+
+/// Host name free description of the machine: processor, cores, BLAS, compiler.
+[[nodiscard]] nlohmann::ordered_json machine_description(int threads);
+/// Version of the library.
+[[nodiscard]] std::string version();
+/// Largest resident size of this process so far.
+[[nodiscard]] std::int64_t peak_rss_bytes();
+
+}  // namespace ffzero

@@ -1,0 +1,98 @@
+// The steps of one block: gather a batch, estimate a gradient, update the parameters.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ffzero/train/norm_guard.hpp"
+#include "ffzero/train/readout_trainer.hpp"
+#include "ffzero/train/session.hpp"
+#include "ffzero/train/state.hpp"
+#include "ffzero/update/rule.hpp"
+#include "ffzero/update/schedule.hpp"
+
+namespace ffzero {
+
+enum class Outcome { done, budget, interrupted };
+
+/// Where a training stands: a step of an epoch of a block, each from 0.
+struct Position {
+  std::size_t block = 0;
+  Index epoch = 0, step = 0;
+  double loss_sum = 0.0;  ///< over the steps of this epoch
+  [[nodiscard]] bool at_start() const noexcept { return epoch == 0 && step == 0; }
+  void next_epoch() {
+    ++epoch;
+    step = 0;
+    loss_sum = 0.0;
+  }
+  void next_block() {
+    ++block;
+    epoch = step = 0;
+    loss_sum = 0.0;
+  }
+};
+
+template <class S>
+class BlockTrainer {
+ public:
+  explicit BlockTrainer(TrainSession<S>& session);
+
+  /// Before the first step of a block, or before it is gone on with.
+  void start(BlockSetup<S>& setup);
+  /// Moments, memory and step sizes of the block that was started, at this position of it. @throws DataError if they are of another size
+  void restore(const Position& at, const NpzArchive& arrays, const MeasuredControl& measured);
+  /// Step sizes that the block asks to be measured. False if the budget does not reach for it.
+  [[nodiscard]] bool measure(MeasuredControl& measured);
+  /// The steps that are left of an epoch, from at.step on. after_step: called after each, true stops there.
+  /// @throws DivergedError, DeviceError: then neither the parameters nor the account have the step that failed.
+  Outcome train_epoch(Position& at, const std::function<bool()>& after_step);
+  /// At the end of an epoch of this mean loss. @throws DivergedError
+  void finish_epoch(const Position& at, double mean_loss);
+  /// The block is trained: its readout is fitted, its moments are forgotten.
+  void finish();
+  void fit_readout() { readout_.fit(*setup_); }
+
+  /// The loss of the block's first step; 0: it was another session's.
+  [[nodiscard]] double first_loss() const noexcept { return first_loss_; }
+  /// Adds moments, memory and readings to a state. reads: those of the readout too.
+  void save(TrainerState& state, bool reads) const;
+  /// Takes over the readings of a state that stands at `at`. @throws DataError naming `place` if they do not fit, or if what restore()
+  /// needs is missing
+  void take_reads(const NpzArchive& arrays, const Position& at, const std::string& place);
+
+ private:
+  double step(const Position& at, std::span<const std::uint32_t> rows);
+  void update(std::span<S> theta, double lr);
+  [[nodiscard]] Batch<S> gather(std::span<const std::uint32_t> rows, Index epoch, Index step);
+  void drop_inputs(Index step, Matrix<S>& x) const;
+  void keep_inside();
+  [[nodiscard]] std::span<S> theta() { return session_.network.theta(setup_->first, setup_->last); }
+  void require_sound(const Position& at);
+  [[noreturn]] void diverged(const Position& at, const std::string& requirement, const std::string& value) const;
+
+  TrainSession<S>& session_;
+  BlockSetup<S>* setup_ = nullptr;  ///< null: between two blocks
+  ReadoutTrainer<S> readout_;
+  std::unique_ptr<UpdateRule<S>> rule_;
+  Schedule schedule_;
+  NormGuard<S> norms_;
+  std::vector<Segment> fixed_;  ///< parameters that belong to no unit: weight decay must not reach them
+  double eps_ = 0.0;            ///< of the perturbations of a step, where limits of instruments are kept
+  double first_loss_ = 0.0;
+  double longest_step_s_ = 0.0;  ///< that a step waited for the instruments
+  Vector<S> gradient_;
+  Matrix<S> batch_x_;
+  std::vector<std::int32_t> batch_labels_;
+  std::vector<double> batch_values_, batch_weights_;
+};
+
+extern template class BlockTrainer<float>;
+extern template class BlockTrainer<double>;
+
+}  // namespace ffzero

@@ -1,0 +1,158 @@
+// Metrics, statistics and outputs of a block.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/evaluator.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "ffzero/metric/metric.hpp"
+#include "ffzero/train/self_check.hpp"
+#include "ffzero/vote/vote.hpp"
+
+namespace ffzero {
+
+namespace {
+
+// x through layers [first, last): what they pass on.
+template <class S>
+void infer_layers(const Network<S>& network, Index first, Index last, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) {
+  for (Index i = first; i < last; ++i) {
+    network.infer(i, x, Wanted::passed_on, out, i == first && source.front_done());
+    x.swap(out.passed_on);
+  }
+}
+
+Measure measure(const SplitScores& scores, const Dataset& data) {
+  if (data.task() == Task::classification) return {accuracy(predict<float>(scores.scores), data.labels()), scores.loss};
+  return {mean_r_squared(scores.scores, data), scores.loss};
+}
+
+}  // namespace
+
+template <class S>
+void infer_block(const Network<S>& network, const BlockSetup<S>& setup, const SampleSource<S>& source, Wanted wanted, Matrix<S>& x,
+                 LayerOutput<S>& out) {
+  const Index last = setup.last - 1;
+  infer_layers(network, setup.first, last, source, x, out);
+  network.infer(last, x, wanted, out, last == setup.first && source.front_done());
+}
+
+template <class S>
+void Evaluator<S>::calibrate(BlockSetup<S>& setup) {
+  Network<S>& network = session_.network;
+  const SampleSource<S>& train = session_.train;
+  for (Index i = setup.first; i < setup.last; ++i) {
+    auto* stateful = dynamic_cast<StatefulMap<S>*>(network.layer(i).map.get());
+    if (stateful == nullptr || !stateful->needs_statistics()) continue;
+    stateful->begin_statistics();
+    Matrix<S> x;
+    LayerOutput<S> out;
+    for (Index first = 0; first < train.size(); first += kEvaluationRows) {
+      train.gather_range(first, std::min(kEvaluationRows, train.size() - first), 0, x);
+      infer_layers(network, setup.first, i, train, x, out);
+      stateful->absorb(network.theta(i, i + 1), x);
+    }
+    stateful->finish_statistics();
+    session_.bill(setup.first, i + 1, &Evaluations::logging, train.size());
+  }
+}
+
+template <class S>
+Measure Evaluator<S>::log(const BlockSetup<S>& setup, const SampleSource<S>& source, const Dataset& data, Index samples) const {
+  const Measure m = measure(evaluate(setup, source, samples, nullptr), samples == data.size() ? data : data.slice(0, samples));
+  session_.bill(setup.first, setup.last, &Evaluations::logging, samples);
+  session_.bill_recomputed(source, &Evaluations::logging, samples);
+  return m;
+}
+
+template <class S>
+void Evaluator<S>::measure_epoch(const BlockSetup<S>& setup, EpochRecord& record) const {
+  const Splits& splits = session_.splits;
+  const Index train_samples = std::min(session_.plan.log.train_samples, splits.train.size());
+  if (train_samples > 0) record.train = log(setup, session_.train, splits.train, train_samples);
+  if (session_.plan.log.test) record.test = log(setup, session_.test, splits.test, splits.test.size());
+  if (session_.validation) record.validation = log(setup, *session_.validation, splits.validation, splits.validation.size());
+}
+
+template <class S>
+std::string Evaluator<S>::warning(const BlockSetup<S>& setup, const EpochRecord& record, double first_loss) const {
+  const bool test = !record.train;
+  const auto& measured = test ? record.test : record.train;
+  if (!measured) return {};
+  const Dataset& data = test ? session_.splits.test : session_.splits.train;
+  FirstEpoch first{.layer = record.layer,
+                   .estimator = estimator_name(setup.options.estimator),
+                   .first_loss = first_loss,
+                   .mean_loss = record.training_loss,
+                   .value = measured->value,
+                   .samples = test ? data.size() : std::min(session_.plan.log.train_samples, data.size()),
+                   .regression = data.task() == Task::regression};
+  if (!first.regression) {
+    std::vector<Index> counts(usize(session_.network.classes()));
+    for (Index i = 0; i < first.samples; ++i) ++counts[usize(data.labels()[usize(i)])];
+    first.chance = static_cast<double>(*std::max_element(counts.begin(), counts.end())) / static_cast<double>(first.samples);
+  }
+  return first_epoch_warning(first);
+}
+
+template <class S>
+SplitScores Evaluator<S>::evaluate(const BlockSetup<S>& setup, const SampleSource<S>& source, Index samples, Matrix<S>* passed_on) const {
+  const Network<S>& network = session_.network;
+  const Index classes = network.classes();
+  SplitScores result;
+  result.scores.resize(samples, classes);
+  Matrix<S> x;
+  LayerOutput<S> out;
+  Matrix<double> losses;
+  const Index rows = setup.evaluation_rows;
+  for (Index first = 0; first < samples; first += rows) {
+    const Index count = std::min(rows, samples - first);
+    source.gather_range(first, count, 0, x);
+    infer_block(network, setup, source, passed_on != nullptr ? Wanted::both : Wanted::head, x, out);
+    const Head<S>& head = network.head_of(setup.last - 1);
+    losses.resize(count, setup.loss->joint() ? 1 : head.groups());
+    setup.loss->values(out.scores, head.classes(), source.all_targets().rows(first, count), losses);
+    result.loss += losses.sum();
+    Matrix<S> summed = class_scores<S>(out.scores, classes);
+    // In regression the mean of what is said about an output.
+    if (session_.splits.train.task() == Task::regression) summed /= static_cast<S>(head.groups() * head.classes() / classes);
+    result.scores.middleRows(first, count) = summed.template cast<float>();
+    if (passed_on != nullptr) passed_on->middleRows(first, count) = out.passed_on;
+  }
+  result.loss /= static_cast<double>(std::max<Index>(1, samples));
+  return result;
+}
+
+template <class S>
+Measure Evaluator<S>::pass_split(const BlockSetup<S>& setup, SampleSource<S>& source, const Dataset& data,
+                                 std::int64_t Evaluations::*account, std::vector<SplitScores>& kept) {
+  const Network<S>& network = session_.network;
+  const Index columns = network.layer(setup.last - 1).output_shape().size();
+  std::optional<Matrix<S>> outputs;
+  if (setup.last < network.layers() && source.may_cache(columns)) outputs.emplace(source.size(), columns);
+  kept.push_back(evaluate(setup, source, source.size(), outputs ? &*outputs : nullptr));
+  session_.bill(setup.first, setup.last, account, source.size());
+  session_.bill_recomputed(source, account, source.size());
+  for (Index i = setup.first + 1; i < setup.last; ++i) source.advance(std::nullopt);
+  source.advance(std::move(outputs));
+  return measure(kept.back(), data);
+}
+
+template <class S>
+void Evaluator<S>::pass(const BlockSetup<S>& setup, bool replay, LayerRecord& record) {
+  const bool more = setup.last < session_.network.layers();
+  const auto log = replay ? &Evaluations::replayed : &Evaluations::logging;
+  const Splits& splits = session_.splits;
+  record.train = pass_split(setup, session_.train, splits.train, more && !replay ? &Evaluations::propagation : log, train_scores_);
+  record.test = pass_split(setup, session_.test, splits.test, log, test_scores_);
+  if (session_.validation) record.validation = pass_split(setup, *session_.validation, splits.validation, log, validation_scores_);
+}
+
+template void infer_block(const Network<float>&, const BlockSetup<float>&, const SampleSource<float>&, Wanted, Matrix<float>&,
+                          LayerOutput<float>&);
+template void infer_block(const Network<double>&, const BlockSetup<double>&, const SampleSource<double>&, Wanted, Matrix<double>&,
+                          LayerOutput<double>&);
+template class Evaluator<float>;
+template class Evaluator<double>;
+
+}  // namespace ffzero

@@ -1,0 +1,126 @@
+// The instruments of a network.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/instruments.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "ffzero/base/error.hpp"
+
+namespace ffzero {
+
+template <class S>
+Instruments<S>::Instruments(const Network<S>& network, std::uint64_t seed, Index steadiness_rows)
+    : network_(network), seed_(seed), steadiness_rows_(steadiness_rows) {
+  for (Index i = 0; i < network.layers(); ++i) {
+    const ForwardMap<S>& map = *network.layer(i).map;
+    const auto* const instrument = dynamic_cast<const Instrument<S>*>(&map);
+    if (instrument == nullptr) continue;
+    const InstrumentInfo info = instrument->info();
+    records_.push_back({.layer = i,
+                        .name = network.layer(i).name,
+                        .address = info.address,
+                        .identity = info.identity,
+                        .inputs = map.input_shape().size(),
+                        .outputs = map.output_shape().size(),
+                        .parameters = map.parameter_count(),
+                        .declared_noise = info.noise,
+                        .receipt = {},
+                        .reference = {},
+                        .looks = {}});
+  }
+}
+
+template <class S>
+const Instrument<S>& Instruments<S>::at(Index layer) const {
+  return dynamic_cast<const Instrument<S>&>(*network_.layer(layer).map);
+}
+
+template <class S>
+void Instruments<S>::address(Index last, ReadingPurpose purpose, std::uint64_t step) const {
+  constexpr std::uint64_t kPurposes = 8, kBlockShift = 40;
+  for (const InstrumentRecord& record : records_)
+    if (record.layer < last)
+      at(record.layer)
+          .begin_readings(static_cast<std::uint64_t>(record.layer) * kPurposes + static_cast<std::uint64_t>(purpose),
+                          (static_cast<std::uint64_t>(last) << kBlockShift) + step);
+}
+
+template <class S>
+void Instruments<S>::keep_inside(Network<S>& network, Index first, Index last, double eps) const {
+  for (const InstrumentRecord& record : records_)
+    if (record.layer >= first && record.layer < last) at(record.layer).keep_inside(network.theta(record.layer, record.layer + 1), eps);
+}
+
+template <class S>
+void Instruments<S>::look(Index first, Index last, Index epoch, Ledger& ledger) {
+  if (steadiness_rows_ == 0) return;
+  for (InstrumentRecord& record : records_) {
+    const bool seen = !record.looks.empty() && record.looks.back().epoch >= epoch;
+    if (record.layer < first || record.layer >= last || seen) continue;
+    address(last, ReadingPurpose::look, static_cast<std::uint64_t>(epoch));
+    Vector<S> theta(record.parameters);
+    network_.layer(record.layer)
+        .map->initialise(as_span(theta), RandomStream(seed_, Stream::initial, static_cast<std::uint32_t>(record.layer)));
+    const Matrix<double> y = at(record.layer).reference_readings(as_span(std::as_const(theta)), steadiness_rows_).template cast<double>();
+    ledger.layer(record.layer).logging += steadiness_rows_;
+    const Eigen::RowVectorXd mean = y.colwise().mean();
+    if (record.reference.empty()) record.reference.assign(mean.data(), mean.data() + mean.size());
+    const auto outputs = static_cast<double>(y.cols());
+    double moved = 0.0;
+    for (Index k = 0; k < y.cols(); ++k) moved += std::pow(mean(k) - record.reference[usize(k)], 2.0);
+    record.looks.push_back({.layer = record.layer,
+                            .epoch = epoch,
+                            .noise = std::sqrt((y.rowwise() - mean).squaredNorm() / (static_cast<double>(steadiness_rows_ - 1) * outputs)),
+                            .drift = std::sqrt(moved / outputs)});
+  }
+}
+
+template <class S>
+DeviceReceipt Instruments<S>::receipt_of(const InstrumentRecord& record) const {
+  DeviceReceipt sum = record.receipt;
+  sum += at(record.layer).receipt();
+  return sum;
+}
+
+template <class S>
+double Instruments<S>::seconds() const {
+  double sum = 0.0;
+  for (const InstrumentRecord& record : records_) sum += receipt_of(record).seconds;
+  return sum;
+}
+
+template <class S>
+std::vector<InstrumentRecord> Instruments<S>::records() const {
+  std::vector<InstrumentRecord> records = records_;
+  for (InstrumentRecord& record : records) record.receipt = receipt_of(record);
+  return records;
+}
+
+template <class S>
+void Instruments<S>::take(const std::vector<InstrumentRecord>& kept, const std::string& place) {
+  for (const InstrumentRecord& record : kept) take(record, place);
+}
+
+template <class S>
+void Instruments<S>::take(const InstrumentRecord& kept, const std::string& place) {
+  for (InstrumentRecord& record : records_) {
+    if (kept.layer != record.layer) continue;
+    if (kept.inputs != record.inputs || kept.outputs != record.outputs || kept.parameters != record.parameters)
+      throw DataError(place,
+                      fmt::format("{} must have the inputs, outputs and parameters [{},{},{}]", record.name, kept.inputs, kept.outputs,
+                                  kept.parameters),
+                      fmt::format("[{},{},{}]", record.inputs, record.outputs, record.parameters),
+                      "connect the device that the run began with");
+    record.receipt = kept.receipt;
+    record.looks = kept.looks;
+    record.reference = kept.reference;
+    if (!record.reference.empty() && isize(record.reference.size()) != record.outputs) record.reference.clear();
+  }
+}
+
+template class Instruments<float>;
+template class Instruments<double>;
+
+}  // namespace ffzero

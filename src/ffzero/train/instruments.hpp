@@ -1,0 +1,58 @@
+// The instruments of a network, as a training sees them: addresses of readings, limits, receipts, noise and drift.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ffzero/base/ledger.hpp"
+#include "ffzero/map/instrument.hpp"
+#include "ffzero/train/network.hpp"
+#include "ffzero/train/record.hpp"
+
+namespace ffzero {
+
+/// What readings are for. Each purpose has readings of its own, so that a simulated instrument gives the same noise in a run that was
+/// resumed.
+enum class ReadingPurpose : std::uint8_t { step, log, pass, front, control, look };
+
+/// A network without instruments has none of this, and pays nothing for it.
+template <class S>
+class Instruments {
+ public:
+  /// network: outlives this. seed: of the parameters at which the instruments are looked at. steadiness_rows: readings of one look; 0:
+  /// none.
+  Instruments(const Network<S>& network, std::uint64_t seed, Index steadiness_rows);
+
+  /// What the readings of layers [0, last) are for from now on.
+  void address(Index last, ReadingPurpose purpose, std::uint64_t step) const;
+  /// Limited parameters of layers [first, last) move inside, so far that theta +- eps is inside too.
+  void keep_inside(Network<S>& network, Index first, Index last, double eps) const;
+  /// Noise and drift of the instruments in layers [first, last) after this epoch, once. Cost: steadiness_rows forward evaluations of each,
+  /// billed as logging.
+  void look(Index first, Index last, Index epoch, Ledger& ledger);
+
+  /// Time spent waiting for all of them so far, in all sessions of the run.
+  [[nodiscard]] double seconds() const;
+  /// Their records with what they were asked to do until now.
+  [[nodiscard]] std::vector<InstrumentRecord> records() const;
+  /// Goes on with the records of an earlier session. @throws DataError naming `place` if an instrument has another shape
+  void take(const std::vector<InstrumentRecord>& kept, const std::string& place);
+
+ private:
+  [[nodiscard]] const Instrument<S>& at(Index layer) const;
+  [[nodiscard]] DeviceReceipt receipt_of(const InstrumentRecord& record) const;
+  void take(const InstrumentRecord& kept, const std::string& place);
+
+  const Network<S>& network_;
+  std::uint64_t seed_;
+  Index steadiness_rows_;
+  std::vector<InstrumentRecord> records_;  ///< receipts: of earlier sessions
+};
+
+extern template class Instruments<float>;
+extern template class Instruments<double>;
+
+}  // namespace ffzero

@@ -1,0 +1,78 @@
+// What the parts of one training share.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/session.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "ffzero/base/error.hpp"
+
+namespace ffzero {
+
+namespace {
+
+constexpr std::size_t kCacheBytes = std::size_t{6} << 30;
+
+template <class S>
+Network<S> fitting(Network<S>&& network, const Encoder& encoder, const Dataset& train) {
+  if (encoder.output_shape().size() != network.input_shape().size())
+    throw ConfigError("network", "must take samples of " + to_string(encoder.output_shape()), to_string(network.input_shape()),
+                      "give the first layer the shape of the encoded samples");
+  const Index classes = train.task() == Task::regression ? train.outputs() : train.classes();
+  if (classes != network.classes())
+    throw ConfigError("network", fmt::format("must have heads for {} classes", classes), std::to_string(network.classes()),
+                      "give the heads one prototype for each class");
+  return std::move(network);
+}
+
+template <class S>
+typename SampleSource<S>::Options source_options(const TrainPlan& plan, bool augment) {
+  return {.augment = augment, .cache_bytes = kCacheBytes, .seed = plan.seed};
+}
+
+}  // namespace
+
+template <class S>
+TrainSession<S>::TrainSession(const TrainPlan& p, Network<S>&& made, const Splits& data, std::shared_ptr<const Executor> threads)
+    : plan(p),
+      splits(data),
+      executor(std::move(threads)),
+      encoder(fitted_encoder(p.encoder, p.scale, data.train)),
+      network(fitting(std::move(made), encoder, data.train)),
+      ledger(network.layers()),
+      blocks(make_block_setups<S>(plan, network, data.train.size(), *executor, ledger)),
+      train(data.train, encoder, network, *executor, source_options<S>(p, encoder.augments())),
+      test(data.test, encoder, network, *executor, source_options<S>(p, false)),
+      instruments(network, p.seed, p.steadiness_rows) {
+  if (!data.validation.empty()) validation.emplace(data.validation, encoder, network, *executor, source_options<S>(p, false));
+}
+
+template <class S>
+void TrainSession<S>::bill(Index first, Index last, std::int64_t Evaluations::*account, Index samples) {
+  for (Index i = first; i < last; ++i) ledger.layer(i).*account += samples;
+}
+
+template <class S>
+void TrainSession<S>::bill_recomputed(const SampleSource<S>& source, std::int64_t Evaluations::*account, Index samples) {
+  if (source.recomputes()) bill(0, source.depth(), account, samples);
+}
+
+template <class S>
+void TrainSession<S>::apply_fronts() {
+  train.apply_front(kEvaluationRows);
+  test.apply_front(kEvaluationRows);
+  if (validation) validation->apply_front(kEvaluationRows);
+}
+
+template <class S>
+std::vector<std::uint32_t> TrainSession<S>::order_of(const BlockSetup<S>& setup, Index epoch) const {
+  std::vector<std::uint32_t> order(usize(splits.train.size()));
+  RandomStream(plan.seed, Stream::order, static_cast<std::uint32_t>(setup.first), static_cast<std::uint64_t>(epoch)).permutation(order);
+  return order;
+}
+
+template struct TrainSession<float>;
+template struct TrainSession<double>;
+
+}  // namespace ffzero
