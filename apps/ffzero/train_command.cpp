@@ -22,7 +22,7 @@ namespace ffzero::app {
 namespace {
 
 struct TrainOptions {
-  std::string config, out, resume;
+  std::string config, out, resume, replay;
   std::vector<std::string> sets;
   std::vector<std::pair<std::string, std::string>> flags;  // key, value
   std::string solver;
@@ -91,14 +91,22 @@ int run_train(const TrainOptions& options) {
   // Results do not depend on the number of threads; everything else belongs to the run.
   const auto is_threads = [](const auto& flag) { return flag.first == "threads"; };
   const bool settings = !options.config.empty() || !options.sets.empty() || !options.solver.empty() || options.layers ||
-                        !options.out.empty() || !std::all_of(options.flags.begin(), options.flags.end(), is_threads);
-  if (!options.resume.empty() && settings)
+                        !std::all_of(options.flags.begin(), options.flags.end(), is_threads);
+  if (!options.resume.empty() && (settings || !options.out.empty() || !options.replay.empty()))
     throw UsageError("--resume", "goes on with a run as it is, in its own folder", "further settings", "drop them, or start a new run");
+  if (!options.replay.empty() && (settings || !options.devices.addresses.empty() || options.devices.trusted))
+    throw UsageError("--replay", "repeats a run as it was, without its devices", "further settings", "drop them, or start a new run");
   RunRequest request;
   request.cache_dir = cache_dir();
   request.devices = options.devices;
-  if (!options.resume.empty()) {
-    request.resume = options.resume;
+  request.out = options.out;
+  if (!options.resume.empty() || !options.replay.empty()) {
+    if (!options.resume.empty()) request.resume = options.resume;
+    if (!options.replay.empty()) {
+      request.replay = options.replay;
+      request.numbered = options.out.empty();
+      if (request.numbered) request.out = std::filesystem::path(options.replay + "-replay");
+    }
     if (!options.flags.empty()) {
       ConfigSources threads;
       threads.overrides = options.flags;
@@ -106,7 +114,6 @@ int run_train(const TrainOptions& options) {
     }
   } else {
     request.sources = sources_of(options);
-    request.out = options.out;
     if (options.out.empty()) {
       const Config config = Config::load(request.sources);
       request.out = std::filesystem::path("runs") / (config.values().word("dataset.name") + "-" + config.solver());
@@ -197,6 +204,7 @@ void add_train(CLI::App& app, Commands& commands) {
       "--control", [options] { options->flags.emplace_back("control.untrained", "true"); }, "also train the same head on untrained layers");
   train->add_option("--out", options->out, "run folder to create (default: runs/<dataset>-<solver>)");
   train->add_option("--resume", options->resume, "go on with the run in this folder");
+  train->add_option("--replay", options->replay, "repeat the run in this folder from its journal, without its devices");
   train->add_flag("--json", options->json, "print summary.json on standard output");
   train->add_flag_callback(
       "--no-report", [options] { options->report = false; }, "no report.html and figures at the end");

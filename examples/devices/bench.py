@@ -2,7 +2,7 @@
 """A bench that ffzero trains: y = tanh(x W), 49 inputs, 32 outputs, 1568 parameters. Copy it and put your instruments into `apply`, `measure`
 and `make_safe`. Speaks docs/device-protocol.md in text over standard input and output. Test it: ffzero device check "exec:python3 bench.py"
 Options: --inputs N --outputs N --noise SIGMA --limit MAX. SPDX-License-Identifier: MIT"""
-import argparse, math, random, sys
+import argparse, math, operator, random, sys
 
 options = argparse.ArgumentParser()
 for name, default in (("--inputs", 49), ("--outputs", 32), ("--noise", 0.0), ("--limit", 4.0)):
@@ -17,10 +17,7 @@ def apply(values):  # here: write to the converters, wait until everything has s
 
 
 def measure(x):  # here: show the input, read the detectors
-    sums = [0.0] * args.outputs
-    for i, value in enumerate(x):
-        row = applied[i * args.outputs:(i + 1) * args.outputs]
-        sums = [s + value * w for s, w in zip(sums, row)]
+    sums = (sum(map(operator.mul, x, applied[k::args.outputs])) for k in range(args.outputs))
     return [math.tanh(s) + args.noise * random.gauss(0.0, 1.0) for s in sums]
 
 
@@ -45,21 +42,19 @@ for line in sys.stdin:
     words = line.split()
     if len(words) < 2 or words[1] == "row":  # rows of a request that was refused
         continue
-    n, verb, rest = words[0], words[1], words[2:]
+    n, verb, rest = words[0], words[1] if len(line) <= 65536 else "long line", words[2:]
     if verb in ("hello", "safe", "bye"):
         make_safe()
         ready, staged = False, [0.0] * count
         for text in HELLO.split("\n") if verb == "hello" else ["ok"]:
             say(n, text)
-    elif len(line) > 65536:
-        say(n, "error unsupported long line")
     elif verb == "ready" or verb == "ping":
         ready = ready or verb == "ready"
         say(n, "ok")
     elif verb == "get":
         first, size = int(rest[0]), int(rest[1])
-        for i in range(first, first + size, 1000):
-            say(n, "row " + " ".join("%.9g" % v for v in applied[i:min(i + 1000, first + size)]))
+        for value in applied[first:first + size]:
+            say(n, "row %.9g" % value)
         say(n, "ok")
     elif verb in ("set", "eval") and not ready:
         say(n, "error unready say ready first")

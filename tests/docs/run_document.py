@@ -187,7 +187,7 @@ def check_ffzero(program, arguments):
 
 def lightened(arguments):
     """A command line of train or sweep with less to do."""
-    if arguments[:1] == ["train"] and "--resume" not in arguments and "--help" not in arguments:
+    if arguments[:1] == ["train"] and not {"--resume", "--replay", "--help"} & set(arguments):
         words = " ".join(arguments)
         less = ["--quiet", "--no-report", "--set", "training.epochs=1", "--set", "threads=1"]
         settings = [pathlib.Path(a).read_text() for a in arguments if a.endswith(".toml") and pathlib.Path(a).is_file()]

@@ -5,6 +5,7 @@
 #include <termios.h>
 
 #include <atomic>
+#include <fstream>
 #include <memory>
 #include <thread>
 
@@ -20,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::Arguments;
+using test::Outcome;
 using test::operator+;  // NOLINT(misc-unused-using-decls): clang-tidy overlooks operators
 using test::Workplace;
 using testing::HasSubstr;
@@ -220,15 +222,20 @@ TEST(DeviceTraining, KilledAndInterruptedGoesOnToTheSameBitsAndLeavesTheDeviceSa
   }
 }
 
-TEST(DeviceTraining, DeviceThatMisbehavesEndsInOneLineASafeDeviceAndARunThatGoesOn) {
-  Workplace place;
-  // Regression: the device has one output.
+// Two inputs, one target: what tests/unit/device/*.py measure.
+NpzArchive two_inputs() {
   NpzArchive archive = test::sample_archive({.train = 64, .test = 16, .classes = 3, .shape = {2}});
   for (const char* name : {"y_train", "y_test"}) {
     std::vector<float> targets;
     for (const float v : archive[name].to<float>()) targets.push_back(0.5F * v - 0.3F);
     archive[name] = NpyArray::of<float>(targets, {isize(targets.size())});
   }
+  return archive;
+}
+
+TEST(DeviceTraining, DeviceThatMisbehavesEndsInOneLineASafeDeviceAndARunThatGoesOn) {
+  Workplace place;
+  const NpzArchive archive = two_inputs();
   const std::string script = (test::project_folder() / "tests/unit/device/broken_device.py").string(), log = place.path("log").string();
   const auto command = [&](const std::string& fault, const std::string& out) {
     return test::train_on(place, archive) + kFew +
@@ -247,6 +254,116 @@ TEST(DeviceTraining, DeviceThatMisbehavesEndsInOneLineASafeDeviceAndARunThatGoes
                           "exec:env FFZERO_DEVICE_LOG=" + log + " python3 " + script});
     EXPECT_EQ(learnt(place, fault), learnt(place, "proper")) << fault;
   }
+}
+
+// A device whose readings never repeat, and a share of whose evaluations goes wrong.
+std::string moody(const Workplace& place, double rate, int seed) {
+  return "exec:python3 " + (test::project_folder() / "tests/unit/device/moody_device.py").string() + " " + place.path("log").string() +
+         " " + std::to_string(seed) + " " + std::to_string(rate);
+}
+
+Arguments train_moody(const Workplace& place, const std::string& address, const std::string& out, const Arguments& more) {
+  return test::train_on(place, two_inputs()) +
+         Arguments{"--epochs", "3",        "--batch-size", "16",    "--directions",           "2", "--threads", "1", "--out",
+                   out,        "--device", address,        "--set", "training.save_every_s=0"} +
+         more;
+}
+
+TEST(DeviceTraining, TakesNoReadingTwiceAndRepeatsARunWithoutItsDevice) {
+  Workplace place;
+  const std::string address = moody(place, 0.0, 1);
+  const Arguments resume{"train", "--quiet", "--no-report", "--resume", "run", "--device", address};
+  const auto running = place.start(train_moody(place, address, "run", {"--set", "device.journal=all"}));
+  const auto readings = [&] { return fs::exists(place.path("log")) ? test::lines_of(test::read_file(place.path("log"))).size() : 0; };
+  ASSERT_TRUE(test::eventually([&] { return readings() > 25; }));
+  running.signal(SIGKILL);
+  static_cast<void>(running.wait());
+  std::ofstream(place.path("run") / "journal.bin", std::ios::app) << "a record that was cut off";
+  // The instrument is left safe, whoever was killed.
+  ASSERT_TRUE(test::eventually([&] { return test::lines_of(test::read_file(place.path("log"))).back() == "0 0"; }));
+  test::succeed(place, resume);
+  test::succeed(place, {"train", "--quiet", "--no-report", "--replay", "run", "--out", "again"});
+  EXPECT_EQ(learnt(place, "again"), learnt(place, "run"));
+  const auto first = summary_of(place, "run"), again = summary_of(place, "again");
+  for (const char* key : {"final", "layers", "forward_evals", "skipped"}) EXPECT_EQ(again.at(key), first.at(key)) << key;
+  for (const char* key : {"readings", "writes", "values", "evaluations", "looks"})
+    EXPECT_EQ(again.at("devices").at(0).at(key), first.at("devices").at(0).at(key)) << key;
+
+  // Without a device, and without a journal.
+  test::expect_refused(place, {"train", "--replay", "run", "--device", address, "--out", "b"}, 2, {"--replay: repeats a run as it was"});
+  test::expect_refused(place, {"train", "--replay", "run", "--resume", "run"}, 2, {"--resume"});
+  test::succeed(place, train_moody(place, address, "plain", {}));
+  EXPECT_FALSE(fs::exists(place.path("plain") / "journal.bin")) << "a finished run needs none";
+  test::expect_refused(place, {"train", "--quiet", "--replay", "plain", "--out", "b"}, 4, {"device.journal = \"all\""});
+  test::succeed(place, test::train_on(place, test::sample_archive(kData)) + Arguments{"--epochs", "1", "--out", "digital"});
+  test::expect_refused(place, {"train", "--quiet", "--replay", "digital", "--out", "b"}, 2, {"repeats a run with devices"});
+  EXPECT_FALSE(fs::exists(place.path("b")));
+}
+
+TEST(DeviceTraining, UsesNoJournalOfAnotherRun) {
+  Workplace place;
+  const std::string address = moody(place, 0.0, 1);
+  const auto run = place.start(train_moody(place, address, "run", {"--set", "training.epochs=1000"}));
+  const auto journal = place.path("run") / "journal.bin";
+  ASSERT_TRUE(test::eventually([&] { return fs::exists(journal) && fs::file_size(journal) > 2000; }));
+  run.signal(SIGKILL);
+  static_cast<void>(run.wait());
+  fs::copy(place.path("run"), place.path("other"), fs::copy_options::recursive);
+  std::string other = test::read_file(journal);
+  other[25] = static_cast<char>(other[25] ^ 1);
+  std::ofstream(place.path("other") / "journal.bin", std::ios::binary) << other;
+  const Outcome refused = place.run({"train", "--quiet", "--no-report", "--resume", "other", "--device", address});
+  EXPECT_EQ(refused.code, 4) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("journal.bin: must hold readings of this run; got those of another one; remove it"));
+}
+
+// Loses readings of batches of 8: "first" the first row of each, "start" whole batches in the first 40 evaluations, "all" all.
+constexpr const char* kBlinking = R"py(import sys
+mode, evals, p = sys.argv[1], 0, [0.0, 0.0]
+for line in iter(sys.stdin.readline, ''):
+    n, verb, *rest = line.split()
+    if verb == 'hello':
+        print(f'{n} proto 1\n{n} shape 2 1 2\n{n} param 0 2 min -2 max 2\n{n} cap rows 64')
+    elif verb == 'set':
+        p[int(rest[0]):int(rest[0]) + len(rest) - 1] = [float(v) for v in rest[1:]]
+    elif verb == 'eval':
+        rows = int(rest[0])
+        evals += rows <= 8
+        for i in range(rows):
+            x = [float(v) for v in sys.stdin.readline().split()[2:]]
+            lost = rows <= 8 and {'first': i == 0, 'start': evals <= 40, 'all': True}.get(mode, False)
+            print(n, 'row', 'nan' if lost else '%.9g' % (p[0] * x[0] + p[1] * x[1]))
+    print(n, 'ok')
+    sys.stdout.flush()
+    if verb == 'bye': break
+)py";
+
+TEST(DeviceTraining, SkipsWhatDoesNotComeBack) {
+  Workplace place;
+  const std::string script = "exec:python3 " + place.write("blinking.py", kBlinking).string() + " ";
+  const auto train = [&](const std::string& mode, const std::string& out, const std::string& epochs = "1") {
+    return train_moody(place, script + mode, out,
+                       {"--set", "device.on_failure=skip", "--set", "device.steadiness=0", "--set", "training.batch_size=8", "--set",
+                        "training.epochs=" + epochs, "--set", "dataset.scale=none"});
+  };
+  // One row of each reading: 8 steps, 2 directions, 2 sides.
+  test::succeed(place, train("first", "first"));
+  auto summary = summary_of(place, "first");
+  EXPECT_EQ(summary.at("devices").at(0).at("dropped"), 8 * 4);
+  EXPECT_EQ(summary.at("skipped"), (nlohmann::ordered_json{{"steps", 0}, {"directions", 0}}));
+  EXPECT_TRUE(summary.at("final").at("test").is_number());
+  // Each reading is read four times: the first two steps lose all, the third the first side of its first pair.
+  test::succeed(place, train("start", "start"));
+  summary = summary_of(place, "start");
+  EXPECT_EQ(summary.at("devices").at(0).at("dropped"), (2 * 4 + 1) * 8);
+  EXPECT_EQ(summary.at("skipped"), (nlohmann::ordered_json{{"steps", 2}, {"directions", 1}}));
+  EXPECT_EQ(summary.at("forward_evals").at("training"), 64 * 4) << "failed readings are billed";
+  test::succeed(place, {"report", "start"});
+  EXPECT_THAT(test::read_file(place.path("start") / "report.html"),
+              HasSubstr("2 steps had no reading and changed nothing; 1 directions of other steps were left out"));
+  test::expect_refused(place, train("all", "all", "2"), 5, {"one of 11 steps must have a reading", "look at the detectors"});
+  test::succeed(place, {"train", "--quiet", "--no-report", "--resume", "all", "--device", script + "none"});
+  EXPECT_EQ(summary_of(place, "all").at("skipped").at("steps"), 11) << "that nothing came is kept too";
 }
 
 TEST(DeviceTraining, FileOfSomebodyElseStartsNothing) {

@@ -15,6 +15,7 @@ struct DeviceReceipt {
   std::int64_t retries = 0;      ///< evaluations sent again after an error or a failure
   std::int64_t restarts = 0;     ///< times that the device was started or connected again
   std::int64_t failed = 0;       ///< evaluations given up
+  std::int64_t dropped = 0;      ///< rows that did not come back and that training went on without
   std::int64_t projected = 0;    ///< parameter values moved into their range, if that was asked for
   double seconds = 0.0;          ///< time spent waiting for evaluations
 
@@ -26,8 +27,23 @@ struct DeviceReceipt {
     retries += o.retries;
     restarts += o.restarts;
     failed += o.failed;
+    dropped += o.dropped;
     projected += o.projected;
     seconds += o.seconds;
+    return *this;
+  }
+  /// What came after an earlier receipt of the same account.
+  DeviceReceipt& operator-=(const DeviceReceipt& o) noexcept {
+    sets -= o.sets;
+    values -= o.values;
+    evaluations -= o.evaluations;
+    rows -= o.rows;
+    retries -= o.retries;
+    restarts -= o.restarts;
+    failed -= o.failed;
+    dropped -= o.dropped;
+    projected -= o.projected;
+    seconds -= o.seconds;
     return *this;
   }
 };

@@ -104,7 +104,7 @@ json instrument_to_meta(const InstrumentRecord& r) {
           {"address", r.address},
           {"identity", r.identity},
           {"shape", {r.inputs, r.outputs, r.parameters}},
-          {"receipt", {d.sets, d.values, d.evaluations, d.rows, d.retries, d.restarts, d.failed, d.projected}},
+          {"receipt", {d.sets, d.values, d.evaluations, d.rows, d.retries, d.restarts, d.failed, d.projected, d.dropped}},
           {"seconds", d.seconds},
           {"reference", r.reference},
           {"looks", looks}};
@@ -126,6 +126,7 @@ InstrumentRecord instrument_from(const json& j) {
                                  .retries = d.at(4),
                                  .restarts = d.at(5),
                                  .failed = d.at(6),
+                                 .dropped = d.size() > 8 ? d[8].get<std::int64_t>() : 0,
                                  .projected = d.at(7),
                                  .seconds = j.at("seconds")},
                      .reference = j.at("reference").get<std::vector<double>>(),
@@ -254,18 +255,19 @@ void require_complete(const json& meta, const std::string& place) {
   holds("ledger",
         [&](const json& j) { return list_of(j, [&](const json& e) { return (e.size() == 5 || e.size() == 6) && list_of(e, natural); }); });
   if (meta.contains("devices")) {
-    const auto naturals = [&](const json& j, const char* name, std::size_t count) {
-      return j.contains(name) && j[name].size() == count && list_of(j[name], natural);
+    const auto naturals = [&](const json& j, const char* name, std::size_t least, std::size_t most) {
+      return j.contains(name) && j[name].size() >= least && j[name].size() <= most && list_of(j[name], natural);
     };
     holds("devices", [&](const json& j) {
       return list_of(j, [&](const json& d) {
-        return d.is_object() && d.contains("layer") && natural(d["layer"]) && naturals(d, "shape", 3) && naturals(d, "receipt", 8) &&
+        return d.is_object() && d.contains("layer") && natural(d["layer"]) && naturals(d, "shape", 3, 3) && naturals(d, "receipt", 8, 9) &&
                d.contains("seconds") && number(d["seconds"]) && d.contains("reference") && list_of(d["reference"], number) &&
                d.contains("looks") &&
                list_of(d["looks"], [&](const json& s) { return s.size() == 4 && list_of(s, number) && natural(s[0]) && natural(s[1]); });
       });
     });
   }
+  if (meta.contains("skipped")) require("skipped", meta["skipped"].size() == 3 && list_of(meta["skipped"], natural));
   holds("records", [&](const json& j) {
     return list_of(j, [&](const json& r) {
       if (!r.is_object()) return false;
@@ -312,6 +314,10 @@ TrainerState state_from(const json& meta, const std::string& place) {
   for (const json& r : meta.at("records")) s.records.push_back(epoch_from_meta(r));
   for (const json& m : meta.at("measured")) s.measured.push_back({.eps = m.at(0), .lr = m.at(1), .forward_evals = m.at(2)});
   for (const json& d : meta.value("devices", json::array())) s.instruments.push_back(instrument_from(d));
+  if (meta.contains("skipped")) {
+    s.skipped = {.steps = meta["skipped"].at(0), .directions = meta["skipped"].at(1)};
+    s.lossless = meta["skipped"].at(2);
+  }
   s.train_size = meta.at("train_size");
   s.classes = meta.at("classes");
   s.data = data_from(meta, place);
@@ -344,6 +350,7 @@ NpzArchive checkpoint_of(const TrainerState& s) {
   if (s.vote_rule) meta["vote_rule"] = to_string(*s.vote_rule);
   if (s.deciding_voter) meta["deciding_layer"] = *s.deciding_voter;
   for (const InstrumentRecord& record : s.instruments) meta["devices"].push_back(instrument_to_meta(record));
+  if (!s.instruments.empty()) meta["skipped"] = {s.skipped.steps, s.skipped.directions, s.lossless};
   if (!s.described_by_config) {
     meta["network"] = "own";
     meta["prediction"] = prediction_to_meta(s.prediction);

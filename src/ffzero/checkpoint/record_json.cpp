@@ -33,6 +33,7 @@ ordered devices(const std::vector<InstrumentRecord>& records) {
          {"writes", r.sets},
          {"values", r.values},
          {"failures", r.failed},
+         {"dropped", r.dropped},
          {"retries", r.retries},
          {"restarts", r.restarts},
          {"projected", r.projected},
@@ -118,7 +119,10 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
                        {"checks", total.checks},
                        {"per_layer", per_layer}}},
                      {"wall_s", {{"load", r.load_s}, {"training", r.training_s}, {"evaluation", r.evaluation_s}, {"total", r.total_s}}}};
-  if (!r.devices.empty()) summary["devices"] = devices(r.devices);
+  if (!r.devices.empty()) {
+    summary["devices"] = devices(r.devices);
+    summary["skipped"] = {{"steps", r.skipped.steps}, {"directions", r.skipped.directions}};
+  }
   return summary;
 }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kForms = "exec:PROGRAM ARGUMENTS, tcp:HOST:PORT, unix:PATH or serial:PATH?baud=RATE";
 constexpr std::size_t kLongestLocalPath = 107;  // sun_path of Linux, without the end
 
-std::string place_of(std::string_view text) { return "device address \"" + clean_text(text) + "\""; }
+std::string address_place(std::string_view text) { return "device address \"" + clean_text(text) + "\""; }
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 
@@ -29,18 +29,19 @@ std::optional<long> whole_number(std::string_view text) {
 void read_tcp(std::string_view rest, DeviceAddress& address) {
   const auto colon = rest.rfind(':');
   if (colon == std::string_view::npos || colon == 0)
-    throw UsageError(place_of(address.text), "tcp: needs a host and a port", "", "write tcp:HOST:PORT, for example tcp:127.0.0.1:5555");
+    throw UsageError(address_place(address.text), "tcp: needs a host and a port", "",
+                     "write tcp:HOST:PORT, for example tcp:127.0.0.1:5555");
   std::string_view host = rest.substr(0, colon);
   if (host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);
   } else if (host.find(':') != std::string_view::npos) {
-    throw UsageError(place_of(address.text), "an IPv6 address stands in brackets", clean_text(host), "write tcp:[V6]:PORT");
+    throw UsageError(address_place(address.text), "an IPv6 address stands in brackets", clean_text(host), "write tcp:[V6]:PORT");
   }
   const auto port = whole_number(rest.substr(colon + 1));
   if (!port || *port < 0 || *port > 65535)
-    throw UsageError(place_of(address.text), "the port is a number from 0 to 65535", clean_text(rest.substr(colon + 1)),
+    throw UsageError(address_place(address.text), "the port is a number from 0 to 65535", clean_text(rest.substr(colon + 1)),
                      "write tcp:HOST:PORT");
-  if (host.empty()) throw UsageError(place_of(address.text), "the host is empty", "", "write tcp:HOST:PORT");
+  if (host.empty()) throw UsageError(address_place(address.text), "the host is empty", "", "write tcp:HOST:PORT");
   address.host = host;
   address.port = std::to_string(*port);
 }
@@ -52,7 +53,7 @@ void read_serial(std::string_view rest, DeviceAddress& address) {
   const std::string_view option = rest.substr(question + 1);
   const auto baud = option.starts_with("baud=") ? whole_number(option.substr(5)) : std::nullopt;
   if (!baud || *baud <= 0)
-    throw UsageError(place_of(address.text), "the only option of a serial line is baud=RATE", clean_text(option),
+    throw UsageError(address_place(address.text), "the only option of a serial line is baud=RATE", clean_text(option),
                      "write serial:/dev/ttyACM0?baud=115200");
   address.baud = *baud;
 }
@@ -103,11 +104,11 @@ DeviceAddress parse_device_address(std::string_view text) {
   const auto colon = text.find(':');
   const std::string_view scheme = text.substr(0, colon);
   const std::string_view rest = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
-  if (text.find('\0') != std::string_view::npos) throw UsageError(place_of(text), "holds a zero byte", "", "remove it");
+  if (text.find('\0') != std::string_view::npos) throw UsageError(address_place(text), "holds a zero byte", "", "remove it");
   if (scheme == "exec") {
-    address.words = split_words(rest, place_of(text));
+    address.words = split_words(rest, address_place(text));
     if (address.words.empty() || address.words.front().empty())
-      throw UsageError(place_of(text), "exec: needs a program", "", "write exec:PROGRAM ARGUMENTS");
+      throw UsageError(address_place(text), "exec: needs a program", "", "write exec:PROGRAM ARGUMENTS");
   } else if (scheme == "tcp") {
     address.kind = TransportKind::tcp;
     read_tcp(rest, address);
@@ -117,11 +118,13 @@ DeviceAddress parse_device_address(std::string_view text) {
       address.path = rest;
     else
       read_serial(rest, address);
-    if (address.path.empty()) throw UsageError(place_of(text), std::string(scheme) + ": needs a path", "", "write " + std::string(kForms));
+    if (address.path.empty())
+      throw UsageError(address_place(text), std::string(scheme) + ": needs a path", "", "write " + std::string(kForms));
     if (scheme == "unix" && rest.size() > kLongestLocalPath)
-      throw UsageError(place_of(text), "the path of a socket has at most 107 bytes", std::to_string(rest.size()), "use a shorter path");
+      throw UsageError(address_place(text), "the path of a socket has at most 107 bytes", std::to_string(rest.size()),
+                       "use a shorter path");
   } else {
-    throw UsageError(place_of(text), "unknown kind of address", clean_text(scheme), "write " + std::string(kForms));
+    throw UsageError(address_place(text), "unknown kind of address", clean_text(scheme), "write " + std::string(kForms));
   }
   return address;
 }

@@ -21,12 +21,6 @@ constexpr double kSigmas = 6.0;       // two readings of one thing may differ by
 constexpr double kRounding = 1e-5;    // relative: a device may add in another order in a batch
 constexpr double kNormalReach = 0.5;  // parameters are drawn in this part of their range
 
-std::string shown(double value) {
-  std::string text;
-  append_number(text, static_cast<float>(value));
-  return text;
-}
-
 // Times and measured noise: three digits say enough.
 std::string brief(double value) {
   char text[32];
@@ -343,15 +337,15 @@ class Checker {
     for (Index i = 0; i < found.rows(); ++i)
       for (Index k = 0; k < found.cols(); ++k)
         require(std::abs(static_cast<double>(found(i, k)) - static_cast<double>(expected(i, k))) <= tolerance(expected(i, k), k),
-                what + ": row " + std::to_string(i) + ", output " + std::to_string(k) + " is " + shown(found(i, k)) + " instead of " +
-                    shown(expected(i, k)));
+                what + ": row " + std::to_string(i) + ", output " + std::to_string(k) + " is " + number_text(found(i, k)) + " instead of " +
+                    number_text(expected(i, k)));
   }
   void require_values(const std::vector<float>& found, const Matrix<float>& expected, const std::string& what) const {
     const auto ranges = DeviceDescription::spread(talk_.said.parameter_ranges, talk_.said.parameters);
     for (std::size_t i = 0; i < found.size(); ++i) {
       const double wanted = expected(0, isize(i));
       require(std::abs(found[i] - wanted) <= 0.5001 * ranges[i].step + 1e-6 * (1.0 + std::abs(wanted)),
-              what + ": parameter " + std::to_string(i) + " is " + shown(found[i]) + " instead of " + shown(wanted));
+              what + ": parameter " + std::to_string(i) + " is " + number_text(found[i]) + " instead of " + number_text(wanted));
     }
   }
   [[nodiscard]] Matrix<float> safe() const {
@@ -381,7 +375,7 @@ class Checker {
     const Reply reply = talk_.ask("eval 1", &(one_ = x_.topRows(1)));
     require(reply.refused("unready"), "eval was answered by " + reply.words() + " instead of error unready");
     if (talk_.said.parameters == 0) return "";
-    const Reply second = talk_.ask("set 0 " + shown(a_(0, 0)));
+    const Reply second = talk_.ask("set 0 " + number_text(a_(0, 0)));
     require(second.refused("unready"), "set was answered by " + second.words() + " instead of error unready");
     return "";
   }
@@ -417,7 +411,7 @@ class Checker {
     static_cast<void>(of(reply, rows_, "eval"));
     const DeviceTimes& times = talk_.said.times;
     const double most = times.answer_ms + times.set_ms + times.row_ms * static_cast<double>(rows_);
-    require(reply.ms <= most, "eval took " + brief(reply.ms) + " ms, at most " + shown(most) + " are declared");
+    require(reply.ms <= most, "eval took " + brief(reply.ms) + " ms, at most " + number_text(most) + " are declared");
     return std::to_string(rows_) + " rows in " + brief(reply.ms) + " ms";
   }
   // Measures the noise, and how far outputs move with the parameters: together they say which eps is worth sending.
@@ -427,14 +421,16 @@ class Checker {
     Matrix<double> all(kRepeats, talk_.said.outputs);
     for (Index i = 0; i < kRepeats; ++i) all.row(i) = eval(x).row(0).cast<double>();
     for (Index k = 0; k < all.cols(); ++k)
-      for (Index i = 0; i < kRepeats; ++i) require(std::isfinite(all(i, k)), "output " + std::to_string(k) + " is " + shown(all(i, k)));
+      for (Index i = 0; i < kRepeats; ++i)
+        require(std::isfinite(all(i, k)), "output " + std::to_string(k) + " is " + number_text(all(i, k)));
     const Eigen::RowVectorXd mean = all.colwise().mean();
     const Eigen::VectorXd deviation = ((all.rowwise() - mean).colwise().squaredNorm() / double(kRepeats - 1)).array().sqrt();
     measured_ = deviation;
     const auto declared = DeviceDescription::spread(talk_.said.output_ranges, talk_.said.outputs);
     for (Index k = 0; k < deviation.size(); ++k)
       require(deviation[k] <= 2.0 * declared[usize(k)].noise + kRounding * (1.0 + std::abs(mean[k])),
-              "output " + std::to_string(k) + " has noise " + shown(deviation[k]) + ", declared is " + shown(declared[usize(k)].noise));
+              "output " + std::to_string(k) + " has noise " + number_text(deviation[k]) + ", declared is " +
+                  number_text(declared[usize(k)].noise));
     return "noise " + brief(deviation.maxCoeff()) + advice(x);
   }
   std::string advice(const Matrix<float>& x) {
@@ -510,8 +506,9 @@ class Checker {
       for (const double value : {range.max + 0.1 * (1.0 + std::abs(range.max)), range.min - 0.1 * (1.0 + std::abs(range.min))}) {
         if (!std::isfinite(value)) continue;
         ++tried;
-        const Reply reply = talk_.ask("set " + std::to_string(range.first) + " " + shown(value));
-        require(reply.refused("range"), "set " + std::to_string(range.first) + " " + shown(value) + " was answered by " + reply.words());
+        const Reply reply = talk_.ask("set " + std::to_string(range.first) + " " + number_text(value));
+        require(reply.refused("range"),
+                "set " + std::to_string(range.first) + " " + number_text(value) + " was answered by " + reply.words());
       }
     }
     if (tried == 0) throw NotObserved{"the device declares no limits"};
@@ -566,7 +563,7 @@ class Checker {
     const Reply reply = talk_.ask("safe");
     require(reply.end == Reply::End::ok, "safe was answered by " + reply.words());
     const double most = talk_.said.times.safe_ms + talk_.said.times.answer_ms;
-    require(reply.ms <= most, "safe took " + brief(reply.ms) + " ms, declared is " + shown(talk_.said.times.safe_ms));
+    require(reply.ms <= most, "safe took " + brief(reply.ms) + " ms, declared is " + number_text(talk_.said.times.safe_ms));
     require_values(get(), safe(), "after safe");
     return "in " + brief(reply.ms) + " ms";
   }
@@ -577,13 +574,13 @@ class Checker {
     static_cast<void>(read(a_, x_));
     if (bite_s <= 0.0) throw NotObserved{"no watchdog is declared (time watchdog_ms)"};
     if (bite_s > options_.silence_s)
-      throw NotObserved{"not asked for: a watchdog of " + shown(bite_s) + " s (--silence " + shown(std::ceil(bite_s)) + ")"};
+      throw NotObserved{"not asked for: a watchdog of " + number_text(bite_s) + " s (--silence " + number_text(std::ceil(bite_s)) + ")"};
     talk_.sleep(Microseconds(static_cast<std::int64_t>((bite_s + talk_.said.times.safe_ms / 1000.0 + 0.2) * 1e6)));
     const Reply reply = talk_.ask("eval " + std::to_string(rows_), &x_);
     require(reply.refused("unready"), "eval after silence was answered by " + reply.words() + " instead of error unready");
     if (talk_.said.can.get) require_values(get(), safe(), "after silence");
     require(talk_.ask("ready").end == Reply::End::ok, "ready after the watchdog is refused");
-    return "after " + shown(bite_s) + " s";
+    return "after " + number_text(bite_s) + " s";
   }
   std::string drift() {
     if (options_.drift_s <= 0.0) throw NotObserved{"not asked for (--drift SECONDS)"};
@@ -594,7 +591,7 @@ class Checker {
       talk_.sleep(std::min<Microseconds>(Milliseconds(500), until - talk_.now()));
       most = std::max(most, static_cast<double>((eval(x_) - first).cwiseAbs().maxCoeff()));
     }
-    return "readings moved by at most " + shown(most) + ", noise " + shown(measured_.maxCoeff());
+    return "readings moved by at most " + number_text(most) + ", noise " + number_text(measured_.maxCoeff());
   }
   std::string growth() {
     const auto pages = [this] {

@@ -20,15 +20,8 @@ constexpr double kSlewTick_s = 0.01;
 
 bool same_bits(float a, float b) noexcept { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b); }
 
-std::string shown(double value) {
-  std::string text;
-  append_number(text, static_cast<float>(value));
-  return text;
-}
-
 std::string count_text(Index n, const char* what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
 
-Microseconds of_ms(double ms) { return Microseconds(static_cast<std::int64_t>(ms * 1000.0)); }
 std::string ms_text(Microseconds time) { return std::to_string(time.count() / 1000) + " ms"; }
 
 }  // namespace
@@ -588,10 +581,11 @@ void DeviceClient::require_job(const DeviceJob& job) const {
                      sizes(job.x.rows(), job.x.cols()) + " and " + sizes(job.y.rows(), job.y.cols()));
   for (std::size_t i = 0; i < job.theta.size(); ++i) {
     const double value = job.theta[i];
-    if (!std::isfinite(value)) throw DeviceError(place_, "parameter " + std::to_string(i) + " must be finite", shown(value));
+    if (!std::isfinite(value)) throw DeviceError(place_, "parameter " + std::to_string(i) + " must be finite", number_text(value));
     if (limits_.empty() || limits_[i].contains(value)) continue;
-    throw DeviceError(place_, "parameter " + std::to_string(i) + " must lie in " + shown(limits_[i].min) + " .. " + shown(limits_[i].max),
-                      shown(value), "keep it inside");
+    throw DeviceError(
+        place_, "parameter " + std::to_string(i) + " must lie in " + number_text(limits_[i].min) + " .. " + number_text(limits_[i].max),
+        number_text(value), "keep it inside");
   }
 }
 
@@ -604,7 +598,10 @@ std::vector<DeviceClient::Piece> DeviceClient::cut(std::span<const DeviceJob> jo
 }
 
 void DeviceClient::evaluate(std::span<DeviceJob> jobs) {
-  for (const DeviceJob& job : jobs) require_job(job);
+  for (DeviceJob& job : jobs) {
+    require_job(job);
+    job.done = job.x.rows() == 0;
+  }
   const std::vector<Piece> pieces = cut(jobs);
   const Microseconds begun = clock_.now();
   std::size_t sent = 0, done = 0;
@@ -625,6 +622,7 @@ void DeviceClient::evaluate(std::span<DeviceJob> jobs) {
             Eigen::Map<const Matrix<float>>(reading_.data(), piece.rows, description_.outputs);
         reading_.clear();
         receipt_.rows += piece.rows;
+        jobs[piece.job].done = piece.first + piece.rows == jobs[piece.job].x.rows();
         ++done;
         attempt = 0;
       }

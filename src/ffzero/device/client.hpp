@@ -39,6 +39,7 @@ struct DeviceJob {
   ConstMatrixRef<float> x;
   MatrixRef<float> y;
   std::optional<ReadingAddress> address = std::nullopt;  ///< sent to devices with cap address, ignored by others
+  bool done = false;                                     ///< set by evaluate: y holds the answer, also if a later job failed
 };
 
 struct ClientOptions {

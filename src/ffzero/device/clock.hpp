@@ -3,11 +3,15 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 namespace ffzero {
 
 using Microseconds = std::chrono::microseconds;
 using Milliseconds = std::chrono::milliseconds;
+
+/// Of a number of milliseconds that need not be whole; what is shorter than a microsecond is dropped.
+[[nodiscard]] constexpr Microseconds of_ms(double ms) noexcept { return Microseconds(static_cast<std::int64_t>(ms * 1000.0)); }
 
 /// Time since some fixed moment; never goes back.
 class Clock {

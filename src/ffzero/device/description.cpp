@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t kMostNumbers = 1 << 26;  // a shape beyond this is a mistake, not a device
 constexpr std::size_t kMostRanges = 1 << 20;
+constexpr std::size_t kMostSaid = std::size_t{1} << 27;  // bytes: room for all ranges
 constexpr double kLongestTime = 24.0 * 3600.0 * 1000.0;
 
 Index count_of(std::string_view token, std::string_view what, const std::string& place, std::int64_t largest = kMostNumbers) {
@@ -32,13 +33,7 @@ double number_of(std::string_view token, std::string_view what, const std::strin
   return *value;
 }
 
-std::string shown(double value) {
-  std::string text;
-  append_number(text, static_cast<float>(value));
-  return text;
-}
-
-void require(bool holds, const std::string& requirement, const std::string& value, const std::string& place) {
+void require_said(bool holds, const std::string& requirement, const std::string& value, const std::string& place) {
   if (!holds) throw DeviceError(place, "hello: " + requirement, value, "correct the device's answer to hello");
 }
 
@@ -63,15 +58,15 @@ ParameterRange range_of(std::string_view word, std::string_view rest, const std:
     if (limit == nullptr) continue;
     *limit = number_of(value, key, place);
     const bool positive = key == "step" || key == "slew" || key == "period";
-    require(!positive || *limit > 0.0, std::string(key) + " must be above 0", shown(*limit), place);
-    require(key != "noise" || *limit >= 0.0, "noise must not be negative", shown(*limit), place);
+    require_said(!positive || *limit > 0.0, std::string(key) + " must be above 0", number_text(*limit), place);
+    require_said(key != "noise" || *limit >= 0.0, "noise must not be negative", number_text(*limit), place);
   }
   if (range.periodic()) {
     if (!std::isfinite(range.min)) range.min = 0.0;
     range.max = range.min + range.period;
   }
-  require(range.min < range.max, name + " " + std::to_string(range.first) + ": min must be below max",
-          "min " + shown(range.min) + ", max " + shown(range.max), place);
+  require_said(range.min < range.max, name + " " + std::to_string(range.first) + ": min must be below max",
+               "min " + number_text(range.min) + ", max " + number_text(range.max), place);
   return range;
 }
 
@@ -79,9 +74,9 @@ void check_ranges(std::vector<ParameterRange>& ranges, Index count, const char* 
   std::sort(ranges.begin(), ranges.end(), [](const ParameterRange& a, const ParameterRange& b) { return a.first < b.first; });
   Index end = 0;
   for (const ParameterRange& range : ranges) {
-    require(range.first >= end && range.first + range.count <= count,
-            std::string(word) + " ranges must be disjoint and lie in 0 .. " + std::to_string(count - 1),
-            std::to_string(range.first) + " .. " + std::to_string(range.first + range.count - 1), place);
+    require_said(range.first >= end && range.first + range.count <= count,
+                 std::string(word) + " ranges must be disjoint and lie in 0 .. " + std::to_string(count - 1),
+                 std::to_string(range.first) + " .. " + std::to_string(range.first + range.count - 1), place);
     end = range.first + range.count;
   }
 }
@@ -89,8 +84,11 @@ void check_ranges(std::vector<ParameterRange>& ranges, Index count, const char* 
 }  // namespace
 
 void DeviceDescription::absorb(AnswerWord word, std::string_view rest, const std::string& place) {
+  require_said(said.size() + rest.size() < kMostSaid, "too many words about itself", std::to_string(said.size() + rest.size()) + " bytes",
+               place);
+  said.append(word_text(word)).append(rest).append("\n");
   const auto add = [&](std::vector<ParameterRange>& ranges, std::string_view name) {
-    require(ranges.size() < kMostRanges, "too many ranges", std::to_string(ranges.size()), place);
+    require_said(ranges.size() < kMostRanges, "too many ranges", std::to_string(ranges.size()), place);
     ranges.push_back(range_of(name, rest, place));
   };
   switch (word) {
@@ -127,8 +125,8 @@ void DeviceDescription::absorb(AnswerWord word, std::string_view rest, const std
                                                     : nullptr;
         if (time == nullptr) continue;
         *time = number_of(value, key, place);
-        require(*time >= 0.0 && *time <= kLongestTime, std::string(key) + " must lie in 0 .. one day", shown(*time), place);
-        require(key != "answer_ms" || *time > 0.0, "answer_ms must be above 0", shown(*time), place);
+        require_said(*time >= 0.0 && *time <= kLongestTime, std::string(key) + " must lie in 0 .. one day", number_text(*time), place);
+        require_said(key != "answer_ms" || *time > 0.0, "answer_ms must be above 0", number_text(*time), place);
       }
       break;
     case AnswerWord::cap:
@@ -156,20 +154,20 @@ void DeviceDescription::absorb(AnswerWord word, std::string_view rest, const std
 }
 
 void DeviceDescription::finish(const std::string& place) {
-  require(protocol == 1, "the version spoken (proto) must be 1", protocol == 0 ? "none" : std::to_string(protocol), place);
-  require(inputs > 0 && outputs > 0, "shape INPUTS OUTPUTS PARAMETERS with at least one input and output",
-          std::to_string(inputs) + " " + std::to_string(outputs) + " " + std::to_string(parameters), place);
-  require(can.linemax >= static_cast<Index>(kSmallestLinemax), "linemax must be at least " + std::to_string(kSmallestLinemax),
-          std::to_string(can.linemax), place);
+  require_said(protocol == 1, "the version spoken (proto) must be 1", protocol == 0 ? "none" : std::to_string(protocol), place);
+  require_said(inputs > 0 && outputs > 0, "shape INPUTS OUTPUTS PARAMETERS with at least one input and output",
+               std::to_string(inputs) + " " + std::to_string(outputs) + " " + std::to_string(parameters), place);
+  require_said(can.linemax >= static_cast<Index>(kSmallestLinemax), "linemax must be at least " + std::to_string(kSmallestLinemax),
+               std::to_string(can.linemax), place);
   can.linemax = std::min(can.linemax, static_cast<Index>(kLongestLine));
-  require(can.rows > 0, "rows must be at least 1", std::to_string(can.rows), place);
-  require(can.pipeline > 0, "pipeline must be at least 1", std::to_string(can.pipeline), place);
+  require_said(can.rows > 0, "rows must be at least 1", std::to_string(can.rows), place);
+  require_said(can.pipeline > 0, "pipeline must be at least 1", std::to_string(can.pipeline), place);
   check_ranges(parameter_ranges, parameters, "param", place);
   check_ranges(input_ranges, inputs, "input", place);
   check_ranges(output_ranges, outputs, "output", place);
   for (const ParameterRange& range : parameter_ranges)
-    require(range.contains(range.safe), "param " + std::to_string(range.first) + ": safe must lie inside min and max", shown(range.safe),
-            place);
+    require_said(range.contains(range.safe), "param " + std::to_string(range.first) + ": safe must lie inside min and max",
+                 number_text(range.safe), place);
 }
 
 std::vector<ParameterRange> DeviceDescription::spread(const std::vector<ParameterRange>& ranges, Index count) {

@@ -37,6 +37,7 @@ struct DeviceDescription {
   std::vector<ParameterRange> parameter_ranges, input_ranges, output_ranges;  ///< disjoint; what is in none is unlimited
   DeviceTimes times;
   DeviceCapabilities can;
+  std::string said;  ///< what was taken in, word and rest, one line each: taking it in again gives the same
 
   /// Takes in one line of the answer: its word and what follows. place: for messages. Unknown names are passed over.
   /// @throws DeviceError for what cannot be meant: numbers that are none, min >= max, a step of 0, positions outside the shape

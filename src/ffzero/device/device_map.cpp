@@ -15,14 +15,8 @@ namespace {
 
 constexpr std::uint64_t kRepeatRoom = 64;  // readings of one thing that have addresses of their own
 
-std::string shown(double value) {
-  std::string text;
-  append_number(text, static_cast<float>(value));
-  return text;
-}
-
 std::string limits_of(const ParameterRange& range) {
-  return shown(range.min) + " .. " + shown(range.max) + (range.unit.empty() ? "" : " " + range.unit);
+  return number_text(range.min) + " .. " + number_text(range.max) + (range.unit.empty() ? "" : " " + range.unit);
 }
 
 }  // namespace
@@ -58,7 +52,7 @@ std::vector<float> DeviceMap<S>::to_device(std::span<const S> theta) const {
     double value = options_.normalise ? to_device_units(range, t) : static_cast<double>(static_cast<float>(t));
     if (!range.contains(value)) {
       if (options_.out_of_range == OutOfRange::refuse || !std::isfinite(t))
-        throw DeviceError(client_->place(), "parameter " + std::to_string(i) + " must lie in " + limits_of(range), shown(value),
+        throw DeviceError(client_->place(), "parameter " + std::to_string(i) + " must lie in " + limits_of(range), number_text(value),
                           options_.normalise ? "keep normalised parameters within [-1, 1], or project them" : "keep it inside");
       value = options_.normalise ? to_device_units(range, std::clamp(t, -1.0, 1.0)) : std::clamp(value, range.min, range.max);
       ++projected_;
@@ -78,7 +72,7 @@ Matrix<float> DeviceMap<S>::to_inputs(const ConstMatrixRef<S>& x) const {
       values(i, k) = static_cast<float>(same ? v : options_.input_offset + options_.input_scale * v);
       if (inputs_.empty() || std::isnan(v) || inputs_[usize(k)].contains(values(i, k))) continue;
       throw DeviceError(client_->place(), "input " + std::to_string(k) + " must lie in " + limits_of(inputs_[usize(k)]),
-                        shown(values(i, k)), "map the samples into that range (input_scale, input_offset)");
+                        number_text(values(i, k)), "map the samples into that range (input_scale, input_offset)");
     }
   return values;
 }
@@ -95,8 +89,8 @@ std::vector<Index> DeviceMap<S>::bad_rows(const Matrix<float>& y) const {
 }
 
 template <class S>
-void DeviceMap<S>::read_again(std::span<const float> theta, const Matrix<float>& x, Matrix<float>& y,
-                              std::optional<ReadingAddress> address) const {
+void DeviceMap<S>::read_again(std::span<const float> theta, const Matrix<float>& x, Matrix<float>& y, std::optional<ReadingAddress> address,
+                              bool may_miss) const {
   std::vector<Index> bad = bad_rows(y);
   for (int attempt = 0; attempt < options_.rereads && !bad.empty(); ++attempt) {
     if (address) ++address->repeat;
@@ -107,7 +101,7 @@ void DeviceMap<S>::read_again(std::span<const float> theta, const Matrix<float>&
     bad = bad_rows(y);
   }
   if (bad.empty()) return;
-  if (options_.pass_not_finite) {
+  if (options_.pass_not_finite || may_miss) {
     for (const Index i : bad) y.row(i).setConstant(std::numeric_limits<float>::quiet_NaN());
     return;
   }
@@ -117,48 +111,151 @@ void DeviceMap<S>::read_again(std::span<const float> theta, const Matrix<float>&
                     "output " + std::to_string(k) + " of row " + std::to_string(bad.front()) + " must " +
                         (outputs_.empty() ? "be finite" : "lie in " + limits_of(outputs_[usize(k)])) + ", read " +
                         std::to_string(options_.rereads + 1) + " times",
-                    shown(y(bad.front(), k)), "look at the detectors");
+                    number_text(y(bad.front(), k)), "look at the detectors");
 }
 
 template <class S>
 void DeviceMap<S>::read(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
-                        std::span<const ReadingAddress> addresses) const {
+                        std::span<const ReadingAddress> addresses, bool may_miss) const {
   if (x.cols() != client_->description().inputs)
     throw ShapeError("device", "x must have " + std::to_string(client_->description().inputs) + " columns", std::to_string(x.cols()));
-  read_inputs(thetas, to_inputs(x), ys, usize(options_.repeats), addresses);
+  for (const auto& theta : thetas)
+    if (theta.size() != parameters_.size())
+      throw ShapeError("device", "theta must have " + std::to_string(parameters_.size()) + " values", std::to_string(theta.size()));
+  read_inputs({.thetas = thetas,
+               .inputs = to_inputs(x),
+               .ys = ys,
+               .repeats = usize(options_.repeats),
+               .addresses = addresses,
+               .may_miss = may_miss && options_.drop_failed});
 }
 
 template <class S>
-void DeviceMap<S>::read_inputs(std::span<const std::span<const S>> thetas, const Matrix<float>& inputs, std::span<Matrix<S>> ys,
-                               std::size_t repeats, std::span<const ReadingAddress> addresses) const {
-  std::vector<std::vector<float>> values;
-  std::vector<Matrix<float>> readings(thetas.size() * repeats);
-  std::vector<DeviceJob> jobs;
-  values.reserve(thetas.size());
-  jobs.reserve(readings.size());
-  for (std::size_t i = 0; i < thetas.size(); ++i) {
-    if (isize(thetas[i].size()) != isize(parameters_.size()))
-      throw ShapeError("device", "theta must have " + std::to_string(parameters_.size()) + " values", std::to_string(thetas[i].size()));
-    values.push_back(to_device(thetas[i]));
-    for (std::size_t r = 0; r < repeats; ++r) {
-      readings[i * repeats + r].resize(inputs.rows(), client_->description().outputs);
-      jobs.push_back({.theta = values[i], .x = inputs, .y = readings[i * repeats + r], .address = std::nullopt});
-      if (!addresses.empty()) jobs.back().address = addresses[i];
-      if (!addresses.empty()) jobs.back().address->repeat += static_cast<std::uint32_t>(r);
-    }
+void DeviceMap<S>::read_inputs(const Request& request) const {
+  std::vector<bool> came;
+  if (journal_ == nullptr || request.addresses.empty()) {
+    if (const auto failure = read_device(request, came)) throw DeviceError(*failure);
+    return;
   }
-  client_->evaluate(jobs);
-  const bool same = options_.output_scale == 1.0 && options_.output_offset == 0.0;
-  for (std::size_t i = 0; i < thetas.size(); ++i) {
-    for (std::size_t r = 0; r < repeats; ++r) read_again(values[i], inputs, readings[i * repeats + r], jobs[i * repeats + r].address);
-    if (repeats == 1 && same) {
-      ys[i] = readings[i].template cast<S>();
+  const auto bytes_of = [](const auto& values) {
+    return std::string_view(reinterpret_cast<const char*>(values.data()), usize(isize(values.size())) * sizeof(*values.data()));
+  };
+  const std::uint64_t inputs = digest_of(bytes_of(request.inputs), usize(request.inputs.rows()));
+  const Index outputs = client_->description().outputs;
+  std::vector<std::size_t> wanted;
+  std::vector<ReadingJournal::Entry> entries;
+  for (std::size_t i = 0; i < request.thetas.size(); ++i) {
+    const ReadingAddress& at = request.addresses[i];
+    const ReadingKey key{.device = key_, .stream = at.stream, .step = at.step, .number = std::uint64_t{at.repeat} << 1U | at.side};
+    const std::uint64_t digest = digest_of(bytes_of(request.thetas[i]), inputs);
+    const auto kept = journal_->find(key, digest);
+    if (!kept) {
+      wanted.push_back(i);
+      entries.push_back({.key = key, .digest = digest, .reading = {.values = {}, .bill = {}, .lasting = lasting_}});
       continue;
     }
-    Matrix<double> sum = readings[i * repeats].template cast<double>();
-    for (std::size_t r = 1; r < repeats; ++r) sum += readings[i * repeats + r].template cast<double>();
-    ys[i] = (options_.output_offset + options_.output_scale / static_cast<double>(repeats) * sum.array()).template cast<S>();
+    request.ys[i].resize(request.inputs.rows(), outputs);
+    if (kept->values.size() != bytes_of(request.ys[i]).size())
+      throw DataError("journal of readings", "a reading must have " + std::to_string(request.ys[i].size()) + " numbers",
+                      std::to_string(kept->values.size()) + " bytes", "remove it: what it holds is read again");
+    std::copy_n(kept->values.data(), kept->values.size(), reinterpret_cast<char*>(request.ys[i].data()));
+    replayed_ += kept->bill;
   }
+  if (wanted.empty()) return;
+  std::vector<std::span<const S>> thetas;
+  std::vector<ReadingAddress> addresses;
+  std::vector<Matrix<S>> ys(wanted.size());
+  for (const std::size_t i : wanted) {
+    thetas.push_back(request.thetas[i]);
+    addresses.push_back(request.addresses[i]);
+  }
+  DeviceReceipt before = receipt_of_device();
+  const auto failure = read_device({.thetas = thetas,
+                                    .inputs = request.inputs,
+                                    .ys = ys,
+                                    .repeats = request.repeats,
+                                    .addresses = addresses,
+                                    .may_miss = request.may_miss},
+                                   came);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (!came[i]) continue;
+    entries[i].reading.values = bytes_of(ys[i]);
+    entries[kept++] = entries[i];
+    request.ys[wanted[i]] = std::move(ys[i]);
+  }
+  if (kept > 0) {
+    entries[kept - 1].reading.bill = receipt_of_device();
+    entries[kept - 1].reading.bill -= before;
+  }
+  journal_->add(std::span(entries).first(kept));
+  if (failure) throw DeviceError(*failure);
+}
+
+template <class S>
+std::optional<DeviceError> DeviceMap<S>::read_device(const Request& request, std::vector<bool>& came) const {
+  const std::size_t count = request.thetas.size(), repeats = request.repeats;
+  const Index rows = request.inputs.rows(), outputs = client_->description().outputs;
+  std::vector<std::vector<float>> values;
+  std::vector<Matrix<float>> readings(count * repeats);
+  std::vector<DeviceJob> jobs;
+  values.reserve(count);
+  jobs.reserve(readings.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    values.push_back(to_device(request.thetas[i]));
+    for (std::size_t r = 0; r < repeats; ++r) {
+      readings[i * repeats + r].resize(rows, outputs);
+      jobs.push_back({.theta = values[i], .x = request.inputs, .y = readings[i * repeats + r], .address = std::nullopt});
+      if (request.addresses.empty()) continue;
+      jobs.back().address = request.addresses[i];
+      jobs.back().address->repeat += static_cast<std::uint32_t>(r);
+    }
+  }
+  came.assign(count, false);
+  std::optional<DeviceError> failure;
+  // A reading that is given up is left out; where nobody answers any more, so is everything behind it.
+  for (std::size_t first = 0; first < count && (!failure || request.may_miss);) {
+    try {
+      client_->evaluate(std::span(jobs).subspan(first * repeats));
+      break;
+    } catch (const DeviceError& e) {
+      failure = e;
+    }
+    if (failure->reason() == DeviceFailure::timeout || failure->reason() == DeviceFailure::disconnected) break;
+    while (first < count &&
+           std::all_of(&jobs[first * repeats], &jobs[first * repeats] + repeats, [](const DeviceJob& j) { return j.done; }))
+      ++first;
+    ++first;
+  }
+  const bool same = options_.output_scale == 1.0 && options_.output_offset == 0.0;
+  for (std::size_t i = 0; i < count; ++i) {
+    bool whole = true;
+    for (std::size_t r = 0; r < repeats && whole; ++r) {
+      Matrix<float>& y = readings[i * repeats + r];
+      whole = jobs[i * repeats + r].done && (!failure || request.may_miss || bad_rows(y).empty());
+      if (!whole) continue;
+      try {
+        read_again(values[i], request.inputs, y, jobs[i * repeats + r].address, request.may_miss);
+      } catch (const DeviceError& e) {
+        failure = e;
+        whole = false;
+      }
+    }
+    came[i] = whole || request.may_miss;
+    if (!whole) {
+      if (request.may_miss) request.ys[i] = Matrix<S>::Constant(rows, outputs, std::numeric_limits<S>::quiet_NaN());
+    } else if (repeats == 1 && same) {
+      request.ys[i] = readings[i].template cast<S>();
+    } else {
+      Matrix<double> sum = readings[i * repeats].template cast<double>();
+      for (std::size_t r = 1; r < repeats; ++r) sum += readings[i * repeats + r].template cast<double>();
+      request.ys[i] = (options_.output_offset + options_.output_scale / static_cast<double>(repeats) * sum.array()).template cast<S>();
+    }
+    if (request.may_miss)
+      for (Index b = 0; b < rows; ++b) dropped_ += request.ys[i].row(b).allFinite() ? 0 : 1;
+  }
+  if (request.may_miss) failure.reset();
+  return failure;
 }
 
 template <class S>
@@ -167,14 +264,15 @@ void DeviceMap<S>::forward_many(std::span<const std::span<const S>> thetas, cons
   if (ys.size() != thetas.size() || (!addresses.empty() && addresses.size() != thetas.size()))
     throw ShapeError("device", "as many results and addresses as parameter vectors", std::to_string(ys.size()));
   const std::lock_guard lock(busy_);
-  read(thetas, x, ys, addresses);
+  read(thetas, x, ys, addresses, false);
 }
 
 template <class S>
-void DeviceMap<S>::read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys) const {
+void DeviceMap<S>::read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
+                             bool may_miss) const {
   if (ys.size() != thetas.size()) throw ShapeError("device", "as many results as parameter vectors", std::to_string(ys.size()));
   const std::lock_guard lock(busy_);
-  read(thetas, x, ys, next_addresses(thetas.size()));
+  read(thetas, x, ys, next_addresses(thetas.size()), may_miss);
 }
 
 template <class S>
@@ -197,7 +295,8 @@ Matrix<S> DeviceMap<S>::reference_readings(std::span<const S> theta, Index repea
   Matrix<float> inputs(repeats, client_->description().inputs);
   for (Index k = 0; k < inputs.cols(); ++k) inputs.col(k).setConstant(inputs_.empty() ? 0.5F : to_device_units(inputs_[usize(k)], 0.5));
   Matrix<S> result;
-  read_inputs(std::span(&theta, 1), inputs, std::span(&result, 1), 1, next_addresses(1));
+  const std::vector<ReadingAddress> addresses = next_addresses(1);
+  read_inputs({.thetas = std::span(&theta, 1), .inputs = inputs, .ys = std::span(&result, 1), .repeats = 1, .addresses = addresses});
   return result;
 }
 
@@ -205,13 +304,14 @@ template <class S>
 void DeviceMap<S>::forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
   require_shapes<S>("device", x, input_shape(), y, output_shape());
   Matrix<S> result;
-  read_many(std::span(&theta, 1), x, std::span(&result, 1));
+  read_many(std::span(&theta, 1), x, std::span(&result, 1), false);
   y = result;
 }
 
 template <class S>
-void DeviceMap<S>::begin_readings(std::uint64_t stream, std::uint64_t step) const {
+void DeviceMap<S>::begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const {
   const std::lock_guard lock(busy_);
+  lasting_ = lasting;
   next_ = {.stream = stream, .step = step, .side = 0, .repeat = 0};
   readings_ = 0;
 }
@@ -248,9 +348,25 @@ InstrumentInfo DeviceMap<S>::info() const {
 template <class S>
 DeviceReceipt DeviceMap<S>::receipt() const {
   const std::lock_guard lock(busy_);
+  DeviceReceipt receipt = receipt_of_device();
+  receipt += replayed_;
+  return receipt;
+}
+
+template <class S>
+DeviceReceipt DeviceMap<S>::receipt_of_device() const {
   DeviceReceipt receipt = client_->receipt();
   receipt.projected = projected_;
+  receipt.dropped = dropped_;
   return receipt;
+}
+
+template <class S>
+void DeviceMap<S>::keep_journal(std::shared_ptr<ReadingJournal> journal, std::uint32_t device) {
+  const std::lock_guard lock(busy_);
+  journal_ = std::move(journal);
+  key_ = device;
+  journal_->describe(device, client_->description().said);
 }
 
 template <class S>

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ffzero/device/client.hpp"
+#include "ffzero/device/journal.hpp"
 #include "ffzero/map/forward_map.hpp"
 #include "ffzero/map/instrument.hpp"
 
@@ -31,6 +32,7 @@ struct DeviceMapOptions {
   int repeats = 1;               ///< times that every row is read; the layer gives the mean
   int rereads = 3;               ///< times that rows with a reading that is not finite or outside its declared range are read again
   bool pass_not_finite = false;  ///< hand such rows on as NaN instead of failing
+  bool drop_failed = false;      ///< read_many: what the caller can do without is handed on as NaN instead of failing
 };
 
 /// y = f(theta, x) by a device behind docs/device-protocol.md. theta (parameters): where the device declares bounds, [-1, 1] stands for
@@ -61,30 +63,50 @@ class DeviceMap final : public ForwardMap<S>, public Instrument<S> {
   [[nodiscard]] DeviceReceipt receipt() const override;
   [[nodiscard]] std::vector<std::string> log() const override;
   void safe() const override;
-  void begin_readings(std::uint64_t stream, std::uint64_t step) const override;
-  void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys) const override;
+  void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const override;
+  void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
+                 bool may_miss) const override;
   [[nodiscard]] Matrix<S> reference_readings(std::span<const S> theta, Index repeats) const override;
   void keep_inside(std::span<S> theta, double margin) const override;
   [[nodiscard]] double resolution() const override;
 
+  /// From now on readings with an address (begin_readings) are looked up in the journal first, and kept there. device: their key in it
+  void keep_journal(std::shared_ptr<ReadingJournal> journal, std::uint32_t device);
+
  private:
+  /// Parameter vectors on one batch, and what becomes of them.
+  struct Request {
+    std::span<const std::span<const S>> thetas;
+    const Matrix<float>& inputs;  // in the units of the device
+    std::span<Matrix<S>> ys;
+    std::size_t repeats = 1;
+    std::span<const ReadingAddress> addresses;  // as many as thetas, or none
+    bool may_miss = false;
+  };
   void set_up();
   [[nodiscard]] std::vector<float> to_device(std::span<const S> theta) const;
   [[nodiscard]] Matrix<float> to_inputs(const ConstMatrixRef<S>& x) const;
-  /// Readings of inputs in the units of the device.
-  void read_inputs(std::span<const std::span<const S>> thetas, const Matrix<float>& inputs, std::span<Matrix<S>> ys, std::size_t repeats,
-                   std::span<const ReadingAddress> addresses) const;
+  /// From the journal where it has them.
+  void read_inputs(const Request& request) const;
+  /// From the device. came: one for each reading, whether its result stands in ys. The failure that ended it, if any.
+  [[nodiscard]] std::optional<DeviceError> read_device(const Request& request, std::vector<bool>& came) const;
+  [[nodiscard]] DeviceReceipt receipt_of_device() const;
   [[nodiscard]] std::vector<ReadingAddress> next_addresses(std::size_t count) const;
   [[nodiscard]] std::vector<Index> bad_rows(const Matrix<float>& y) const;
-  void read_again(std::span<const float> theta, const Matrix<float>& x, Matrix<float>& y, std::optional<ReadingAddress> address) const;
+  void read_again(std::span<const float> theta, const Matrix<float>& x, Matrix<float>& y, std::optional<ReadingAddress> address,
+                  bool may_miss) const;
   void read(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
-            std::span<const ReadingAddress> addresses) const;
+            std::span<const ReadingAddress> addresses, bool may_miss) const;
 
   DeviceMapOptions options_;
   mutable std::mutex busy_;
   std::unique_ptr<DeviceClient> client_;
   std::vector<ParameterRange> parameters_, inputs_, outputs_;  // one each; inputs_ and outputs_ empty if nothing is declared
-  mutable std::int64_t projected_ = 0;
+  mutable std::int64_t projected_ = 0, dropped_ = 0;
+  std::shared_ptr<ReadingJournal> journal_;
+  std::uint32_t key_ = 0;                       // in the journal
+  mutable bool lasting_ = false;                // what is read now
+  mutable DeviceReceipt replayed_;              // bills of what came from the journal
   mutable std::optional<ReadingAddress> next_;  // of the readings that forward and read_many take; none: they have no address
   mutable std::uint64_t readings_ = 0;          // taken since begin_readings
 };

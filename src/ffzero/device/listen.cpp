@@ -31,9 +31,9 @@ constexpr std::size_t kPipeRoom = 4096;          // poll promises room for so mu
 constexpr Microseconds kFarewell{1000000};       // how long a host that was turned away may take to read why
 
 /// One host on a pair of descriptors.
-class Conversation {
+class HostedStream {
  public:
-  Conversation(const ForwardMap<float>& map, const ServeOptions& options, int in, int out, bool socket)
+  HostedStream(const ForwardMap<float>& map, const ServeOptions& options, int in, int out, bool socket)
       : server_(map, options, system_clock()), in_(in), out_(out), socket_(socket), piece_(1 << 16) {}
 
   /// What to wait for, see poll.
@@ -82,10 +82,10 @@ class Conversation {
   std::string waiting_;
 };
 
-std::string place_of(const DeviceAddress& address) { return "device serve " + clean_text(address.text); }
+std::string server_place(const DeviceAddress& address) { return "device serve " + clean_text(address.text); }
 
 [[noreturn]] void refuse(const DeviceAddress& address, int reason) {
-  throw DeviceError(DeviceFailure::disconnected, place_of(address), "cannot be listened on", system_reason(reason),
+  throw DeviceError(DeviceFailure::disconnected, server_place(address), "cannot be listened on", system_reason(reason),
                     reason == EADDRINUSE ? "end the server that uses it or choose another" : "choose another address");
 }
 
@@ -94,7 +94,7 @@ Descriptor listen_tcp(const DeviceAddress& address, std::string& name) {
   wanted.ai_socktype = SOCK_STREAM;
   wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   if (const int failure = ::getaddrinfo(address.host.c_str(), address.port.c_str(), &wanted, &found); failure != 0)
-    throw DeviceError(DeviceFailure::disconnected, place_of(address), "the host is unknown", ::gai_strerror(failure), "use 127.0.0.1");
+    throw DeviceError(DeviceFailure::disconnected, server_place(address), "the host is unknown", ::gai_strerror(failure), "use 127.0.0.1");
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
   Descriptor listener(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
@@ -158,7 +158,7 @@ class TurnedAway {
 }  // namespace
 
 void serve(const ForwardMap<float>& map, const ServeOptions& options, int in, int out, const std::function<bool()>& stop) {
-  Conversation host(map, options, in, out, false);
+  HostedStream host(map, options, in, out, false);
   bool on = true;
   while (on && !(stop && stop())) {
     auto watched = host.wishes();
@@ -171,14 +171,14 @@ void serve(const ForwardMap<float>& map, const ServeOptions& options, int in, in
 void serve(const ForwardMap<float>& map, const ServeOptions& options, const DeviceAddress& address, const std::function<bool()>& stop,
            const std::function<void(const std::string&)>& ready) {
   if (address.kind != TransportKind::tcp && address.kind != TransportKind::local)
-    throw UsageError(place_of(address), "only tcp: and unix: can be listened on", "",
+    throw UsageError(server_place(address), "only tcp: and unix: can be listened on", "",
                      "without an address standard input and output are served");
   std::string name = address.text;
   const Descriptor listener = address.kind == TransportKind::tcp ? listen_tcp(address, name) : listen_local(address);
   if (ready) ready(name);
   TurnedAway turned_away;
   Descriptor stream;
-  std::optional<Conversation> host;
+  std::optional<HostedStream> host;
   while (!(stop && stop())) {
     std::array<pollfd, 3> watched{pollfd{.fd = listener.get(), .events = POLLIN, .revents = 0}, pollfd{.fd = -1, .events = 0, .revents = 0},
                                   pollfd{.fd = -1, .events = 0, .revents = 0}};

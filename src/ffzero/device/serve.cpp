@@ -18,14 +18,6 @@ namespace {
 constexpr std::size_t kLargestPayload = std::size_t{1} << 28;
 constexpr std::int64_t kMostSteps = (std::int64_t{1} << 40) - 1;
 
-std::string shown(double value) {
-  std::string text;
-  append_number(text, static_cast<float>(value));
-  return text;
-}
-
-Microseconds of_ms(double ms) { return Microseconds(static_cast<std::int64_t>(ms * 1000.0)); }
-
 void require_ranges(const std::vector<ParameterRange>& ranges, Index count, const char* what) {
   for (const ParameterRange& range : ranges)
     if (range.first < 0 || range.count < 0 || range.first + range.count > count || !(range.min < range.max))
@@ -36,7 +28,7 @@ void require_ranges(const std::vector<ParameterRange>& ranges, Index count, cons
 std::string range_line(const char* word, const ParameterRange& range) {
   std::string line = std::string(word) + " " + std::to_string(range.first) + " " + std::to_string(range.count);
   const auto add = [&](const char* key, double value, bool said) {
-    if (said) line += std::string(" ") + key + " " + shown(value);
+    if (said) line += std::string(" ") + key + " " + number_text(value);
   };
   if (!range.unit.empty()) line += " unit " + range.unit;
   add("period", range.period, range.periodic());
@@ -241,8 +233,8 @@ void DeviceServer::hello(std::string_view rest) {
   for (const auto& range : options_.parameters) line(range_line("param", range));
   for (const auto& range : options_.inputs) line(range_line("input", range));
   for (const auto& range : options_.outputs) line(range_line("output", range));
-  line("time set_ms " + shown(times.set_ms) + " row_ms " + shown(times.row_ms) + " answer_ms " + shown(times.answer_ms) + " safe_ms " +
-       shown(times.safe_ms) + " watchdog_ms " + shown(times.watchdog_ms));
+  line("time set_ms " + number_text(times.set_ms) + " row_ms " + number_text(times.row_ms) + " answer_ms " + number_text(times.answer_ms) +
+       " safe_ms " + number_text(times.safe_ms) + " watchdog_ms " + number_text(times.watchdog_ms));
   std::string cap = "cap linemax " + std::to_string(can.linemax) + " rows " + std::to_string(can.rows);
   if (can.get) cap += " get";
   if (can.f32le) cap += " f32le";
@@ -267,8 +259,8 @@ void DeviceServer::stage(std::uint32_t number, Index first, std::span<const floa
     const auto value = static_cast<double>(values[i]);
     const std::string name = "error range parameter " + std::to_string(usize(first) + i);
     if (!std::isfinite(value)) return answer(number, name + " is not finite");
-    if (value > range.max) return answer(number, name + " above " + shown(range.max));
-    if (value < range.min) return answer(number, name + " below " + shown(range.min));
+    if (value > range.max) return answer(number, name + " above " + number_text(range.max));
+    if (value < range.min) return answer(number, name + " below " + number_text(range.min));
   }
   for (std::size_t i = 0; i < values.size(); ++i) staged_[usize(first) + i] = on_grid(limits_[usize(first) + i], values[i]);
   answer(number, "ok");
@@ -407,7 +399,7 @@ void DeviceServer::finish_rows(Rows asked) {
   for (Index i = 0; i < x.rows() && !input_limits_.empty(); ++i)
     for (Index k = 0; k < inputs_; ++k) {
       if (std::isnan(x(i, k)) || input_limits_[usize(k)].contains(x(i, k))) continue;
-      return answer(asked.number, "error range input " + std::to_string(k) + " is " + shown(x(i, k)));
+      return answer(asked.number, "error range input " + std::to_string(k) + " is " + number_text(x(i, k)));
     }
   if (asked.verb == "eval") return evaluate(asked, x);
   stored_.middleRows(asked.first, asked.rows) = x;

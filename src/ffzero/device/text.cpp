@@ -96,6 +96,12 @@ void append_number(std::string& out, float value) {
   out.append(text, done.ptr);
 }
 
+std::string number_text(double value) {
+  std::string text;
+  append_number(text, static_cast<float>(value));
+  return text;
+}
+
 std::uint16_t crc16(std::string_view bytes) noexcept {
   unsigned crc = 0xFFFF;
   for (const char c : bytes) crc = ((crc << 8) ^ kCrc16[((crc >> 8) ^ static_cast<unsigned char>(c)) & 0xFFU]) & 0xFFFFU;

@@ -26,6 +26,8 @@ namespace ffzero {
 
 /// Appends %.9g, whatever the locale: reading it gives the same bits.
 void append_number(std::string& out, float value);
+/// The same by itself, for messages.
+[[nodiscard]] std::string number_text(double value);
 
 /// CRC-16/CCITT-FALSE: "123456789" gives 0x29B1.
 [[nodiscard]] std::uint16_t crc16(std::string_view bytes) noexcept;

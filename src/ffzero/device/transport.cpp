@@ -33,7 +33,7 @@ namespace ffzero {
 
 namespace {
 
-std::string place_of(const DeviceAddress& address) { return "device " + clean_text(address.text); }
+std::string device_place(const DeviceAddress& address) { return "device " + clean_text(address.text); }
 
 int wait_of(Milliseconds wait) { return static_cast<int>(std::clamp<std::int64_t>(wait.count(), 0, 24LL * 3600 * 1000)); }
 
@@ -136,7 +136,7 @@ class ExecTransport final : public DescriptorTransport {
     posix_spawn_file_actions_destroy(&actions);
     if (failure != 0) {
       process_ = -1;
-      throw DeviceError(DeviceFailure::disconnected, place_of(address), "the program cannot be started",
+      throw DeviceError(DeviceFailure::disconnected, device_place(address), "the program cannot be started",
                         clean_text(address.words.front()) + ": " + system_reason(failure), "check its path and that it may be executed");
     }
     input_ = std::move(in_here);
@@ -203,7 +203,7 @@ class ExecTransport final : public DescriptorTransport {
   static std::pair<Descriptor, Descriptor> make_pipe(const DeviceAddress& address) {
     std::array<int, 2> ends{-1, -1};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0)
-      throw DeviceError(DeviceFailure::disconnected, place_of(address), "no pipe can be opened", system_reason(errno));
+      throw DeviceError(DeviceFailure::disconnected, device_place(address), "no pipe can be opened", system_reason(errno));
     return {Descriptor(ends[0]), Descriptor(ends[1])};
   }
 
@@ -262,7 +262,7 @@ std::unique_ptr<Transport> open_tcp(const DeviceAddress& address, Milliseconds l
   wanted.ai_socktype = SOCK_STREAM;
   wanted.ai_flags = AI_NUMERICSERV;
   if (const int failure = ::getaddrinfo(address.host.c_str(), address.port.c_str(), &wanted, &found); failure != 0)
-    throw DeviceError(DeviceFailure::disconnected, place_of(address), "the host is unknown", ::gai_strerror(failure), "check its name");
+    throw DeviceError(DeviceFailure::disconnected, device_place(address), "the host is unknown", ::gai_strerror(failure), "check its name");
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
   int reason = 0;
   for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
@@ -274,7 +274,7 @@ std::unique_ptr<Transport> open_tcp(const DeviceAddress& address, Milliseconds l
     ::setsockopt(stream.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     return std::make_unique<StreamTransport>(std::move(stream), true);
   }
-  throw DeviceError(DeviceFailure::disconnected, place_of(address), "no connection", system_reason(reason),
+  throw DeviceError(DeviceFailure::disconnected, device_place(address), "no connection", system_reason(reason),
                     "start the device's server, check host and port");
 }
 
@@ -284,7 +284,7 @@ std::unique_ptr<Transport> open_local(const DeviceAddress& address, Milliseconds
   std::memcpy(where.sun_path, address.path.c_str(), std::min(address.path.size(), sizeof where.sun_path - 1));
   Descriptor stream(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (const int reason = connect_to(stream, reinterpret_cast<const sockaddr*>(&where), sizeof where, limit); reason != 0)
-    throw DeviceError(DeviceFailure::disconnected, place_of(address), "no connection", system_reason(reason),
+    throw DeviceError(DeviceFailure::disconnected, device_place(address), "no connection", system_reason(reason),
                       "start the device's server, check the path");
   return std::make_unique<StreamTransport>(std::move(stream), true);
 }
@@ -320,7 +320,7 @@ std::unique_ptr<Transport> open_serial(const DeviceAddress& address) {
   const speed_t speed = speed_of(address);
   Descriptor line(::open(address.path.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
   const auto refuse = [&](const char* requirement, const char* remedy) {
-    throw DeviceError(DeviceFailure::disconnected, place_of(address), requirement, system_reason(errno), remedy);
+    throw DeviceError(DeviceFailure::disconnected, device_place(address), requirement, system_reason(errno), remedy);
   };
   if (!line.open()) refuse("the line cannot be opened", "check the path and the right to use it (group dialout)");
   termios settings{};
@@ -350,7 +350,7 @@ std::unique_ptr<Transport> open_transport(const DeviceAddress& address, Millisec
     case TransportKind::serial:
       return open_serial(address);
   }
-  throw DeviceError(place_of(address), "unknown kind of address");
+  throw DeviceError(device_place(address), "unknown kind of address");
 }
 
 }  // namespace ffzero

@@ -48,6 +48,12 @@ std::uint32_t little(std::uint32_t word) noexcept {
 
 }  // namespace
 
+std::string_view word_text(AnswerWord word) noexcept {
+  for (const NamedWord& known : kWords)
+    if (known.word == word) return known.name;
+  return {};
+}
+
 // --- lines ------------------------------------------------------------------------------------------------------------------------
 
 void LineBuffer::feed(std::string_view bytes) {

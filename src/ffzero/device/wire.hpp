@@ -68,6 +68,9 @@ void append_values(std::string& out, std::string_view head, std::span<const floa
 /// Words that may follow the number in a line of a device.
 enum class AnswerWord { proto, id, shape, param, input, output, time, cap, ok, wait, row, data, error };
 
+/// The word as it stands in the line.
+[[nodiscard]] std::string_view word_text(AnswerWord word) noexcept;
+
 /// One thing that a device said.
 struct WireAnswer {
   enum class Kind {

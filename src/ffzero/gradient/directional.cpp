@@ -72,6 +72,7 @@ double Directional<S>::estimate(const ScalarFunction<S>& f, std::span<const S> t
     directions_.resize(1, f.dimension());  // the first row of the matrix is all ones: what is left are the signs
     fill_directions<S>(f.layout(), options_.distribution, random, executor, directions_.view());
     const std::span<const S> signs(directions_.view().data(), usize(f.dimension()));
+    differences_.came.clear();
     f.hadamard_differences(theta, signs, options_.directions, options_.eps, differences_);
     combine_hadamard(f.layout(), signs, executor, gradient);
     return differences_.mean_loss;
@@ -84,7 +85,13 @@ double Directional<S>::estimate(const ScalarFunction<S>& f, std::span<const S> t
 template <class S>
 double Directional<S>::estimate_along(const ScalarFunction<S>& f, std::span<const S> theta, const ConstMatrixRef<S>& directions,
                                       const Executor& executor, std::span<S> gradient) {
+  differences_.may_miss = true;
+  differences_.came.clear();
   f.differences(theta, directions, options_.eps, differences_);
+  if (differences_.pairs() == 0) {
+    std::fill(gradient.begin(), gradient.end(), S{0});
+    return std::numeric_limits<double>::quiet_NaN();
+  }
   const ParameterLayout& layout = f.layout();
   const Index dimension = isize(gradient.size());
   if (options_.recycle > 0.0) {
@@ -119,6 +126,9 @@ void Directional<S>::subtract_expected(const ParameterLayout& layout, const Cons
   });
   for (std::size_t u = 0; u < layout.units.size(); ++u)
     differences_.delta.col(layout.units[u].group) -= 2.0 * options_.eps * expected.col(isize(u));
+  // What nobody measured is no surprise.
+  for (std::size_t j = 0; j < differences_.came.size(); ++j)
+    if (!differences_.came[j]) differences_.delta.row(isize(j)).setZero();
 }
 
 template <class S>
@@ -128,7 +138,7 @@ void Directional<S>::weigh(const ParameterLayout& layout, const ConstMatrixRef<S
   if (options_.aggregation == Aggregation::aligned) return align(layout, directions);
   for (std::size_t u = 0; u < layout.units.size(); ++u) {
     const Unit& unit = layout.units[u];
-    const double scale = static_cast<double>(unit.size()) / (2.0 * options_.eps * static_cast<double>(m));
+    const double scale = static_cast<double>(unit.size()) / (2.0 * options_.eps * static_cast<double>(differences_.pairs()));
     for (Index j = 0; j < m; ++j) weights_(j, isize(u)) = scale * differences_.delta(j, unit.group);
   }
   if (options_.recycle <= 0.0) return;
@@ -159,12 +169,18 @@ void Directional<S>::align(const ParameterLayout& layout, const ConstMatrixRef<S
           const Matrix<double> block = directions.middleCols(s.begin, s.size).template cast<double>();
           gram += block * block.transpose();
         }
+    // A direction of length 0 and slope 0: the shortest solution leaves it out.
+    for (std::size_t j = 0; j < differences_.came.size(); ++j)
+      if (!differences_.came[j]) {
+        gram.row(isize(j)).setZero();
+        gram.col(isize(j)).setZero();
+      }
     surprise_.col(g) = decomposition.compute(gram).solve(differences_.delta.col(g)) / (2.0 * options_.eps);
   }
   for (std::size_t u = 0; u < layout.units.size(); ++u) {
     const Unit& unit = layout.units[u];
     const double size = static_cast<double>(unit.size() * sizes[usize(unit.group)].units);
-    weights_.col(isize(u)) = surprise_.col(unit.group) * std::max(1.0, size / static_cast<double>(m));
+    weights_.col(isize(u)) = surprise_.col(unit.group) * std::max(1.0, size / static_cast<double>(differences_.pairs()));
   }
   surprise_ *= options_.recycle;
 }

@@ -46,6 +46,9 @@ class Directional {
                         std::span<S> gradient);
 
   [[nodiscard]] const DirectionalOptions& options() const noexcept { return options_; }
+  /// Pairs of losses that the last estimate was made of: fewer than asked for where an instrument could not measure them. 0: the estimate
+  /// is a gradient of zeros and a loss that is not a number.
+  [[nodiscard]] Index pairs() const { return differences_.pairs(); }
   /// @throws ConfigError unless eps > 0
   void set_eps(double eps);
 

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <span>
+#include <vector>
 
 #include "ffzero/base/parameter_layout.hpp"
 #include "ffzero/tensor/types.hpp"
@@ -13,6 +15,13 @@ namespace ffzero {
 struct Differences {
   Matrix<double> delta;    ///< (m, groups): L_g(theta + eps d_j) - L_g(theta - eps d_j)
   double mean_loss = 0.0;  ///< mean over the directions of (L+ + L-) / 2, summed over the groups
+  bool may_miss = false;   ///< said by the caller: pairs whose losses an instrument could not measure may be left out
+  /// (m): false for a pair that was left out, whose delta is 0 and says nothing; empty: all are there. A pair that lost some samples of
+  /// the batch has the mean difference of the others.
+  std::vector<bool> came;
+
+  /// How many of the m pairs are there.
+  [[nodiscard]] Index pairs() const { return came.empty() ? delta.rows() : static_cast<Index>(std::count(came.begin(), came.end(), true)); }
 };
 
 /// The loss of one block on one batch, as a function of the block's parameters: values only. All fast paths hide behind `differences`.

@@ -35,11 +35,14 @@ class Instrument {
   virtual void safe() const = 0;
 
   /// The readings that follow are number 0, 1, .. of this step of this stream: a simulated instrument then gives the same noise to the same
-  /// reading, in a run that was interrupted too.
-  virtual void begin_readings(std::uint64_t stream, std::uint64_t step) const = 0;
+  /// reading, in a run that was interrupted too. lasting: every session of the run asks for them again, so that a checkpoint does not make
+  /// a kept reading superfluous.
+  virtual void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const = 0;
   /// ForwardMap::forward for several parameter vectors on one batch, in their order, overlapped where the instrument can.
-  /// thetas (m)   ys (m), each (B, outputs)   Cost: m B forward evaluations. @throws DeviceError
-  virtual void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys) const = 0;
+  /// thetas (m)   ys (m), each (B, outputs)   Cost: m B forward evaluations. may_miss: the caller can do without rows that are NaN, and an
+  /// instrument that is set up so hands on what it could not read in that way. @throws DeviceError
+  virtual void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
+                         bool may_miss) const = 0;
 
   /// One fixed input, read `repeats` times in one evaluation at theta: what noise and drift are judged by. (repeats, outputs)
   /// Cost: `repeats` forward evaluations. @throws DeviceError

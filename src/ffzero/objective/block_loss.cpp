@@ -255,24 +255,48 @@ void BlockLoss<S>::instrument_differences(std::span<const S> theta, const ConstM
       thetas[place(j, plus)] = as_span(std::as_const(own));
     }
   std::vector<Matrix<S>> outputs(thetas.size());
-  instrument_->read_many(thetas, batch_->x, outputs);
+  // What a readout learns from are all readings.
+  const bool may_miss = out.may_miss && batch_->reads == nullptr;
+  instrument_->read_many(thetas, batch_->x, outputs, may_miss);
   Shard& shard = shards_.front();  // an instrument takes its batch whole
-  const auto loss_of = [&](const Matrix<S>& y) {
+  std::vector<bool> lost;          // rows that one of the sides lacks
+  const auto loss_of = [&](Matrix<S>& y) {
+    for (std::size_t b = 0; b < lost.size(); ++b)
+      if (lost[b]) y.row(isize(b)).setZero();
     const Matrix<S>* head_input = nullptr;
     chain_.run_tail(y, shard.tail_buffers, head_input);
     keep_reads(*head_input, shard);
     score_side(*head_input, shard, shard.plus_losses);
+    for (std::size_t b = 0; b < lost.size(); ++b)
+      if (lost[b]) shard.plus_losses.row(isize(b)).setZero();
     double sum = 0.0;
     for (Index g = 0; g < groups; ++g) sum += shard.plus_losses.col(g).sum() * reduction_scale();
     return sum;
   };
-  out.delta.resize(m, 1);
+  out.delta.setZero(m, 1);
   out.mean_loss = 0.0;
   for (Index j = 0; j < m; ++j) {
-    const double plus = loss_of(outputs[place(j, true)]), minus = loss_of(outputs[place(j, false)]);
+    Matrix<S>&plus_side = outputs[place(j, true)], &minus_side = outputs[place(j, false)];
+    lost.clear();
+    double share = 1.0;  // by which the mean over the rows that are there is the mean of a batch
+    if (may_miss && !(plus_side.allFinite() && minus_side.allFinite())) {
+      lost.resize(usize(plus_side.rows()));
+      for (std::size_t b = 0; b < lost.size(); ++b) lost[b] = !plus_side.row(isize(b)).allFinite() || !minus_side.row(isize(b)).allFinite();
+      const Index there = std::count(lost.begin(), lost.end(), false);
+      // Where a row's loss depends on the others, one that is missing spoils them all.
+      const bool left_out = there == 0 || !chain_.independent_tail();
+      if (left_out) {
+        out.came.resize(usize(m), true);
+        out.came[usize(j)] = false;
+        continue;
+      }
+      share = static_cast<double>(lost.size()) / static_cast<double>(there);
+    }
+    const double plus = share * loss_of(plus_side), minus = share * loss_of(minus_side);
     out.delta(j, 0) = plus - minus;
     out.mean_loss += (plus + minus) / (2.0 * static_cast<double>(m));
   }
+  if (const Index pairs = out.pairs(); pairs > 0 && pairs < m) out.mean_loss *= static_cast<double>(m) / static_cast<double>(pairs);
   count_reads(2 * m);
 }
 

@@ -111,15 +111,26 @@ Table machine_table(const RunData& run) {
 
 std::string devices_html(const RunData& run) {
   if (!run.summary.contains("devices")) return {};
-  Table table{{"device", "layer", "readings", "writes", "failures", "retries", "restarts", "projected", "noise", "drift", "seconds"}, {}};
+  Table table{
+      {"device", "layer", "readings", "writes", "failures", "dropped", "retries", "restarts", "projected", "noise", "drift", "seconds"},
+      {}};
   const auto steady = [](const json& value) { return value.is_number() ? fmt::format("{:.3g}", value.get<double>()) : std::string("-"); };
   for (const json& d : run.summary.at("devices"))
     table.rows.push_back({d.at("identity").get<std::string>() + " at " + d.at("address").get<std::string>(), d.at("name"),
-                          d.at("readings").dump(), d.at("writes").dump(), d.at("failures").dump(), d.at("retries").dump(),
-                          d.at("restarts").dump(), d.at("projected").dump(), steady(d.at("noise").at("measured")), steady(d.at("drift")),
+                          d.at("readings").dump(), d.at("writes").dump(), d.at("failures").dump(),
+                          d.contains("dropped") ? d["dropped"].dump() : "0", d.at("retries").dump(), d.at("restarts").dump(),
+                          d.at("projected").dump(), steady(d.at("noise").at("measured")), steady(d.at("drift")),
                           fmt::format("{:.1f}", d.at("seconds").get<double>())});
-  return "<h2>Devices</h2>\n" + table.html() +
-         "<p class=\"quiet\">Readings: rows that came back. Writes: parameter vectors that were set. Noise: standard deviation of a "
+  const json skipped = run.summary.value("skipped", json::object());
+  const auto count = [&](const char* name) { return skipped.value(name, std::int64_t{0}); };
+  const std::string left_out =
+      count("steps") + count("directions") == 0
+          ? std::string()
+          : fmt::format("<p>{} steps had no reading and changed nothing; {} directions of other steps were left out.</p>\n", count("steps"),
+                        count("directions"));
+  return "<h2>Devices</h2>\n" + table.html() + left_out +
+         "<p class=\"quiet\">Readings: rows that came back. Dropped: rows that did not, and that training went on without. Writes: "
+         "parameter vectors that were set. Noise: standard deviation of a "
          "reading of a "
          "fixed input at the end. Drift: largest change of its mean since the start. Seconds: spent waiting for the device.</p>\n";
 }

@@ -20,6 +20,7 @@
 #include "ffzero/run/details.hpp"
 #include "ffzero/run/evaluation_data.hpp"
 #include "ffzero/run/run_folder.hpp"
+#include "ffzero/run/run_journal.hpp"
 #include "ffzero/settings/configured.hpp"
 
 namespace ffzero {
@@ -28,10 +29,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 using json = nlohmann::ordered_json;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(SteadyClock::time_point start) { return std::chrono::duration<double>(SteadyClock::now() - start).count(); }
 
 constexpr std::uint64_t kLongestSummary = std::uint64_t{1} << 30;
 
@@ -142,7 +143,7 @@ LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const Device
 }
 
 RunResult run_training(const RunRequest& request, const RunEvents& events) {
-  const auto start = Clock::now();
+  const auto start = SteadyClock::now();
   const auto say = [&](const std::string& line) {
     if (events.message) events.message(line);
   };
@@ -151,7 +152,8 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
     return run_training(*anew, events);
   }
   RunFolder folder(request.resume ? *request.resume : request.out, request.numbered);
-  std::optional<LoadedRun> earlier;
+  std::optional<LoadedRun> earlier, repeated;
+  std::optional<RunJournal> journal;
   if (request.resume) {
     earlier = load_run(*request.resume, request.devices);
     auto summary = finished_summary(*request.resume);
@@ -169,13 +171,21 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   } else {
     folder.require_creatable();
   }
+  if (request.replay) {
+    repeated = load_run(*request.replay, {.addresses = {}, .trusted = false, .stand_ins = true});
+    if (!repeated->config.values().is("model.kind", "device"))
+      throw UsageError("--replay", "repeats a run with devices", request.replay->string(), "other runs repeat with ffzero train CONFIG");
+    journal.emplace(*request.replay, repeated->state.description);
+  }
+  const LoadedRun* const source = earlier ? &*earlier : repeated ? &*repeated : nullptr;
   ConfigSources sources = request.sources;
   sources.devices = request.devices;
   // Settings come from the user, or from the checkpoint: then what is wrong with them is wrong with a file.
-  const auto from_settings = [&](auto work) { return earlier ? from_checkpoint(earlier->place, work) : work(); };
+  const auto from_settings = [&](auto work) { return source != nullptr ? from_checkpoint(source->place, work) : work(); };
   Config config = from_settings(
-      [&] { return earlier ? Config::parse(earlier->state.description, earlier->place + " (config)") : Config::load(sources); });
+      [&] { return source != nullptr ? Config::parse(source->state.description, source->place + " (config)") : Config::load(sources); });
   if (earlier) config.allow(request.devices);
+  if (repeated) config.allow({.addresses = {}, .trusted = false, .stand_ins = false, .recorded = journal->devices(config)});
   const Splits splits = from_settings([&] { return load_splits(config, request.cache_dir); });
   from_settings([&] { config.resolve(data_facts(splits)); });
   const int wanted = wanted_threads(config, request);
@@ -198,6 +208,10 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
                                [&](const TrainerState& state) {
                                  if (!trained) folder.write_checkpoint(checkpoint_of(state));
                                },
+                           .saved =
+                               [&](bool whole) {
+                                 if (!trained && journal) journal->saved(whole);
+                               },
                            .save_every_s = config.values().number("training.save_every_s")};
   std::unique_ptr<Trainer<float>> made;
   from_settings([&] {
@@ -218,6 +232,8 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
     folder.create(config.to_toml(), checkpoint_of(trainer.state()));
     if (events.folder_ready && !folder.path().empty()) events.folder_ready(folder.path());
   }
+  if (!journal) journal.emplace(config, earlier ? earlier->state.description : config.to_toml(), folder.path(), say);
+  journal->attach(trainer.network());
   const double load_s = seconds_since(start);
   RunRecord record = trainer.run();
   record.load_s = load_s;
@@ -244,6 +260,7 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   summary["machine"] = machine_description(executor->threads());
   summary["version"] = version();
   folder.write("summary.json", summary.dump(2) + "\n");
+  journal->finished();
   say(joined(record));
   if (events.finished && !folder.path().empty()) events.finished(folder.path(), false);
   return {std::move(summary), folder.path(), false};

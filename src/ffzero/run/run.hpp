@@ -16,6 +16,7 @@ namespace ffzero {
 struct RunRequest {
   ConfigSources sources;                        ///< of a new run
   std::optional<std::filesystem::path> resume;  ///< or the folder of a run to go on with
+  std::optional<std::filesystem::path> replay;  ///< or the folder of a run to repeat from its journal, without its devices
   std::filesystem::path out;                    ///< folder to create; empty: nothing is written
   bool numbered = false;                        ///< where `out` is taken, out-2, out-3, ... is created
   std::optional<int> threads;                   ///< instead of those of the settings; 0: one a core

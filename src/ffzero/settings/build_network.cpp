@@ -9,6 +9,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/device/device_map.hpp"
+#include "ffzero/device/recorded.hpp"
 #include "ffzero/device/text.hpp"
 #include "ffzero/head/prototypes.hpp"
 #include "ffzero/map/activation.hpp"
@@ -291,13 +292,16 @@ class NetworkBuilder {
             .output_scale = device.number("output_scale"),
             .output_offset = device.number("output_offset"),
             .repeats = device.at("repeats").get<int>(),
-            .rereads = stop ? 0 : 3};
+            .rereads = stop ? 0 : 3,
+            .drop_failed = v.is("device.on_failure", "skip")};
   }
 
   [[nodiscard]] std::shared_ptr<ForwardMap<S>> open_device(std::size_t i) const {
     if (!config_.stand_ins().empty()) return std::make_shared<AbsentDevice<S>>(config_.stand_ins()[i]);
     const DeviceLayer& device = config_.devices()[i];
     const std::string shown = clean_text(device.reached_at);
+    if (!config_.recorded().empty())
+      return std::make_shared<DeviceMap<S>>(recorded_client(shown, config_.recorded()[i]), device_options(device));
     if (!device.allowed)
       throw UsageError("device " + shown, "an address that stands in a file is used only if you say so", "",
                        fmt::format("add --device '{}', or --trust-devices", shown));

@@ -199,6 +199,8 @@ void Config::take_devices(const DeviceAccess& access, const std::string& place) 
 
 void Config::allow(const DeviceAccess& access, const std::vector<DeviceShape>& shapes) {
   allow_devices(devices_, access);
+  recorded_ = access.recorded;
+  if (!recorded_.empty()) recorded_.resize(devices_.size());
   if (!access.stand_ins) return;
   stand_ins_ = shapes;
   stand_ins_.resize(devices_.size());

@@ -52,6 +52,8 @@ class Config {
   [[nodiscard]] const std::vector<DeviceLayer>& devices() const noexcept { return devices_; }
   /// Layers of these devices that connect to nothing, instead; empty: none.
   [[nodiscard]] const std::vector<DeviceShape>& stand_ins() const noexcept { return stand_ins_; }
+  /// Or what these devices said of themselves, where their readings come from a journal; empty: they are reached.
+  [[nodiscard]] const std::vector<std::string>& recorded() const noexcept { return recorded_; }
   /// Position of the first device among the layers.
   [[nodiscard]] Index first_device() const { return isize(values_.at("model.layers_before").size()); }
   /// Says where the devices of these settings are reached, or that they may be reached at all; the settings themselves stay as they are.
@@ -81,6 +83,7 @@ class Config {
   std::vector<LayerTable> layers_;
   std::vector<DeviceLayer> devices_;
   std::vector<DeviceShape> stand_ins_;
+  std::vector<std::string> recorded_;
   DataFacts facts_;
   bool resolved_ = false;
 };

@@ -93,7 +93,11 @@ TrainPlan Config::plan(Index layers) const {
   plan.best_layer = values_.is("vote.layer", "best");
   plan.seed = values_.seed();
   plan.forward_evals = values_.integer("budget.forward_evals");
-  if (values_.is("model.kind", "device")) plan.steadiness_rows = values_.integer("device.steadiness");
+  constexpr Index kMostSkipped = 10;
+  if (values_.is("model.kind", "device")) {
+    plan.steadiness_rows = values_.integer("device.steadiness");
+    if (values_.is("device.on_failure", "skip")) plan.most_skipped = kMostSkipped;
+  }
   plan.device_seconds = values_.number("budget.device_seconds");
   plan.input_dropout = values_.number("model.input_dropout");
   plan.encoder = encoder_options(values_);

@@ -20,6 +20,7 @@ struct DeviceAccess {
       addresses;           ///< of the devices, in the order of the data flow, in place of those of the file; empty: none is named
   bool trusted = false;    ///< the addresses of the file may be used
   bool stand_ins = false;  ///< connect to nothing: layers of the shapes that the checkpoint remembers, which cannot be evaluated
+  std::vector<std::string> recorded = {};  ///< connect to nothing: devices that said this of themselves, whose readings are in a journal
 };
 
 /// Shape of a device as a checkpoint remembers it.

@@ -296,15 +296,26 @@ std::vector<KeyInfo> make_table() {
       "Stop before the training evaluations pass this number, all layers together; 0: no limit.");
   add("budget.device_seconds", number, 0.0, 0, 1e12,
       "Stop before the time spent waiting for the devices passes this number of seconds; 0: no limit.", device_key);
-  choice(
-      "device.on_failure", "retry", {"retry", "stop"},
-      "What follows a failed evaluation: retry (start the device again, repeat, then stop) or stop at once. A run that stops is saved and "
-      "can be resumed.",
-      device_key);
-  add("device.retries", integer, 3, 1, 1000000, "Times that the same evaluation is repeated before the run stops.", [](const Values& v) {
+  choice("device.on_failure", "retry", {"retry", "skip", "stop"},
+         "What follows a failed evaluation: retry (start the device again, repeat, then stop), skip (the same, then train without it) or "
+         "stop at "
+         "once. A run that stops is saved and can be resumed.",
+         device_key);
+  add("device.retries", integer, 3, 1, 1000000, "Times that the same evaluation is repeated before it is given up.", [](const Values& v) {
     if (!device_key(v).empty()) return device_key(v);
-    return v.is("device.on_failure", "retry") ? std::string() : std::string("it belongs to device.on_failure = \"retry\"");
+    return !v.is("device.on_failure", "stop") ? std::string() : std::string("device.on_failure = \"stop\" repeats nothing");
   });
+  choice(
+      "device.journal", "resume", {"off", "resume", "all"},
+      "Readings that are kept in journal.bin: those since the last checkpoint, so that a run that is cut off takes none twice; or all, so "
+      "that ffzero train --replay repeats the run without the device.",
+      device_key);
+  add("device.journal_mb", integer, 1024, 1, 1000000,
+      "Largest size of journal.bin in megabytes; beyond it nothing more is kept until the next checkpoint makes room.",
+      [](const Values& v) {
+        if (!device_key(v).empty()) return device_key(v);
+        return v.is("device.journal", "off") ? std::string("device.journal = \"off\" keeps nothing") : std::string();
+      });
   choice("device.out_of_range", "project", {"project", "refuse"},
          "Parameters that leave the declared range: moved to its nearest value and counted, or an error.", device_key);
   add("device.steadiness", integer, 8, 0, 65536,

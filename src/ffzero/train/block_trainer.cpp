@@ -113,20 +113,13 @@ Outcome BlockTrainer<S>::train_epoch(Position& at, const std::function<bool()>& 
   const TrainPlan& plan = session_.plan;
   Ledger& ledger = session_.ledger;
   const std::vector<std::uint32_t> order = session_.order_of(setup, at.epoch);
-  Ledger before;  // outside the loop: a copy into it takes no memory
   for (; at.step < setup.steps; ++at.step) {
     const Index first = at.step * batch, count = std::min(batch, size - first);
     if (plan.forward_evals > 0 && ledger.total().training + setup.gradient->cost_per_sample() * count > plan.forward_evals)
       return Outcome::budget;
     const double waited = session_.instruments.seconds();
     if (plan.device_seconds > 0.0 && waited + longest_step_s_ > plan.device_seconds) return Outcome::budget;
-    before = ledger;
-    try {
-      at.loss_sum += step(at, std::span(order).subspan(usize(first), usize(count)));
-    } catch (const DeviceError&) {
-      ledger = before;  // whoever goes on repeats the step, and is billed then
-      throw;
-    }
+    take_step(at, std::span(order).subspan(usize(first), usize(count)));
     longest_step_s_ = std::max(longest_step_s_, session_.instruments.seconds() - waited);
     if (after_step()) {
       ++at.step;
@@ -138,7 +131,40 @@ Outcome BlockTrainer<S>::train_epoch(Position& at, const std::function<bool()>& 
 }
 
 template <class S>
-double BlockTrainer<S>::step(const Position& at, std::span<const std::uint32_t> rows) {
+void BlockTrainer<S>::take_step(Position& at, std::span<const std::uint32_t> rows) {
+  const BlockSetup<S>& setup = *setup_;
+  before_ = session_.ledger;
+  std::optional<double> loss;
+  std::optional<DeviceError> failure;
+  try {
+    loss = step(at, rows);
+  } catch (const DeviceError& e) {
+    session_.ledger = before_;  // whoever goes on repeats the step, and is billed then
+    if (session_.plan.most_skipped == 0) throw;
+    failure = e;
+    // Failed readings are billed: as a step's.
+    session_.bill(setup.first, setup.last, &Evaluations::training,
+                  setup.gradient->cost_per_sample() / (setup.last - setup.first) * isize(rows.size()));
+  }
+  if (loss) {
+    at.loss_sum += *loss;
+    skipped_in_a_row_ = 0;
+    session_.skipped.directions += setup.gradient->missing_pairs();
+    return;
+  }
+  if (++skipped_in_a_row_ > session_.plan.most_skipped) {
+    session_.ledger = before_;
+    if (failure) throw DeviceError(*failure);
+    throw DeviceError(DeviceFailure::not_finite, fmt::format("{}, epoch {}, step {}", setup.name, at.epoch + 1, at.step + 1),
+                      fmt::format("one of {} steps must have a reading", skipped_in_a_row_), "none",
+                      "look at the detectors and at device.log");
+  }
+  ++session_.skipped.steps;
+  ++at.lossless;
+}
+
+template <class S>
+std::optional<double> BlockTrainer<S>::step(const Position& at, std::span<const std::uint32_t> rows) {
   BlockSetup<S>& setup = *setup_;
   const Index number = at.epoch * setup.steps + at.step;
   const auto position = static_cast<std::uint64_t>(number);
@@ -149,6 +175,7 @@ double BlockTrainer<S>::step(const Position& at, std::span<const std::uint32_t> 
   const RandomStream directions(session_.plan.seed, Stream::direction, static_cast<std::uint32_t>(setup.first), position);
   if (number == 0) check_first_step<S>(setup, batch, parameters, directions, *session_.executor, session_.ledger);
   const double loss = setup.gradient->estimate(batch, parameters, directions, as_span(gradient_));
+  if (setup.gradient->missing_pairs() >= setup.gradient->pairs_of_step()) return std::nullopt;
   if (number == 0) first_loss_ = loss;
   if (!std::isfinite(loss)) diverged(at, "the loss must stay finite", fmt::format("a loss of {}", loss));
   const double factor = schedule_.factor(number, setup.steps * setup.options.epochs);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,15 +26,16 @@ struct Position {
   std::size_t block = 0;
   Index epoch = 0, step = 0;
   double loss_sum = 0.0;  ///< over the steps of this epoch
+  Index lossless = 0;     ///< steps of this epoch that had none
   [[nodiscard]] bool at_start() const noexcept { return epoch == 0 && step == 0; }
   void next_epoch() {
     ++epoch;
-    step = 0;
+    step = lossless = 0;
     loss_sum = 0.0;
   }
   void next_block() {
     ++block;
-    epoch = step = 0;
+    epoch = step = lossless = 0;
     loss_sum = 0.0;
   }
 };
@@ -58,6 +60,10 @@ class BlockTrainer {
   void finish();
   void fit_readout() { readout_.fit(*setup_); }
 
+  /// To take back the end of an epoch that was come to in vain.
+  [[nodiscard]] const Schedule& schedule() const noexcept { return schedule_; }
+  void take_back(const Schedule& schedule) { schedule_ = schedule; }
+
   /// The loss of the block's first step; 0: it was another session's.
   [[nodiscard]] double first_loss() const noexcept { return first_loss_; }
   /// Adds moments, memory and readings to a state. reads: those of the readout too.
@@ -67,7 +73,10 @@ class BlockTrainer {
   void take_reads(const NpzArchive& arrays, const Position& at, const std::string& place);
 
  private:
-  double step(const Position& at, std::span<const std::uint32_t> rows);
+  /// One step and its share of the epoch, where the plan lets a failed reading pass.
+  void take_step(Position& at, std::span<const std::uint32_t> rows);
+  /// The loss; nothing if no reading came back: then nothing has changed.
+  std::optional<double> step(const Position& at, std::span<const std::uint32_t> rows);
   void update(std::span<S> theta, double lr);
   [[nodiscard]] Batch<S> gather(std::span<const std::uint32_t> rows, Index epoch, Index step);
   void drop_inputs(Index step, Matrix<S>& x) const;
@@ -86,6 +95,8 @@ class BlockTrainer {
   double eps_ = 0.0;            ///< of the perturbations of a step, where limits of instruments are kept
   double first_loss_ = 0.0;
   double longest_step_s_ = 0.0;  ///< that a step waited for the instruments
+  Index skipped_in_a_row_ = 0;
+  Ledger before_;  ///< of a step; kept, so that a copy into it takes no memory
   Vector<S> gradient_;
   Matrix<S> batch_x_;
   std::vector<std::int32_t> batch_labels_;

@@ -44,7 +44,8 @@ void Instruments<S>::address(Index last, ReadingPurpose purpose, std::uint64_t s
     if (record.layer < last)
       at(record.layer)
           .begin_readings(static_cast<std::uint64_t>(record.layer) * kPurposes + static_cast<std::uint64_t>(purpose),
-                          (static_cast<std::uint64_t>(last) << kBlockShift) + step);
+                          (static_cast<std::uint64_t>(last) << kBlockShift) + step,
+                          purpose == ReadingPurpose::pass || purpose == ReadingPurpose::front);
 }
 
 template <class S>

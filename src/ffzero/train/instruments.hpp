@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ffzero/base/ledger.hpp"
@@ -38,6 +39,9 @@ class Instruments {
   [[nodiscard]] double seconds() const;
   /// Their records with what they were asked to do until now.
   [[nodiscard]] std::vector<InstrumentRecord> records() const;
+  /// What looks have found, without the receipts of this session: to take back a look that was made in vain.
+  [[nodiscard]] const std::vector<InstrumentRecord>& looked() const noexcept { return records_; }
+  void take_back(std::vector<InstrumentRecord> looked) { records_ = std::move(looked); }
   /// Goes on with the records of an earlier session. @throws DataError naming `place` if an instrument has another shape
   void take(const std::vector<InstrumentRecord>& kept, const std::string& place);
 

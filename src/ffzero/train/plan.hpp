@@ -44,8 +44,10 @@ struct TrainPlan {
   std::uint64_t seed = 0;          ///< of the order of samples, directions, dropout
   std::int64_t forward_evals = 0;  ///< stop before the training evaluations pass this number; 0: no limit
   double device_seconds = 0.0;     ///< stop before the time spent waiting for instruments passes this number; 0: no limit
-  Index steadiness_rows = 0;       ///< readings by which noise and drift of instruments are judged after each epoch; 0: not at all
-  double input_dropout = 0.0;      ///< share of the network's inputs that is dropped in training, in [0, 1)
+  /// Steps in a row that may pass without any reading of an instrument, which then changes nothing; 0: a failed reading ends the run.
+  Index most_skipped = 0;
+  Index steadiness_rows = 0;   ///< readings by which noise and drift of instruments are judged after each epoch; 0: not at all
+  double input_dropout = 0.0;  ///< share of the network's inputs that is dropped in training, in [0, 1)
   EncoderOptions encoder;
   ScaleKind scale = ScaleKind::none;  ///< of the features of tables, fitted on the train set without labels
   LogOptions log;

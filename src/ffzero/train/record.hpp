@@ -61,6 +61,13 @@ struct Steadiness {
   friend bool operator==(const Steadiness&, const Steadiness&) = default;
 };
 
+/// What training went on without, because instruments did not give it.
+struct Skipped {
+  std::int64_t steps = 0;       ///< without an update
+  std::int64_t directions = 0;  ///< left out of the other steps
+  friend bool operator==(const Skipped&, const Skipped&) = default;
+};
+
 /// An instrument in a run, and what it was really asked to do, over all sessions of the run.
 struct InstrumentRecord {
   Index layer = 0;
@@ -88,6 +95,7 @@ struct RunRecord {
   Ledger ledger;
   double load_s = 0.0, training_s = 0.0, evaluation_s = 0.0, total_s = 0.0;
   std::vector<InstrumentRecord> devices;
+  Skipped skipped;
   std::vector<std::string> front_ends;  ///< "pca", "trained readout": named beside the information
 };
 

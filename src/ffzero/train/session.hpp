@@ -40,6 +40,7 @@ struct TrainSession {
   Encoder encoder;
   Network<S> network;
   Ledger ledger;
+  Skipped skipped;
   std::vector<BlockSetup<S>> blocks;
   SampleSource<S> train, test;
   std::optional<SampleSource<S>> validation;

@@ -37,6 +37,7 @@ struct TrainerState {
   std::size_t block = 0;      ///< that is being trained; the number of blocks at the end
   Index epoch = 0, step = 0;  ///< finished ones of this block, of this epoch
   double loss_sum = 0.0;      ///< over the steps of this epoch
+  Index lossless = 0;         ///< steps of this epoch that had no loss, because no reading came back
   bool finished = false;      ///< nothing is left to train
   double elapsed_s = 0.0, evaluation_s = 0.0;
 
@@ -44,6 +45,7 @@ struct TrainerState {
   std::vector<EpochRecord> records;
   std::vector<MeasuredControl> measured;      ///< one a block
   std::vector<InstrumentRecord> instruments;  ///< names of layers are not kept
+  Skipped skipped;
 
   Index train_size = 0;
   Index classes = 0;   ///< K of the heads; the number of targets in regression

@@ -35,6 +35,8 @@ class DirectionalStep final : public StepGradient<S> {
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
   [[nodiscard]] Information information() const override { return loss_.layout().groups > 1 ? Information::grouped : Information::opaque; }
+  [[nodiscard]] Index missing_pairs() const override { return pairs_of_step() - estimator_.pairs(); }
+  [[nodiscard]] Index pairs_of_step() const override { return estimator_.options().directions; }
   void set_eps(double eps) override { estimator_.set_eps(eps); }
   [[nodiscard]] std::span<S> memory() override { return estimator_.memory(); }
   [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }

@@ -26,6 +26,11 @@ class StepGradient {
   [[nodiscard]] virtual BlockLoss<S>& loss() = 0;
   [[nodiscard]] const ParameterLayout& layout() { return loss().layout(); }
 
+  /// Pairs of losses that the last estimate lacked because an instrument could not measure them, of `pairs_of_step`.
+  [[nodiscard]] virtual Index missing_pairs() const { return 0; }
+  /// 1 where an estimate is not made of pairs.
+  [[nodiscard]] virtual Index pairs_of_step() const { return 1; }
+
   /// Length of the perturbation, where the estimator has one. @throws ConfigError unless eps > 0
   virtual void set_eps(double /*eps*/) {}
   /// What the estimator remembers from step to step, for checkpoints; empty: nothing.

@@ -56,9 +56,26 @@ double Trainer<S>::elapsed() const {
 }
 
 template <class S>
-void Trainer<S>::save(const Position& at) {
+void Trainer<S>::save(const Position& at, bool whole) {
   if (events_.save) events_.save(state_at(at));
+  if (events_.saved) events_.saved(whole);
   last_save_ = Clock::now();
+}
+
+template <class S>
+template <class Work>
+void Trainer<S>::whole_or_not(Work work) {
+  const Ledger ledger = session_.ledger;
+  const Schedule schedule = block_.schedule();
+  const std::vector<InstrumentRecord> looked = session_.instruments.looked();
+  try {
+    work();
+  } catch (const DeviceError&) {
+    session_.ledger = ledger;
+    block_.take_back(schedule);
+    session_.instruments.take_back(looked);
+    throw;
+  }
 }
 
 template <class S>
@@ -70,11 +87,11 @@ RunRecord Trainer<S>::run() {
     outcome = run_blocks();
   } catch (const DeviceError&) {
     // The parameters are those before the step that failed: going on repeats it.
-    if (stands_) save(at_);
+    if (stands_) save(at_, false);
     throw;
   }
   RunRecord record = conclude_run(outcome);
-  save(at_);
+  save(at_, true);
   return record;
 }
 
@@ -85,13 +102,13 @@ Outcome Trainer<S>::run_blocks() {
   for (std::size_t b = 0; b < session_.blocks.size(); ++b) {
     BlockSetup<S>& setup = session_.blocks[b];
     if (b < earlier || (trained_ && b == earlier)) {
-      finish_block(setup, true);
+      whole_or_not([&] { finish_block(setup, true); });
       if (b == earlier) return Outcome::budget;  // nothing but the summary is missing
       continue;
     }
     const Outcome outcome = train_block(setup);
     if (outcome == Outcome::interrupted) return outcome;
-    finish_block(setup, false);
+    whole_or_not([&] { finish_block(setup, false); });
     if (outcome != Outcome::done) return outcome;
     block_.finish();
     at_.next_block();
@@ -102,12 +119,20 @@ Outcome Trainer<S>::run_blocks() {
 template <class S>
 void Trainer<S>::fit_front(const BlockSetup<S>& setup) {
   if (session_.network.front(setup.first) == nullptr) return;
-  session_.instruments.address(setup.first, ReadingPurpose::front, 0);
   // A run that stands within a block holds the fitted front end already.
-  if (at_.at_start()) {
-    session_.train.fit_front(kEvaluationRows);
-    session_.bill_recomputed(session_.train, &Evaluations::propagation, session_.train.size());
-  }
+  if (at_.at_start())
+    whole_or_not([&] {
+      session_.instruments.address(setup.first, ReadingPurpose::front, 0);
+      session_.train.fit_front(kEvaluationRows);
+      session_.bill_recomputed(session_.train, &Evaluations::propagation, session_.train.size());
+    });
+  apply_fronts(setup);
+}
+
+// Every session of the run does this, so that its readings have the same addresses whatever was read before.
+template <class S>
+void Trainer<S>::apply_fronts(const BlockSetup<S>& setup) {
+  session_.instruments.address(setup.first, ReadingPurpose::front, 1);
   session_.apply_fronts();
 }
 
@@ -121,15 +146,17 @@ Outcome Trainer<S>::train_block(BlockSetup<S>& setup) {
   restored_.clear();
   stands_ = true;
   if (at_.at_start()) {
-    session_.instruments.look(setup.first, setup.last, 0, session_.ledger);
-    if (setup.options.epochs > 0 && !block_.measure(measured)) return Outcome::budget;
+    whole_or_not([&] { session_.instruments.look(setup.first, setup.last, 0, session_.ledger); });
+    bool reaches = true;
+    if (setup.options.epochs > 0) whole_or_not([&] { reaches = block_.measure(measured); });
+    if (!reaches) return Outcome::budget;
   }
   while (at_.epoch < setup.options.epochs) {
     // The part of an epoch that a budget left room for is recorded once, also if the run was killed right after that.
     const bool recorded = at_.step > 0 && has_recorded(setup) && records_.back().epoch == at_.epoch + 1;
     const Outcome outcome = block_.train_epoch(at_, [&] { return after_step(setup); });
     if (outcome == Outcome::interrupted) return outcome;
-    if (at_.step > 0 && !recorded) finish_epoch(setup);
+    if (at_.step > 0 && !recorded) whole_or_not([&] { finish_epoch(setup); });
     if (outcome != Outcome::done) return outcome;
     at_.next_epoch();
     // Within an epoch it is asked for between steps.
@@ -149,7 +176,7 @@ bool Trainer<S>::after_step(const BlockSetup<S>& setup) {
                        .epochs = setup.options.epochs,
                        .step = at_.step,
                        .steps = setup.steps,
-                       .loss = at_.loss_sum / static_cast<double>(at_.step + 1),
+                       .loss = at_.loss_sum / static_cast<double>(std::max<Index>(1, at_.step + 1 - at_.lossless)),
                        .forward_evals = evals,
                        .fraction = static_cast<double>(evals) / static_cast<double>(std::max<std::int64_t>(1, planned_))});
   }
@@ -163,10 +190,12 @@ bool Trainer<S>::has_recorded(const BlockSetup<S>& setup) const {
 
 template <class S>
 void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
+  const Index losses = at_.step - at_.lossless;
+  const double before = has_recorded(setup) ? records_.back().training_loss : 0.0;
   EpochRecord record{.layer = setup.name,
                      .layer_index = setup.last - 1,
                      .epoch = at_.epoch + 1,
-                     .training_loss = at_.loss_sum / static_cast<double>(at_.step),
+                     .training_loss = losses > 0 ? at_.loss_sum / static_cast<double>(losses) : before,
                      .train = {},
                      .test = {},
                      .validation = {}};
@@ -189,18 +218,18 @@ void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
   if (seconds_since(last_save_) < events_.save_every_s) return;
   Position next = at_;
   if (next.step == setup.steps) next.next_epoch();
-  save(next);
+  save(next, true);
 }
 
 template <class S>
 void Trainer<S>::finish_block(BlockSetup<S>& setup, bool replay) {
   const Stopwatch watch(evaluation_s_);
-  session_.instruments.address(setup.first, ReadingPurpose::front, 0);
-  if (replay && session_.network.front(setup.first) != nullptr) session_.apply_fronts();
-  session_.instruments.address(setup.last, ReadingPurpose::pass, 0);
+  if (replay && session_.network.front(setup.first) != nullptr) apply_fronts(setup);
+  session_.instruments.address(setup.last, ReadingPurpose::pass, 1);
   // The last epoch has done so with these parameters; without an epoch nobody has.
   if (!replay && !has_recorded(setup)) evaluator_.calibrate(setup);
   if (!replay) block_.fit_readout();
+  session_.instruments.address(setup.last, ReadingPurpose::pass, 0);
   LayerRecord record{.name = setup.name,
                      .parameters = setup.block.parameter_count(),
                      .information = setup.options.epochs == 0 ? Information::none : setup.gradient->information(),
@@ -226,6 +255,7 @@ RunRecord Trainer<S>::conclude_run(Outcome outcome) {
   record.stopped_by = stopped_by_;
   record.ledger = session_.ledger;
   record.devices = session_.instruments.records();
+  record.skipped = session_.skipped;
   outputs_ = conclude(session_, evaluator_, layers_, record);
   record.total_s = elapsed();
   record.evaluation_s = evaluation_s_;
@@ -245,6 +275,7 @@ TrainerState Trainer<S>::state_at(const Position& at) const {
   s.epoch = at.epoch;
   s.step = at.step;
   s.loss_sum = at.loss_sum;
+  s.lossless = at.lossless;
   s.finished = at.block >= session_.blocks.size() || stopped_by_ == "budget";
   s.elapsed_s = elapsed();
   s.evaluation_s = evaluation_s_;
@@ -252,6 +283,7 @@ TrainerState Trainer<S>::state_at(const Position& at) const {
   s.records = records_;
   s.measured = measured_;
   s.instruments = session_.instruments.records();
+  s.skipped = session_.skipped;
   s.train_size = train.size();
   s.classes = session_.network.classes();
   s.data = train.info();
@@ -287,10 +319,11 @@ void Trainer<S>::restore(const TrainerState& s, const std::string& place) {
     throw DataError(place, fmt::format("must stand in one of {} blocks", blocks.size()), std::to_string(s.block), "the file is damaged");
   if (s.block < blocks.size() && (s.epoch > blocks[s.block].options.epochs || s.step > blocks[s.block].steps))
     throw DataError(place, "must stand within its training", fmt::format("epoch {}, step {}", s.epoch, s.step), "the file is damaged");
-  at_ = {.block = s.block, .epoch = s.epoch, .step = s.step, .loss_sum = s.loss_sum};
+  at_ = {.block = s.block, .epoch = s.epoch, .step = s.step, .loss_sum = s.loss_sum, .lossless = std::min(s.lossless, s.step)};
   if (at_.at_start()) at_.loss_sum = 0.0;
   block_.take_reads(s.arrays, at_, place);
   session_.instruments.take(s.instruments, place);
+  session_.skipped = s.skipped;
   for (Index i = 0; i < session_.ledger.layers(); ++i) session_.ledger.layer(i) = s.ledger[usize(i)];
   records_ = s.records;
   std::copy_n(s.measured.begin(), std::min(measured_.size(), s.measured.size()), measured_.begin());

@@ -35,6 +35,9 @@ struct TrainEvents {
   std::function<void(const std::string&)> message;
   /// After an epoch, on interruption and at the end: the state to keep.
   std::function<void(const TrainerState&)> save;
+  /// After each save. whole: it holds the state behind all readings of instruments; else the state before some that will be asked for
+  /// again.
+  std::function<void(bool whole)> saved;
   double save_every_s = 0.0;  ///< seconds from one save to the next that follows an epoch, not negative; 0: after every epoch
 };
 
@@ -67,13 +70,17 @@ class Trainer {
   Outcome run_blocks();
   Outcome train_block(BlockSetup<S>& setup);
   void fit_front(const BlockSetup<S>& setup);
+  void apply_fronts(const BlockSetup<S>& setup);
   bool after_step(const BlockSetup<S>& setup);
   void finish_epoch(BlockSetup<S>& setup);
   void finish_block(BlockSetup<S>& setup, bool replay);
   [[nodiscard]] RunRecord conclude_run(Outcome outcome);
   [[nodiscard]] bool has_recorded(const BlockSetup<S>& setup) const;
   [[nodiscard]] TrainerState state_at(const Position& at) const;
-  void save(const Position& at);
+  void save(const Position& at, bool whole);
+  /// Does `work`; if a device fails in it, whoever goes on does it again: then what was billed and learnt in it is taken back.
+  template <class Work>
+  void whole_or_not(Work work);
   [[nodiscard]] bool stop_requested() const { return events_.stop_requested && events_.stop_requested(); }
   [[nodiscard]] std::int64_t planned_evaluations() const;
   [[nodiscard]] double elapsed() const;

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "ffzero/base/error.hpp"
 #include "support/expect_error.hpp"
 #include "support/property.hpp"
@@ -226,6 +228,62 @@ TEST(Directional, RefusesOptionsOutOfRange) {
             std::string::npos);
   EXPECT_THROW(Directional<double>({.eps = std::nan("")}), ConfigError);
   EXPECT_THROW(Directional<double>({.recycle = 1.5}), ConfigError);
+}
+
+/// The same function, measured by something that loses pairs.
+class Losing final : public ScalarFunction<double> {
+ public:
+  Losing(const Quadratics& f, std::vector<bool> came) : f_(f), came_(std::move(came)) {}
+  [[nodiscard]] const ParameterLayout& layout() const override { return f_.layout(); }
+  [[nodiscard]] Index dimension() const override { return f_.dimension(); }
+  void values(std::span<const double> theta, std::span<double> losses) const override { f_.values(theta, losses); }
+  void differences(std::span<const double> theta, const ConstMatrixRef<double>& directions, double eps, Differences& out) const override {
+    f_.differences(theta, directions, eps, out);
+    EXPECT_TRUE(out.may_miss);
+    out.came = came_;
+    for (std::size_t j = 0; j < came_.size(); ++j)
+      if (!came_[j]) out.delta.row(isize(j)).setZero();
+  }
+
+ private:
+  const Quadratics& f_;
+  std::vector<bool> came_;
+};
+
+TEST(Directional, AveragesOverThePairsThatCameBack) {
+  const Quadratics f(two_groups(), 8, 3);
+  const Vector<double> theta = test::normal_matrix(8, 1, 4);
+  const Matrix<double> all = test::normal_matrix(4, 8, 5);
+  const std::vector<Index> there{0, 2, 3};
+  for (const Aggregation how : {Aggregation::average, Aggregation::aligned})
+    for (const double recycle : {0.0, 0.5}) {
+      Vector<double> g(8), expected(8);
+      Directional<double> estimator({.directions = 4, .eps = 1e-2, .aggregation = how, .recycle = recycle});
+      Directional<double> fewer({.directions = 3, .eps = 1e-2, .aggregation = how, .recycle = recycle});
+      estimator.start_memory(8);
+      fewer.start_memory(8);
+      for (int step = 0; step < 2; ++step) {
+        const Losing losing(f, {true, false, true, true});
+        estimator.estimate_along(losing, as_span(theta), all, Executor(1), as_span(g));
+        fewer.estimate_along(f, as_span(theta), Matrix<double>(all(there, Eigen::all)), Executor(1), as_span(expected));
+        if (recycle > 0.0 && how == Aggregation::average) continue;  // the memory's share depends on the directions that were planned
+        EXPECT_LT((g - expected).cwiseAbs().maxCoeff(), 1e-9) << to_string(how) << " " << recycle;
+      }
+      EXPECT_EQ(estimator.pairs(), 3);
+    }
+}
+
+TEST(Directional, SaysThatNoPairCameBack) {
+  const Quadratics f(two_groups(), 8, 3);
+  const Vector<double> theta = test::normal_matrix(8, 1, 4);
+  Vector<double> g = Vector<double>::Ones(8);
+  Directional<double> estimator({.directions = 2, .eps = 1e-2, .recycle = 0.5});
+  const Losing losing(f, {false, false});
+  EXPECT_TRUE(std::isnan(estimator.estimate(losing, as_span(theta), RandomStream(1, Stream::direction), Executor(1), as_span(g))));
+  EXPECT_EQ(estimator.pairs(), 0);
+  EXPECT_TRUE(g.isZero(0.0));
+  estimator.estimate(f, as_span(theta), RandomStream(1, Stream::direction), Executor(1), as_span(g));
+  EXPECT_EQ(estimator.pairs(), 2);
 }
 
 }  // namespace

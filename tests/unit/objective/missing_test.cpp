@@ -1,0 +1,120 @@
+// Differences of an instrument that does not give everything.
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "ffzero/map/instrument.hpp"
+#include "ffzero/objective/block_loss.hpp"
+#include "support/many_blocks.hpp"
+
+namespace ffzero {
+namespace {
+
+/// A dense layer behind which something loses rows: (reading, row).
+class Losing final : public ForwardMap<double>, public Instrument<double> {
+ public:
+  explicit Losing(std::shared_ptr<ForwardMap<double>> map) : map_(std::move(map)) {}
+  [[nodiscard]] Shape input_shape() const override { return map_->input_shape(); }
+  [[nodiscard]] Shape output_shape() const override { return map_->output_shape(); }
+  [[nodiscard]] Index parameter_count() const override { return map_->parameter_count(); }
+  void forward(std::span<const double> theta, const ConstMatrixRef<double>& x, MatrixRef<double> y) const override {
+    map_->forward(theta, x, y);
+  }
+  [[nodiscard]] InstrumentInfo info() const override { return {}; }
+  [[nodiscard]] DeviceReceipt receipt() const override { return {}; }
+  [[nodiscard]] std::vector<std::string> log() const override { return {}; }
+  void safe() const override {}
+  void begin_readings(std::uint64_t /*stream*/, std::uint64_t /*step*/, bool /*lasting*/) const override {}
+  void read_many(std::span<const std::span<const double>> thetas, const ConstMatrixRef<double>& x, std::span<Matrix<double>> ys,
+                 bool may_miss) const override {
+    asked_may_miss = may_miss;
+    for (std::size_t i = 0; i < thetas.size(); ++i) {
+      ys[i].resize(x.rows(), output_shape().size());
+      map_->forward(thetas[i], x, ys[i]);
+      for (Index b = 0; b < x.rows(); ++b)
+        if (may_miss && lost.contains({isize(i), b})) ys[i].row(b).setConstant(NAN);
+    }
+  }
+  [[nodiscard]] Matrix<double> reference_readings(std::span<const double> /*theta*/, Index /*repeats*/) const override { return {}; }
+  void keep_inside(std::span<double> /*theta*/, double /*margin*/) const override {}
+  [[nodiscard]] double resolution() const override { return 0.0; }
+
+  std::set<std::pair<Index, Index>> lost;
+  mutable bool asked_may_miss = false;
+
+ private:
+  std::shared_ptr<ForwardMap<double>> map_;
+};
+
+class MissingReadings : public ::testing::Test {
+ protected:
+  MissingReadings() {
+    instrument_ = std::make_shared<Losing>(case_.block.layers[0].map);
+    case_.block.layers[0].map = instrument_;
+  }
+  Differences measure(const Batch<double>& batch, bool may_miss) {
+    BlockLoss<double> loss(case_.block.view(), executor_, ledger_);
+    loss.set_batch(batch);
+    Differences out;
+    out.may_miss = may_miss;
+    loss.differences(as_span(case_.block.theta), directions_, 0.1, out);
+    return out;
+  }
+
+  test::Case<double> case_ = test::dense_case<double>(
+      "cross_entropy", Reduction::mean, {.activation = ActivationKind::relu, .normalise = NormaliseKind::length, .loss_after_all = true});
+  std::shared_ptr<Losing> instrument_;
+  Executor executor_{1};
+  Ledger ledger_{1};
+  Matrix<double> directions_ = test::normal_matrix<double>(3, case_.block.theta.size(), 5);
+};
+
+TEST_F(MissingReadings, InvalidateASampleInThatPairOnly) {
+  const Differences whole = measure(case_.batch(), true);
+  EXPECT_TRUE(whole.came.empty());
+  // Readings in the order + - - + + -: the second pair loses sample 0 on one side, the third samples 0 and 1.
+  instrument_->lost = {{2, 0}, {4, 0}, {5, 1}};
+  const Differences some = measure(case_.batch(), true);
+  EXPECT_EQ(some.pairs(), 3);
+  EXPECT_EQ(some.delta(0, 0), whole.delta(0, 0));
+  const auto of_rest = [&](Index first) {
+    const Batch<double> all = case_.batch();
+    const Index rows = all.x.rows() - first;
+    const Differences rest = measure({.x = all.x.bottomRows(rows), .targets = all.targets.rows(first, rows)}, false);
+    return rest.delta;
+  };
+  instrument_->lost.clear();
+  EXPECT_NEAR(some.delta(1, 0), of_rest(1)(1, 0), 1e-14);
+  EXPECT_NEAR(some.delta(2, 0), of_rest(2)(2, 0), 1e-14);
+  EXPECT_TRUE(std::isfinite(some.mean_loss));
+}
+
+TEST_F(MissingReadings, LeaveOutAPairThatHasNone) {
+  const Differences whole = measure(case_.batch(), true);
+  for (Index b = 0; b < case_.x.rows(); ++b) instrument_->lost.insert({3, b});
+  const Differences some = measure(case_.batch(), true);
+  EXPECT_EQ(some.came, (std::vector<bool>{true, false, true}));
+  EXPECT_EQ(some.delta(1, 0), 0.0);
+  EXPECT_EQ(some.delta(0, 0), whole.delta(0, 0));
+  EXPECT_EQ(some.delta(2, 0), whole.delta(2, 0));
+  EXPECT_NEAR(some.mean_loss, whole.mean_loss, 0.1);
+  EXPECT_EQ(ledger_.layer(0).training, 2 * 6 * case_.x.rows()) << "failed readings are billed";
+  for (const Index reading : {0, 4})
+    for (Index b = 0; b < case_.x.rows(); ++b) instrument_->lost.insert({reading, b});
+  EXPECT_EQ(measure(case_.batch(), true).pairs(), 0);
+}
+
+TEST_F(MissingReadings, AreAskedForWhereNobodyCanDoWithoutThem) {
+  static_cast<void>(measure(case_.batch(), false));
+  EXPECT_FALSE(instrument_->asked_may_miss);
+  Reads<double> reads;
+  Batch<double> batch = case_.batch();
+  batch.reads = &reads;
+  static_cast<void>(measure(batch, true));
+  EXPECT_FALSE(instrument_->asked_may_miss);
+}
+
+}  // namespace
+}  // namespace ffzero
