@@ -267,7 +267,7 @@ void require_complete(const json& meta, const std::string& place) {
       });
     });
   }
-  if (meta.contains("skipped")) require("skipped", meta["skipped"].size() == 3 && list_of(meta["skipped"], natural));
+  if (meta.contains("skipped")) require("skipped", meta["skipped"].size() == 4 && list_of(meta["skipped"], natural));
   holds("records", [&](const json& j) {
     return list_of(j, [&](const json& r) {
       if (!r.is_object()) return false;
@@ -317,6 +317,7 @@ TrainerState state_from(const json& meta, const std::string& place) {
   if (meta.contains("skipped")) {
     s.skipped = {.steps = meta["skipped"].at(0), .directions = meta["skipped"].at(1)};
     s.lossless = meta["skipped"].at(2);
+    s.skipped_of_block = meta["skipped"].at(3);
   }
   s.train_size = meta.at("train_size");
   s.classes = meta.at("classes");
@@ -350,7 +351,7 @@ NpzArchive checkpoint_of(const TrainerState& s) {
   if (s.vote_rule) meta["vote_rule"] = to_string(*s.vote_rule);
   if (s.deciding_voter) meta["deciding_layer"] = *s.deciding_voter;
   for (const InstrumentRecord& record : s.instruments) meta["devices"].push_back(instrument_to_meta(record));
-  if (!s.instruments.empty()) meta["skipped"] = {s.skipped.steps, s.skipped.directions, s.lossless};
+  if (!s.instruments.empty()) meta["skipped"] = {s.skipped.steps, s.skipped.directions, s.lossless, s.skipped_of_block};
   if (!s.described_by_config) {
     meta["network"] = "own";
     meta["prediction"] = prediction_to_meta(s.prediction);

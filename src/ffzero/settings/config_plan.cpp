@@ -1,6 +1,7 @@
 // From keys to options: the only place that translates.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <limits>
 
 #include "ffzero/settings/config.hpp"
 
@@ -96,7 +97,8 @@ TrainPlan Config::plan(Index layers) const {
   constexpr Index kMostSkipped = 10;
   if (values_.is("model.kind", "device")) {
     plan.steadiness_rows = values_.integer("device.steadiness");
-    if (values_.is("device.on_failure", "skip")) plan.most_skipped = kMostSkipped;
+    // A run that is repeated had its readings; how often it was stopped meanwhile is not in them.
+    if (values_.is("device.on_failure", "skip")) plan.most_skipped = recorded_.empty() ? kMostSkipped : std::numeric_limits<Index>::max();
   }
   plan.device_seconds = values_.number("budget.device_seconds");
   plan.input_dropout = values_.number("model.input_dropout");

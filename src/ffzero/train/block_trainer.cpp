@@ -76,7 +76,7 @@ template <class S>
 void BlockTrainer<S>::restore(const Position& at, const NpzArchive& arrays, const MeasuredControl& measured) {
   copy_into(array_of<S>(arrays, "optimizer.moments"), rule_->state(), "the optimiser must have {} moments");
   copy_into(array_of<S>(arrays, "gradient.memory"), setup_->gradient->memory(), "the estimator must remember {} numbers");
-  rule_->set_steps(at.epoch * setup_->steps + at.step);
+  rule_->set_steps(at.epoch * setup_->steps + at.step - at.skipped);
   if (measured.eps > 0.0) setup_->gradient->set_eps(eps_ = measured.eps);
   if (measured.lr > 0.0) setup_->lr = measured.lr;
   const Vector<S> readout = array_of<S>(arrays, "readout.moments");
@@ -161,6 +161,7 @@ void BlockTrainer<S>::take_step(Position& at, std::span<const std::uint32_t> row
   }
   ++session_.skipped.steps;
   ++at.lossless;
+  ++at.skipped;
 }
 
 template <class S>

@@ -27,6 +27,7 @@ struct Position {
   Index epoch = 0, step = 0;
   double loss_sum = 0.0;  ///< over the steps of this epoch
   Index lossless = 0;     ///< steps of this epoch that had none
+  Index skipped = 0;      ///< the same of this block: its optimiser has made as many fewer steps
   [[nodiscard]] bool at_start() const noexcept { return epoch == 0 && step == 0; }
   void next_epoch() {
     ++epoch;
@@ -35,7 +36,7 @@ struct Position {
   }
   void next_block() {
     ++block;
-    epoch = step = lossless = 0;
+    epoch = step = lossless = skipped = 0;
     loss_sum = 0.0;
   }
 };

@@ -34,11 +34,12 @@ struct TrainerState {
   bool described_by_config = false;  ///< TrainPlan::described_by_config: if not, only the caller can make the layers again
   PredictionPlan prediction;         ///< a file of a run that a configuration describes leaves it out: Config::plan says it
 
-  std::size_t block = 0;      ///< that is being trained; the number of blocks at the end
-  Index epoch = 0, step = 0;  ///< finished ones of this block, of this epoch
-  double loss_sum = 0.0;      ///< over the steps of this epoch
-  Index lossless = 0;         ///< steps of this epoch that had no loss, because no reading came back
-  bool finished = false;      ///< nothing is left to train
+  std::size_t block = 0;       ///< that is being trained; the number of blocks at the end
+  Index epoch = 0, step = 0;   ///< finished ones of this block, of this epoch
+  double loss_sum = 0.0;       ///< over the steps of this epoch
+  Index lossless = 0;          ///< steps of this epoch that had no loss, because no reading came back
+  Index skipped_of_block = 0;  ///< the same of this block
+  bool finished = false;       ///< nothing is left to train
   double elapsed_s = 0.0, evaluation_s = 0.0;
 
   std::vector<Evaluations> ledger;  ///< one a layer

@@ -276,6 +276,7 @@ TrainerState Trainer<S>::state_at(const Position& at) const {
   s.step = at.step;
   s.loss_sum = at.loss_sum;
   s.lossless = at.lossless;
+  s.skipped_of_block = at.skipped;
   s.finished = at.block >= session_.blocks.size() || stopped_by_ == "budget";
   s.elapsed_s = elapsed();
   s.evaluation_s = evaluation_s_;
@@ -319,7 +320,13 @@ void Trainer<S>::restore(const TrainerState& s, const std::string& place) {
     throw DataError(place, fmt::format("must stand in one of {} blocks", blocks.size()), std::to_string(s.block), "the file is damaged");
   if (s.block < blocks.size() && (s.epoch > blocks[s.block].options.epochs || s.step > blocks[s.block].steps))
     throw DataError(place, "must stand within its training", fmt::format("epoch {}, step {}", s.epoch, s.step), "the file is damaged");
-  at_ = {.block = s.block, .epoch = s.epoch, .step = s.step, .loss_sum = s.loss_sum, .lossless = std::min(s.lossless, s.step)};
+  at_ = {.block = s.block,
+         .epoch = s.epoch,
+         .step = s.step,
+         .loss_sum = s.loss_sum,
+         .lossless = std::min(s.lossless, s.step),
+         .skipped = s.skipped_of_block};
+  if (s.block < blocks.size()) at_.skipped = std::min(at_.skipped, s.epoch * blocks[s.block].steps + s.step);
   if (at_.at_start()) at_.loss_sum = 0.0;
   block_.take_reads(s.arrays, at_, place);
   session_.instruments.take(s.instruments, place);

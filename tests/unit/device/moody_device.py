@@ -63,7 +63,7 @@ for line in iter(sys.stdin.readline, ""):
     n, verb, rest = words[0], words[1], words[2:]
     if verb == "hello":
         safe()
-        for text in ("proto 1", "id moody", "shape 2 1 2", "param 0 2 min -2 max 2", "time answer_ms 250 safe_ms 100",
+        for text in ("proto 1", "id moody", "shape 2 1 2", "param 0 2 min -2 max 2", "time answer_ms 1000 safe_ms 100",
                      "cap linemax 255 rows 8 ping pipeline 2", "ok"):
             say(f"{n} {text}")
     elif verb in ("ready", "ping"):
@@ -88,7 +88,7 @@ for line in iter(sys.stdin.readline, ""):
         elif fault == "disconnect":
             break
         elif fault == "slow":
-            time.sleep(0.4)
+            time.sleep(1.4)
         elif fault == "refuse":
             say(f"{n} error retry laser unlocked")
             sys.stdout.flush()
