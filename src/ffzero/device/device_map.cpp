@@ -138,7 +138,7 @@ void DeviceMap<S>::read_inputs(const Request& request) const {
     return;
   }
   const auto bytes_of = [](const auto& values) {
-    return std::string_view(reinterpret_cast<const char*>(values.data()), usize(isize(values.size())) * sizeof(*values.data()));
+    return std::string_view(reinterpret_cast<const char*>(values.data()), static_cast<std::size_t>(values.size()) * sizeof(*values.data()));
   };
   const std::uint64_t inputs = digest_of(bytes_of(request.inputs), usize(request.inputs.rows()));
   const Index outputs = client_->description().outputs;
