@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # tools/fuzz.sh [build folder] [seconds] [target ...]: runs the libFuzzer programs of a build with FFZERO_BUILD_FUZZ (preset fuzz), each
 # for so many seconds from its corpus. New inputs stay in <build>/fuzz/found/<target>; a crash fails the run and names the file: put it into
-# fuzz/corpus/<target>/ with the fix, and ctest replays it for ever.
+# fuzz/corpus/<target>/ with the fix, and ctest replays it for ever. FFZERO_FUZZ_TIMEOUT: seconds of an input that count as a hang (default 10;
+# more where other programs take the processor).
 # SPDX-License-Identifier: MIT
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +20,7 @@ for program in "${programs[@]}"; do
   found=$build/fuzz/found/$target
   mkdir -p "$found"
   log=$build/fuzz/$target.log
-  if ! "$program" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 -artifact_prefix="$found/crash-" \
+  if ! "$program" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout="${FFZERO_FUZZ_TIMEOUT:-10}" -print_final_stats=1 -artifact_prefix="$found/crash-" \
        "$found" "fuzz/corpus/$target" >"$log" 2>&1 </dev/null; then
     tail -n 60 "$log" >&2
     echo "fuzz.sh: $target failed; input: $(find "$found" -name 'crash-*' | head -n 1); log: $log" >&2

@@ -312,6 +312,7 @@ void Config::resolve(const DataFacts& facts) {
     check_used(layer_values(table.layer), names);
   }
   resolved_ = true;
+  if (!paper) fit_narrow_layers(facts);
   check_control(facts);
   check_combinations(facts);
 }
@@ -346,6 +347,28 @@ void Config::fit_outputs(Index outputs) {
     width = (width / groups + 1) * groups;
   }
   values_.resolve("model.layers", widths);
+}
+
+// Behind a nonlinearity that stops at zero, a few outputs cannot point everywhere, and samples for which all of them are zero teach
+// nothing: such a layer stays at chance now and then. Its loss looks at what comes before.
+void Config::fit_narrow_layers(const DataFacts& facts) {
+  constexpr const char* kKey = "model.local_loss_at";
+  constexpr Index kFewInRegression = 6, kFewPerClass = 2;
+  if (!(values_.is("model.kind", "mlp") || values_.is("model.kind", "cnn")) || values_.is("objective.scope", "end_to_end") ||
+      values_.is_explicit(kKey))
+    return;
+  const auto widths = values_.integers("model.layers");
+  const Index before = layer_count() - isize(widths.size()), few = facts.regression ? kFewInRegression : kFewPerClass * facts.classes;
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    const Index layer = before + isize(i);
+    const Values v = layer_values(layer);
+    if (!v.is(kKey, "post") || widths[i] / v.integer("model.groups") >= few) continue;
+    auto table = std::find_if(layers_.begin(), layers_.end(), [&](const LayerTable& t) { return t.layer == layer; });
+    if (table == layers_.end()) table = layers_.insert(table, LayerTable{.layer = layer, .values = {}, .place = "defaults"});
+    // In the order in which a file of settings is read.
+    const auto at = std::find_if(table->values.begin(), table->values.end(), [&](const auto& kv) { return kv.first >= kKey; });
+    if (at == table->values.end() || at->first != kKey) table->values.insert(at, {kKey, "pre"});
+  }
 }
 
 // A preset averages maps to a size that suits 28 x 28 images; smaller maps are averaged less. The user's own number stands, or is refused.

@@ -73,6 +73,7 @@ class Config {
   void apply_preset();
   void fit_projection_pool(const Shape& sample);
   void fit_outputs(Index outputs);
+  void fit_narrow_layers(const DataFacts& facts);
   [[nodiscard]] Index smallest_projected_map(const Shape& input) const;
   void resolve_values(Values& v, const DataFacts& facts) const;
   void check_control(const DataFacts& facts) const;

@@ -132,8 +132,11 @@ std::vector<KeyInfo> make_table() {
       });
   add("model.layers_before", integers, json::array(), 1, 1e6, "Widths of dense layers in front of the devices.", device_key);
   choice("model.activation", "auto", {"auto", "none", "relu", "tanh"}, "Nonlinearity behind each dense layer.", mlp_or_cnn, true);
-  choice("model.local_loss_at", "pre", {"pre", "post"}, "Where the local loss looks: before or after the nonlinearity (cnn: and pooling).",
-         local_only, true);
+  choice(
+      "model.local_loss_at", "pre", {"pre", "post"},
+      "Where the local loss looks: before or after the nonlinearity (cnn: and pooling). Where a preset says post, dense layers with fewer "
+      "than 2 outputs a class and group (regression: 6) stay with pre.",
+      local_only, true);
   choice("model.normalise", "none", {"none", "length", "centre_length"}, "What a dense layer does to its output, after the nonlinearity.",
          mlp_or_cnn, true);
   add(

@@ -120,6 +120,31 @@ TEST(Config, TheBestLayerDecidesForTablesAndSmallSets) {
   EXPECT_EQ(resolved("vote.layer = \"last\"", images(500)).values().word("vote.layer"), "last");
 }
 
+// Rectified outputs that are few leave a layer at chance now and then: its loss looks at what comes before.
+TEST(Config, NarrowLayersLookBeforeTheNonlinearity) {
+  const auto looks = [](const std::string& toml, const DataFacts& facts, Index layer) {
+    const Config config = resolved(toml, facts);
+    const Config again = resolved(config.to_toml(), facts);
+    EXPECT_EQ(again.to_toml(), config.to_toml()) << toml;
+    EXPECT_EQ(again.layer_values(layer).word("model.local_loss_at"), config.layer_values(layer).word("model.local_loss_at")) << toml;
+    return config.layer_values(layer).word("model.local_loss_at");
+  };
+  const DataFacts three = table_of(100, 13, 3), numbers = table_of(100, 13, 1),
+                  two = {.regression = true, .classes = 2, .train_size = 100, .images = false, .sample = {1, 1, 13}};
+  EXPECT_EQ(looks("model.layers = [40, 5]", three, 0), "post");
+  EXPECT_EQ(looks("model.layers = [40, 5]", three, 1), "pre");
+  EXPECT_EQ(looks("model.layers = [40, 6]", three, 1), "post");
+  EXPECT_EQ(looks("model.layers = [40, 20]\nmodel.groups = 4", three, 1), "pre") << "groups are what counts";
+  EXPECT_EQ(looks("model.layers = [40, 20]\n[[layer]]\nindex = 1\nmodel.groups = 4", three, 1), "pre");
+  EXPECT_EQ(looks("model.layers = [5]", numbers, 0), "pre");
+  EXPECT_EQ(looks("model.layers = [6]", numbers, 0), "post");
+  EXPECT_EQ(looks("model.layers = [10]", two, 0), "pre") << "five for each target";
+  EXPECT_EQ(looks("model.layers = [40, 5]\nmodel.local_loss_at = \"post\"", three, 1), "post") << "what the user said stands";
+  EXPECT_EQ(looks("model.layers = [40, 5]\n[[layer]]\nindex = 1\nmodel.local_loss_at = \"post\"", three, 1), "post");
+  EXPECT_EQ(looks("model.layers = [40, 5]\n[[layer]]\nindex = 1\ntraining.epochs = 3", three, 1), "pre");
+  EXPECT_EQ(looks("model.kind = \"cnn\"\nmodel.layers = [40, 5]", {.classes = 3, .train_size = 100, .sample = {1, 28, 28}}, 2 + 1), "pre");
+}
+
 TEST(Config, ARuleChosenByValidationNeedsSamplesForIt) {
   expect_parts(refusal("vote.rule = \"validated\""), {"a.toml: vote.rule", "validation samples", "\"validated\"", "dataset.validation"});
   EXPECT_EQ(resolved("vote.rule = \"validated\"\n[dataset]\nvalidation = 100").values().word("vote.rule"), "validated");
