@@ -452,6 +452,31 @@ TEST(DeviceTraining, RefusesInOneLine) {
   test::expect_refused(place, with("exec:no-such-program"), 5, {"no-such-program"});
   test::expect_refused(place, with("unix:" + place.path("nobody.sock").string()), 5, {"no connection"});
   test::expect_refused(place, with("usb:1"), 2, {"usb:1"});
+  test::expect_refused(place, with("tcp:127.0.0.1:99999"), 2, {"the port is a number from 0 to 65535"});
+  test::expect_refused(place, with("tcp:127.0.0.1:1"), 5, {"no connection; got Connection refused"});
+  // What a device says of itself, and does not keep.
+  const std::string answers = place
+                                  .write("answers.py",
+                                         "import sys, time\n"
+                                         "for line in iter(sys.stdin.readline, ''):\n"
+                                         "    words = line.split()\n"
+                                         "    if words[1] == 'hello':\n"
+                                         "        for text in ('proto 1', 'shape 6 4 2', sys.argv[1], 'time answer_ms 100 safe_ms 50'):\n"
+                                         "            print(words[0], text)\n"
+                                         "    if words[1] == 'eval':\n"
+                                         "        time.sleep(3)\n"
+                                         "    if words[1] != 'row':\n"
+                                         "        print(words[0], 'ok', flush=True)\n")
+                                  .string();
+  const auto says = [&](const std::string& text) { return "exec:python3 " + answers + " '" + text + "'"; };
+  test::expect_refused(place, with(says("param 0 2 min 2 max 2")), 5, {"min must be below max; got min 2, max 2"});
+  test::expect_refused(place, with(says("param 0 2 min 0 max 1 step 0")), 5, {"step must be above 0; got 0"});
+  const Outcome late = place.run(with(says("param 0 2 min 0 max 1"), {"--set", "device.retries=1"}));
+  EXPECT_EQ(late.code, 5) << late.err;
+  EXPECT_THAT(late.err, HasSubstr("stalled: request"));
+  EXPECT_THAT(late.err, HasSubstr("must be answered within 100 ms"));
+  EXPECT_EQ(test::lines_of(late.err).size(), 1U) << late.err;
+  fs::remove_all(place.path("run"));
   test::expect_refused(place, with(""), 2, {"--device: must"});
   test::expect_refused(place, with(kServe, {"--control"}), 3, {"control.untrained"});
   test::expect_refused(place, test::train_on(place, test::sample_archive(kData)) + Arguments{"--solver", "ff_ad", "--device", kServe}, 3,
