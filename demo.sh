@@ -3,6 +3,7 @@
 # glyphs, and then the four cells (local losses or one for the network, forward evaluations or exact gradients) beside each other. The second
 # time it only shows what is finished: seconds, no network.
 #   ./demo.sh            ./demo.sh --again    trains once more, into new folders        further arguments go to `ffzero train`
+#   ./demo.sh python     builds the Python package, trains the digits and a device that is a Python function
 #   ./demo.sh device     trains a layer that a Python program computes, as a bench of instruments would (examples/devices/bench.py)
 # SPDX-License-Identifier: MIT
 set -euo pipefail
@@ -14,8 +15,20 @@ if [ "${1:-}" = --again ]; then
   shift
 fi
 
-if [ "${1:-}" = device ]; then tools/install_deps.sh --python; else tools/install_deps.sh; fi
 . tools/build_release.sh
+if [ "${1:-}" = python ]; then
+  tools/install_deps.sh --package
+  FFZERO_CMAKE_ARGS="${FFZERO_CMAKE_ARGS:-} -DFFZERO_PYTHON=ON"
+  build_release without --target ffzero_python
+  echo
+  echo "PYTHONPATH=build/release/python /usr/bin/python3 python/examples/first_contact.py"
+  PYTHONPATH=build/release/python /usr/bin/python3 python/examples/first_contact.py
+  echo
+  echo "Next:        docs/python.md; \`pip install .\` in a virtual environment installs the package"
+  exit
+fi
+
+if [ "${1:-}" = device ]; then tools/install_deps.sh --python; else tools/install_deps.sh; fi
 build_release without --target ffzero_app
 ffzero=build/release/ffzero
 

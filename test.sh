@@ -8,6 +8,12 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 tools/install_deps.sh --test
+# The Python package is tested where its packages can be had.
+if tools/install_deps.sh --package; then
+  FFZERO_CMAKE_ARGS="${FFZERO_CMAKE_ARGS:-} -DFFZERO_PYTHON=ON"
+else
+  echo "The tests of the Python package are skipped: what it needs could not be installed."
+fi
 . tools/build_release.sh
 build_release with
 if [ -z "${FFZERO_DATA_DIR:-}" ]; then

@@ -64,4 +64,17 @@ struct ParameterRange {
   return range.bounded() ? 2.0 * range.step / (range.max - range.min) : range.step;
 }
 
+/// theta moved so far inside its range that theta +- margin is inside too; the middle if the range is too narrow for that. Periodic
+/// parameters and numbers that are not finite stay. normalised: theta is on [-1, 1] where there are bounds; else, and for one-sided limits,
+/// in the units of the device.
+template <class S>
+[[nodiscard]] S keep_inside(const ParameterRange& range, S theta, double margin, bool normalised) noexcept {
+  const double t = static_cast<double>(theta);
+  if (range.periodic() || !std::isfinite(t)) return theta;
+  const bool unit = normalised && range.bounded();
+  const double low = (unit ? -1.0 : range.min) + margin, high = (unit ? 1.0 : range.max) - margin;
+  if (t >= low && t <= high) return theta;
+  return static_cast<S>(low > high ? 0.5 * (low + high) : std::clamp(t, low, high));
+}
+
 }  // namespace ffzero

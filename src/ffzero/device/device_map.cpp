@@ -318,16 +318,7 @@ void DeviceMap<S>::begin_readings(std::uint64_t stream, std::uint64_t step, bool
 
 template <class S>
 void DeviceMap<S>::keep_inside(std::span<S> theta, double margin) const {
-  for (std::size_t i = 0; i < theta.size(); ++i) {
-    const ParameterRange& range = parameters_[i];
-    if (range.periodic() || !std::isfinite(static_cast<double>(theta[i]))) continue;
-    // One-sided limits are in the units of the device, and those are the parameter's own.
-    const bool unit = options_.normalise && range.bounded();
-    const double low = (unit ? -1.0 : range.min) + margin, high = (unit ? 1.0 : range.max) - margin;
-    const double t = static_cast<double>(theta[i]);
-    if (t >= low && t <= high) continue;
-    theta[i] = static_cast<S>(low > high ? 0.5 * (low + high) : std::clamp(t, low, high));
-  }
+  for (std::size_t i = 0; i < theta.size(); ++i) theta[i] = ffzero::keep_inside(parameters_[i], theta[i], margin, options_.normalise);
 }
 
 template <class S>

@@ -118,8 +118,14 @@ class SizeCount {
 template <class S>
 class NetworkBuilder {
  public:
-  NetworkBuilder(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor)
-      : config_(config), seed_(config.values().seed()), classes_(classes), head_classes_(classes), executor_(std::move(executor)) {
+  NetworkBuilder(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor,
+                 const DeviceMaps<S>& devices)
+      : config_(config),
+        devices_(devices),
+        seed_(config.values().seed()),
+        classes_(classes),
+        head_classes_(classes),
+        executor_(std::move(executor)) {
     const Values& v = config.values();
     parts_.input = input;
     parts_.classes = classes;
@@ -297,6 +303,7 @@ class NetworkBuilder {
   }
 
   [[nodiscard]] std::shared_ptr<ForwardMap<S>> open_device(std::size_t i) const {
+    if (!devices_.empty()) return devices_.at(i);
     if (!config_.stand_ins().empty()) return std::make_shared<AbsentDevice<S>>(config_.stand_ins()[i]);
     const DeviceLayer& device = config_.devices()[i];
     const std::string shown = clean_text(device.reached_at);
@@ -406,6 +413,7 @@ class NetworkBuilder {
   }
 
   const Config& config_;
+  const DeviceMaps<S>& devices_;
   Index dense_ = 0;  // dense layers so far
   std::uint64_t seed_;
   Index classes_, head_classes_;
@@ -417,22 +425,26 @@ class NetworkBuilder {
 }  // namespace
 
 template <class S>
-Network<S> build_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor) {
+Network<S> build_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor,
+                         const DeviceMaps<S>& devices) {
   SizeCount(config, input, classes).require_possible();
-  return NetworkBuilder<S>(config, input, classes, std::move(executor)).build();
+  if (!devices.empty() && devices.size() != config.devices().size())
+    throw ConfigError("devices", fmt::format("must be the {} of the settings", config.devices().size()), std::to_string(devices.size()));
+  return NetworkBuilder<S>(config, input, classes, std::move(executor), devices).build();
 }
 
 template <class S>
-Network<S> initial_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor) {
-  auto network = build_network<S>(config, input, classes, std::move(executor));
+Network<S> initial_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor,
+                           const DeviceMaps<S>& devices) {
+  auto network = build_network<S>(config, input, classes, std::move(executor), devices);
   const Values& v = config.values();
   if (v.is("model.kind", "photonic") && !v.word("model.mesh.file").empty()) start_from_mesh_file(v.word("model.mesh.file"), network);
   return network;
 }
 
-template Network<float> build_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
-template Network<double> build_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
-template Network<float> initial_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
-template Network<double> initial_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>);
+template Network<float> build_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>, const DeviceMaps<float>&);
+template Network<double> build_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>, const DeviceMaps<double>&);
+template Network<float> initial_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>, const DeviceMaps<float>&);
+template Network<double> initial_network(const Config&, const Shape&, Index, std::shared_ptr<const Executor>, const DeviceMaps<double>&);
 
 }  // namespace ffzero

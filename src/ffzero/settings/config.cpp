@@ -133,7 +133,7 @@ std::vector<std::pair<std::string, std::string>> solver_overrides(const std::str
 }
 
 Config Config::load(const ConfigSources& sources) {
-  if (!sources.file) return parse("", "(no file)", sources);
+  if (!sources.file) return parse(sources.text, sources.text.empty() ? "(no file)" : "config", sources);
   return parse(read_toml_text(*sources.file), sources.file->string(), sources);
 }
 

@@ -19,6 +19,7 @@ namespace ffzero {
 /// Where settings come from, weakest first: defaults, preset, file, overrides.
 struct ConfigSources {
   std::optional<std::filesystem::path> file;                   ///< TOML
+  std::string text = {};                                       ///< TOML in place of a file
   std::vector<std::pair<std::string, std::string>> overrides;  ///< dotted key, TOML value (bare words are texts): --set and flags
   DeviceAccess devices = {};                                   ///< --device: they become the model where the file has none; --trust-devices
 };

@@ -16,12 +16,12 @@ namespace ffzero {
 [[nodiscard]] DatasetOptions dataset_options(const Values& values);
 
 /// The training of a resolved configuration: its network with initial parameters, and its plan. splits outlive the trainer.
-/// @throws ConfigError if the model does not fit the data
+/// devices: see DeviceMaps. @throws ConfigError if the model does not fit the data
 template <class S>
 [[nodiscard]] Trainer<S> make_trainer(const Config& config, const Splits& splits, std::shared_ptr<const Executor> executor,
-                                      TrainEvents events = {}) {
+                                      TrainEvents events = {}, const DeviceMaps<S>& devices = {}) {
   Network<S> network = initial_network<S>(config, Encoder(encoder_options(config.values()), splits.train.shape()).output_shape(),
-                                          data_facts(splits).classes, executor);
+                                          data_facts(splits).classes, executor, devices);
   const Index layers = network.layers();
   return Trainer<S>(config.plan(layers), std::move(network), splits, std::move(executor), std::move(events));
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -40,6 +41,10 @@ struct Position {
     loss_sum = 0.0;
   }
 };
+
+/// Arrays of a state that only the next step depends on: BlockTrainer::save writes them.
+inline constexpr std::array<const char*, 5> kStepArrays{"optimizer.moments", "optimizer.schedule", "gradient.memory", "readout.moments",
+                                                        "readout.reads"};
 
 template <class S>
 class BlockTrainer {

@@ -10,6 +10,16 @@
 
 namespace ffzero {
 
+namespace {
+constexpr std::uint64_t kPurposes = 8;
+}  // namespace
+
+std::uint64_t reading_stream(Index layer, ReadingPurpose purpose) noexcept {
+  return static_cast<std::uint64_t>(layer) * kPurposes + static_cast<std::uint64_t>(purpose);
+}
+
+ReadingPurpose purpose_of(std::uint64_t stream) noexcept { return static_cast<ReadingPurpose>(stream % kPurposes); }
+
 template <class S>
 Instruments<S>::Instruments(const Network<S>& network, std::uint64_t seed, Index steadiness_rows)
     : network_(network), seed_(seed), steadiness_rows_(steadiness_rows) {
@@ -39,12 +49,11 @@ const Instrument<S>& Instruments<S>::at(Index layer) const {
 
 template <class S>
 void Instruments<S>::address(Index last, ReadingPurpose purpose, std::uint64_t step) const {
-  constexpr std::uint64_t kPurposes = 8, kBlockShift = 40;
+  constexpr std::uint64_t kBlockShift = 40;
   for (const InstrumentRecord& record : records_)
     if (record.layer < last)
       at(record.layer)
-          .begin_readings(static_cast<std::uint64_t>(record.layer) * kPurposes + static_cast<std::uint64_t>(purpose),
-                          (static_cast<std::uint64_t>(last) << kBlockShift) + step,
+          .begin_readings(reading_stream(record.layer, purpose), (static_cast<std::uint64_t>(last) << kBlockShift) + step,
                           purpose == ReadingPurpose::pass || purpose == ReadingPurpose::front);
 }
 

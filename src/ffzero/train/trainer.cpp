@@ -87,7 +87,7 @@ RunRecord Trainer<S>::run() {
     outcome = run_blocks();
   } catch (const DeviceError&) {
     // The parameters are those before the step that failed: going on repeats it.
-    if (stands_) save(at_, false);
+    save(at_, false);
     throw;
   }
   RunRecord record = conclude_run(outcome);
@@ -139,12 +139,10 @@ void Trainer<S>::apply_fronts(const BlockSetup<S>& setup) {
 template <class S>
 Outcome Trainer<S>::train_block(BlockSetup<S>& setup) {
   MeasuredControl& measured = measured_[at_.block];
-  stands_ = at_.at_start();
   block_.start(setup);
   fit_front(setup);
   if (!at_.at_start()) block_.restore(at_, restored_, measured);
   restored_.clear();
-  stands_ = true;
   if (at_.at_start()) {
     whole_or_not([&] { session_.instruments.look(setup.first, setup.last, 0, session_.ledger); });
     bool reaches = true;
@@ -297,7 +295,11 @@ TrainerState Trainer<S>::state_at(const Position& at) const {
   // Between two epochs, if the second is sure to read every sample anew, the readings may be left out.
   const bool replaced =
       at.step == 0 && at.block < session_.blocks.size() && at.epoch < session_.blocks[at.block].options.epochs && plan.forward_evals == 0;
-  block_.save(s, !replaced);
+  // Before its block is gone on with, a restored run has what it was given.
+  if (restored_.empty())
+    block_.save(s, !replaced);
+  else
+    s.arrays.insert(restored_.begin(), restored_.end());
   return s;
 }
 
@@ -337,7 +339,9 @@ void Trainer<S>::restore(const TrainerState& s, const std::string& place) {
   trained_ = s.finished;
   earlier_s_ = s.elapsed_s;
   evaluation_s_ = s.evaluation_s;
-  restored_ = s.arrays;
+  restored_.clear();
+  for (const char* name : kStepArrays)
+    if (const auto array = s.arrays.find(name); array != s.arrays.end()) restored_.insert(*array);
 }
 
 template class Trainer<float>;

@@ -97,8 +97,7 @@ class Trainer {
   std::string stopped_by_ = "epochs";
 
   bool trained_ = false;  ///< restored from the end of a run: nothing is left to train
-  bool stands_ = false;   ///< a state of what is here now can be gone on with
-  NpzArchive restored_;   ///< of the block in which a restored run stands; empty once it has been gone on with
+  NpzArchive restored_;   ///< what the next step of a restored run depends on; empty once its block has been gone on with
   std::int64_t planned_ = 0;
   double earlier_s_ = 0.0, evaluation_s_ = 0.0;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now(), last_save_ = start_;

@@ -384,6 +384,21 @@ TEST(Trainer, TheLayerThatDecidesIsInTheResultAndInTheCheckpoint) {
   }
 }
 
+TEST(Trainer, KeepsWhatItWasGivenUntilItGoesOn) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  const Config config = resolved(quick({{"update.rule", "adam"}}), splits);
+  TrainerState kept;
+  Index steps = 0;
+  TrainEvents events;
+  events.stop_requested = [&] { return ++steps == 7; };
+  events.save = [&](const TrainerState& state) { kept = state; };
+  static_cast<void>(run<float>(config, splits, 1, events));
+  ASSERT_TRUE(kept.arrays.contains("optimizer.moments"));
+  auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
+  trainer.restore(kept, "kept");
+  EXPECT_EQ(trainer.state().arrays, kept.arrays);
+}
+
 TEST(Trainer, RefusesTheCheckpointOfAnotherConfiguration) {
   const Splits splits = small_splits(70, 30, 6, 4);
   auto a = make_trainer<float>(resolved(quick({}), splits), splits, std::make_shared<const Executor>(1));

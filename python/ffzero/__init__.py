@@ -1,0 +1,30 @@
+"""ffzero: training neural networks with forward evaluations only, on devices as well as in simulation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._core import __version__, make_glyphs
+from ._device import CheckReport, CheckStep, Device, check_device, connect, device
+from ._errors import CheckError, ConfigError, DataError, DeviceError, DivergedError, FfzeroError, OutputError, UsageError
+from ._run import Network, Run, load, read_run, train
+from ._session import Question, Session
+
+__all__ = [
+    "CheckError", "CheckReport", "CheckStep", "Classifier", "ConfigError", "DataError", "Device", "DeviceError", "DivergedError",
+    "FfzeroError", "Network", "OutputError", "Question", "Regressor", "Run", "Session", "UsageError", "__version__", "check_device",
+    "connect", "device", "load", "make_glyphs", "read_run", "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # scikit-learn, which they use where it is installed, takes a second to import: only whoever wants them pays.
+    if name in ("Classifier", "Regressor"):
+        from . import _estimators
+
+        return getattr(_estimators, name)
+    raise AttributeError(f"module 'ffzero' has no attribute {name!r}")
+
+
+def __dir__() -> list:
+    return sorted(__all__)

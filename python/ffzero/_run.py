@@ -1,0 +1,178 @@
+"""Runs: training into a folder, and what a folder says."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pathlib
+import tomllib
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+import numpy as np
+
+from . import _core
+from ._device import cores_of
+from ._settings import overrides_of, toml_text
+
+
+class Run:
+    """A run folder as `ffzero train` and `ffzero.train` write it. Shows itself with its figures in a notebook.
+
+    config : dict, resolved; summary : dict, or None while the run has not finished; metrics : a DataFrame, or a list of dicts without
+    pandas; checkpoint : dict of arrays; figures : dict from name to file.
+    """
+
+    def __init__(self, folder: Any) -> None:
+        self.folder = pathlib.Path(folder)
+        if not self.folder.is_dir():
+            raise FileNotFoundError(f"{folder}: must be a run folder")
+        if not (self.folder / "config.toml").exists():
+            raise FileNotFoundError(f"{folder}: must be a run folder; got no config.toml in it")
+
+    @property
+    def config(self) -> Dict[str, Any]:
+        return tomllib.loads((self.folder / "config.toml").read_text(encoding="utf-8"))
+
+    @property
+    def summary(self) -> Optional[Dict[str, Any]]:
+        file = self.folder / "summary.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+    @property
+    def metrics(self) -> Any:
+        lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        records: List[Dict[str, Any]] = [json.loads(line) for line in lines if line]
+        try:
+            import pandas
+        except ImportError:
+            return records
+        return pandas.DataFrame(records)
+
+    @property
+    def checkpoint(self) -> Dict[str, np.ndarray]:
+        with np.load(self.folder / "checkpoint.npz") as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    @property
+    def figures(self) -> Dict[str, pathlib.Path]:
+        return {file.stem: file for file in sorted((self.folder / "figures").glob("*.svg"))}
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        if summary is None:
+            return f"<ffzero run {self.folder}, not finished>"
+        final = summary["final"]
+        return f"<ffzero run {self.folder}: {summary['solver']}, test {final['metric']} {final['test']:.4f}>"
+
+    def _repr_html_(self) -> str:
+        def escaped(text: str) -> str:
+            return text.replace("&", "&amp;").replace("<", "&lt;")
+
+        html = f"<p><b>{escaped(repr(self)[1:-1])}</b></p>"
+        for name, file in self.figures.items():
+            data = base64.b64encode(file.read_bytes()).decode()
+            html += f'<img alt="{escaped(name)}" style="max-width: 440px" src="data:image/svg+xml;base64,{data}">'
+        return html
+
+
+def read_run(folder: Any) -> Run:
+    """What a run folder says, finished or not. Raises FileNotFoundError if it is none."""
+    return Run(folder)
+
+
+def train(
+    config: Any = None,
+    keys: Optional[Mapping[str, Any]] = None,
+    *,
+    out: Any,
+    resume: bool = False,
+    report: bool = True,
+    threads: int = 0,
+    on_epoch: Optional[Callable[[Dict[str, Any]], Any]] = None,
+    stop: Optional[Callable[[], bool]] = None,
+) -> Run:
+    """Trains into a folder, as `ffzero train`.
+
+    Parameters
+    ----------
+    config : a TOML file, TOML, a dict of keys, or None: the defaults
+    keys : further keys, stronger than config
+    out : the folder; must not exist, unless `resume`
+    resume : go on with the run in `out`, whose settings hold
+    report : draw report.html and figures/ at the end
+    threads : 0: one for each core
+    on_epoch : called with a dict after each epoch
+    stop : asked between steps; True saves and ends
+
+    Returns
+    -------
+    The run; finished, unless it was stopped.
+
+    Raises
+    ------
+    ConfigError, DataError, UsageError for a folder that exists, KeyboardInterrupt after Ctrl-C: the run is saved and can be resumed.
+    """
+    told = None if on_epoch is None else (lambda text: on_epoch(json.loads(text)))
+    overrides = overrides_of(config if isinstance(config, Mapping) else None, keys)
+    _core.run_training(toml_text(config), overrides, os.fspath(out), resume, report, int(threads), told, stop)
+    return Run(out)
+
+
+class Network:
+    """A trained network from a file or a run folder."""
+
+    def __init__(self, core: "_core.Model") -> None:
+        self._core = core
+
+    @property
+    def config(self) -> Dict[str, Any]:
+        return tomllib.loads(self._core.config)
+
+    @property
+    def task(self) -> str:
+        return self._core.task
+
+    @property
+    def features(self) -> int:
+        """Numbers of a sample."""
+        return self._core.features
+
+    def scores(self, X: Any) -> List[np.ndarray]:
+        """One (N, K) array a layer that decides."""
+        return self._core.predict(_rows(X))["scores"]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """(N,) classes by number or name, or (N,) or (N, T) values. X : samples as the network was trained on, one a row or as images."""
+        answer = self._core.predict(_rows(X))
+        if self.task == "regression":
+            values = answer["values"]
+            return values.ravel() if values.shape[1] == 1 else values
+        names = np.array(self._core.class_texts or self._core.class_names)
+        return names[answer["decision"]] if len(names) else answer["decision"]
+
+
+def _rows(X: Any) -> np.ndarray:
+    samples = np.asarray(X)
+    if samples.dtype == object:
+        raise TypeError("X: must hold numbers; got an array of objects")
+    if samples.ndim < 2:
+        raise ValueError(f"X: must have one row for each sample; got {samples.ndim} dimensions")
+    return samples.reshape(len(samples), -1).astype(np.float32, copy=False)
+
+
+def load(source: Any, *, devices: Any = None) -> Network:
+    """The trained network of a run folder, or of a checkpoint file.
+
+    Parameters
+    ----------
+    source : run folder, or file that `Classifier.save` or a run wrote
+    devices : of a network with devices, in the order of the data flow
+
+    Raises
+    ------
+    FileNotFoundError if nothing is there; DataError if it is no checkpoint; UsageError if devices are missing.
+    """
+    path = pathlib.Path(source)
+    file = path / "checkpoint.npz" if path.is_dir() else path
+    return Network(_core.load_model(file.read_bytes(), str(file), cores_of(devices)))

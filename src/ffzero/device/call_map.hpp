@@ -1,0 +1,85 @@
+// A device that the program itself can call: a function in place of a wire.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ffzero/base/parameter_range.hpp"
+#include "ffzero/map/forward_map.hpp"
+#include "ffzero/map/instrument.hpp"
+
+namespace ffzero {
+
+/// What a called device says about itself, as the greeting of docs/device-protocol.md does for one on a wire.
+struct CallDescription {
+  Index inputs = 0, outputs = 0, parameters = 0;  ///< each at least 1
+  /// Limits of neighbouring parameters, without gaps from parameter 0 on; empty: none has any. Where there are bounds, [-1, 1] stands for
+  /// them in theta, and the function gets values in the units of the device.
+  std::vector<ParameterRange> ranges;
+  double noise = 0.0;             ///< standard deviation of a reading; 0: not said
+  std::string name = "function";  ///< in messages and records
+
+  /// @throws ConfigError naming the field that is wrong
+  void validate() const;
+};
+
+/// Answers several parameter vectors on one batch, in their order.  thetas (m), each (parameters), in the units of the device
+/// x (B, inputs)   ys (m), each (B, outputs), sized already
+using DeviceCall =
+    std::function<void(std::span<const std::span<const float>> thetas, const ConstMatrixRef<float>& x, std::span<Matrix<float>> ys)>;
+
+/// Which reading this is: the same in a run that is gone on with. See Instrument::begin_readings.
+struct CallAddress {
+  std::uint64_t stream = 0, step = 0, reading = 0;
+  friend auto operator<=>(const CallAddress&, const CallAddress&) = default;
+};
+
+/// y = f(theta, x) by a function. One caller at a time enters it, others wait. What it throws passes through; a reading that is not finite
+/// is a DeviceError (not_finite).
+class CallMap final : public ForwardMap<float>, public Instrument<float> {
+ public:
+  /// safe: called with the safe values of all parameters; may be empty. @throws ConfigError as CallDescription::validate
+  CallMap(CallDescription description, DeviceCall call, std::function<void(std::span<const float>)> safe = {});
+
+  [[nodiscard]] Shape input_shape() const override { return {.width = description_.inputs}; }
+  [[nodiscard]] Shape output_shape() const override { return {.width = description_.outputs}; }
+  [[nodiscard]] Index parameter_count() const override { return description_.parameters; }
+  [[nodiscard]] std::string kind() const override { return "device"; }
+  void forward(std::span<const float> theta, const ConstMatrixRef<float>& x, MatrixRef<float> y) const override;
+
+  [[nodiscard]] const CallDescription& description() const noexcept { return description_; }
+  [[nodiscard]] InstrumentInfo info() const override;
+  [[nodiscard]] DeviceReceipt receipt() const override;
+  [[nodiscard]] std::vector<std::string> log() const override { return {}; }
+  void safe() const override;
+  void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const override;
+  void read_many(std::span<const std::span<const float>> thetas, const ConstMatrixRef<float>& x, std::span<Matrix<float>> ys,
+                 bool may_miss) const override;
+  [[nodiscard]] Matrix<float> reference_readings(std::span<const float> theta, Index repeats) const override;
+  void keep_inside(std::span<float> theta, double margin) const override;
+  [[nodiscard]] double resolution() const override;
+
+  /// For the function, while it is called: address of the first of the readings that it is asked for; all 0 until somebody begins.
+  [[nodiscard]] const CallAddress& address() const noexcept { return address_; }
+
+ private:
+  void require_sizes(std::span<const float> theta, const ConstMatrixRef<float>& x) const;
+  void require_finite(const Matrix<float>& y) const;
+  void count(std::span<const float> values, Index rows) const;
+
+  CallDescription description_;
+  DeviceCall call_;
+  std::function<void(std::span<const float>)> safe_;
+  mutable std::mutex busy_;
+  mutable DeviceReceipt receipt_;
+  mutable std::vector<float> last_;  ///< that the device was given
+  mutable CallAddress address_;
+};
+
+}  // namespace ffzero
