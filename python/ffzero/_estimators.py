@@ -207,7 +207,7 @@ class _Network(_Base):
         if self._task == "regression":
             overrides = overrides_of({"dataset.task": "regression"}) + overrides
         on_epoch = self._print_epoch if self.verbose else None
-        self._model = _core.fit(toml_text(self.config), overrides, arrays, self._task, self._devices, int(self.threads), on_epoch, None, None)
+        self._model = _core.fit(toml_text(self.config), overrides, arrays, self._task, self._devices, int(self.threads), on_epoch, None)
         self._shape = X.shape[1:]
         self.n_features_in_ = int(np.prod(self._shape))
         self.n_iter_ = max(1, int(self._model.epochs))
@@ -250,9 +250,6 @@ class _Network(_Base):
         self.__dict__["_devices"] = []
         if "_model" in state:
             self._model = _core.load_model(state["_model"][0], "pickle", [])
-
-    def _repr_html_inner(self) -> str:
-        return repr(self)
 
     def save(self, file: Any) -> None:
         """Writes the trained network as a checkpoint: `ffzero predict` and `ffzero.load` read it."""
@@ -328,7 +325,8 @@ class Classifier(_ClassifierMixin, _Network):
 
     def predict(self, X: Any) -> np.ndarray:
         """(N,) labels."""
-        return self.classes_[self._ask(X)["decision"]] if hasattr(self, "classes_") else self._ask(X)["decision"]
+        decision = self._ask(X)["decision"]
+        return self.classes_[decision]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(N, K) probabilities, in the order of classes_: the softmax of the scores by which the network decides, at the temperature of its
@@ -359,10 +357,7 @@ class Regressor(_RegressorMixin, _Network):
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
         samples = _samples(X, 2)
-        targets = np.asarray(y)
-        if targets.dtype.kind not in "biuf":
-            targets = targets.astype(np.float64)
-        targets = targets.astype(np.float64)
+        targets = np.asarray(y).astype(np.float64)
         if targets.ndim not in (1, 2):
             raise ValueError(f"y should be a 1d or 2d array, got an array of shape {targets.shape} instead.")
         if not np.isfinite(targets).all():

@@ -9,6 +9,7 @@ from typing import Any, Mapping, Optional
 import numpy as np
 
 from . import _core
+from ._device import _range_of
 from ._settings import overrides_of, toml_text
 
 
@@ -70,8 +71,6 @@ class Session:
         seed: int = 0,
         saved: Optional[Any] = None,
     ) -> None:
-        from ._device import _range_of
-
         if task not in ("classification", "regression"):
             raise ValueError(f"task: must be classification or regression; got {task!r}")
         arrays = arrays_of(data, task)

@@ -282,7 +282,7 @@ std::shared_ptr<const ffzero::Predictor> predictor_of(const ffzero::Config& conf
 /// One training. on_epoch gets a JSON text after each epoch; stop says whether to end early. An exception of a callback ends it, and
 /// arrives as itself.
 Model fit(const std::string& toml, const Overrides& overrides, const py::dict& arrays, const std::string& task,
-          const std::vector<Device>& devices, int threads, const py::object& on_epoch, const py::object& stop, const py::object& on_state) {
+          const std::vector<Device>& devices, int threads, const py::object& on_epoch, const py::object& stop) {
   const ffzero::Splits splits = splits_of(arrays, task);
   ffzero::Config config = config_of(toml, overrides, devices);
   const ffzero::DeviceMaps<float> maps = maps_of(devices);
@@ -299,12 +299,6 @@ Model fit(const std::string& toml, const Overrides& overrides, const py::dict& a
       events.epoch_done = [&](const ffzero::EpochRecord& record) {
         const Held held;
         on_epoch(ffzero::to_json(record, metric).dump());
-      };
-    if (!on_state.is_none())
-      events.save = [&](const ffzero::TrainerState& state) {
-        const std::string bytes = ffzero::npz_bytes(ffzero::checkpoint_of(state));
-        const Held held;
-        on_state(py::bytes(bytes));
       };
     auto trainer = ffzero::make_trainer<float>(config, splits, executor, events, maps);
     const ffzero::RunRecord record = trainer.run();
@@ -582,7 +576,7 @@ PYBIND11_MODULE(_core, m) {
       .def("predict", &predict, py::arg("samples"))
       .def("to_bytes", [](const Model& self) { return py::bytes(ffzero::npz_bytes(ffzero::checkpoint_of(self.state))); });
   m.def("fit", &fit, py::arg("toml"), py::arg("overrides"), py::arg("arrays"), py::arg("task"), py::arg("devices"), py::arg("threads"),
-        py::arg("on_epoch"), py::arg("stop"), py::arg("on_state"));
+        py::arg("on_epoch"), py::arg("stop"));
   m.def("run_training", &run_folder, py::arg("toml"), py::arg("overrides"), py::arg("out"), py::arg("resume"), py::arg("report"),
         py::arg("threads"), py::arg("on_epoch"), py::arg("stop"));
   m.def("load_model", &load_model, py::arg("data"), py::arg("place"), py::arg("devices"));

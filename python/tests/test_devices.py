@@ -148,7 +148,7 @@ class TestSession(unittest.TestCase):
         keys = {"dataset.name": "npz", "dataset.dir": "memory", "training.log_test": False, "training.log_samples": 0, "model.layers": []}
         overrides = overrides_of(keys, {**CONFIG, "seed": 3})
         arrays = {"x_train": data[0], "y_train": data[1]}
-        direct = ffzero._core.fit("", overrides, arrays, "classification", [new_bench()._core], 1, None, None, None)
+        direct = ffzero._core.fit("", overrides, arrays, "classification", [new_bench()._core], 1, None, None)
         self.assertEqual(thetas(whole), thetas(direct.to_bytes()))
 
     def test_survives_the_power(self):

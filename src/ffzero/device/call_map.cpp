@@ -149,9 +149,9 @@ void CallMap::safe() const {
   last_.clear();
 }
 
-void CallMap::begin_readings(std::uint64_t stream, std::uint64_t step, bool /*lasting*/) const {
+void CallMap::begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const {
   const std::lock_guard lock(busy_);
-  address_ = {.stream = stream, .step = step, .reading = 0};
+  address_ = {.stream = stream, .step = step, .reading = 0, .lasting = lasting};
 }
 
 Matrix<float> CallMap::reference_readings(std::span<const float> theta, Index repeats) const {

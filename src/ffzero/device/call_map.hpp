@@ -37,6 +37,7 @@ using DeviceCall =
 /// Which reading this is: the same in a run that is gone on with. See Instrument::begin_readings.
 struct CallAddress {
   std::uint64_t stream = 0, step = 0, reading = 0;
+  bool lasting = false;  ///< every session of the run asks for it again
   friend auto operator<=>(const CallAddress&, const CallAddress&) = default;
 };
 

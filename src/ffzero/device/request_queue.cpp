@@ -61,11 +61,11 @@ void RequestQueue::read(std::size_t device, const CallAddress& first, std::span<
   open_.clear();
 }
 
-void RequestQueue::mark(const std::function<bool(std::uint64_t)>& wanted) {
+void RequestQueue::mark() {
   const std::lock_guard lock(mutex_);
   std::erase_if(kept_.answers, [&](const auto& entry) {
     const CallAddress& at = entry.first;
-    return !wanted(at.stream) && !(at.stream == last_.stream && at.step == last_.step);
+    return !at.lasting && !(at.stream == last_.stream && at.step == last_.step);
   });
   std::erase_if(told_, [&](const auto& entry) { return !kept_.answers.contains(entry.second); });
 }

@@ -4,7 +4,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -43,9 +42,9 @@ class RequestQueue {
   /// them. @throws DeviceError when one has failed or the queue was closed
   void read(std::size_t device, const CallAddress& at, std::span<const std::span<const float>> thetas, const ConstMatrixRef<float>& x,
             std::span<Matrix<float>> ys);
-  /// A state was kept: of the answers so far, those of streams for which `wanted` holds will be asked for again, and those of the step that
-  /// was asked for last, which may have failed half answered.
-  void mark(const std::function<bool(std::uint64_t stream)>& wanted);
+  /// A state was kept: of the answers so far, the lasting ones will be asked for again, and those of the step that was asked for last,
+  /// which may have failed half answered.
+  void mark();
   /// Nothing will be asked for any more: ask() returns nothing.
   void finish();
   /// Training ends at its next reading, with a DeviceError that says `why`.

@@ -22,23 +22,18 @@ constexpr const char* kAddresses = "session.addresses";
 constexpr const char* kSizes = "session.sizes";
 constexpr const char* kReadings = "session.readings";
 
-// Readings that a run which is gone on with takes again, although they are of earlier blocks: by an address they are found again.
-bool asked_again(std::uint64_t stream) {
-  const ReadingPurpose purpose = purpose_of(stream);
-  return purpose == ReadingPurpose::pass || purpose == ReadingPurpose::front;
-}
-
 void put(NpzArchive& archive, const RequestQueue::Kept& kept) {
   std::vector<std::int64_t> addresses, sizes;
   std::vector<float> readings;
   for (const auto& [at, y] : kept.answers) {
-    for (const std::uint64_t part : {at.stream, at.step, at.reading}) addresses.push_back(static_cast<std::int64_t>(part));
+    for (const std::uint64_t part : {at.stream, at.step, at.reading, std::uint64_t{at.lasting}})
+      addresses.push_back(static_cast<std::int64_t>(part));
     sizes.insert(sizes.end(), {y.rows(), y.cols()});
     readings.insert(readings.end(), y.data(), y.data() + y.size());
   }
   const Index count = isize(kept.answers.size());
   archive[kNext] = NpyArray::of<std::int64_t>(std::vector<std::int64_t>{static_cast<std::int64_t>(kept.next)}, {1});
-  archive[kAddresses] = NpyArray::of<std::int64_t>(addresses, {count, 3});
+  archive[kAddresses] = NpyArray::of<std::int64_t>(addresses, {count, 4});
   archive[kSizes] = NpyArray::of<std::int64_t>(sizes, {count, 2});
   archive[kReadings] = NpyArray::of<float>(readings, {isize(readings.size())});
 }
@@ -53,8 +48,7 @@ RequestQueue::Kept take(NpzArchive& archive, const std::string& place) {
              sizes = archive.at(kSizes).to<std::int64_t>();
   const auto readings = archive.at(kReadings).to<float>();
   for (const char* name : {kNext, kAddresses, kSizes, kReadings}) archive.erase(name);
-  if (next.size() != 1 || next[0] < 0 || addresses.size() * 2 != sizes.size() * 3)
-    damaged("must hold an address and a size for each answer");
+  if (next.size() != 1 || next[0] < 0 || addresses.size() != sizes.size() * 2) damaged("must hold an address and a size for each answer");
   RequestQueue::Kept kept{.next = static_cast<std::uint64_t>(next[0]), .answers = {}};
   std::size_t at = 0;
   for (std::size_t i = 0; i + 1 < sizes.size(); i += 2) {
@@ -62,8 +56,8 @@ RequestQueue::Kept take(NpzArchive& archive, const std::string& place) {
     constexpr std::int64_t kMost = std::int64_t{1} << 31;
     if (rows < 0 || columns < 1 || rows > kMost || columns > kMost || usize(rows * columns) > readings.size() - at)
       damaged("must hold the readings of each answer");
-    const auto part = [&](std::size_t k) { return static_cast<std::uint64_t>(addresses[i / 2 * 3 + k]); };
-    kept.answers[{.stream = part(0), .step = part(1), .reading = part(2)}] =
+    const auto part = [&](std::size_t k) { return static_cast<std::uint64_t>(addresses[2 * i + k]); };
+    kept.answers[{.stream = part(0), .step = part(1), .reading = part(2), .lasting = part(3) != 0}] =
         Eigen::Map<const Matrix<float>>(readings.data() + at, rows, columns);
     at += usize(rows * columns);
   }
@@ -104,7 +98,7 @@ struct LabSession::Work {
   void keep(const TrainerState& now) {
     const std::lock_guard lock(mutex);
     state = now;
-    queue->mark(asked_again);
+    queue->mark();
   }
 
   void train() {

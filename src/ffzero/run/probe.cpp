@@ -54,19 +54,6 @@ Splits data_of(const ProbeRequest& request, const TrainedNetwork& trained) {
   return splits;
 }
 
-// Parameters as they were drawn.
-Vector<float> initial_values(const Network<float>& network, const BlockSetup<float>& setup, std::uint64_t seed) {
-  Vector<float> theta(setup.block.parameter_count());
-  Index at = 0;
-  for (Index i = setup.first; i < setup.last; ++i) {
-    const auto& map = *network.layer(i).map;
-    map.initialise(as_span(theta).subspan(usize(at), usize(map.parameter_count())),
-                   RandomStream(seed, Stream::initial, static_cast<std::uint32_t>(i)));
-    at += map.parameter_count();
-  }
-  return theta;
-}
-
 // Batches of the run's first epoch, as its first steps saw them, but without dropout at the block's input.
 class Batches {
  public:
@@ -135,7 +122,7 @@ nlohmann::ordered_json probe_run(const ProbeRequest& request) {
       pullbacks += result.pullbacks;
       at.push_back(to_json(result, name));
     };
-    const Vector<float> initial = initial_values(network, setup, seed);
+    const Vector<float> initial = network.initial_parameters(setup.first, setup.last, seed);
     probe(as_span(initial), "initial");
     probe(network.theta(setup.first, setup.last), "checkpoint");
     const Values v = config.layer_values(setup.first);

@@ -36,20 +36,6 @@ void copy_into(const Vector<S>& from, std::span<S> to, const char* owner) {
   std::copy(from.begin(), from.end(), to.begin());
 }
 
-// Drawn again, so that a resumed run compares with the same lengths.
-template <class S>
-Vector<S> initial_parameters(const Network<S>& network, const BlockSetup<S>& setup, std::uint64_t seed) {
-  Vector<S> initial(setup.block.parameter_count());
-  Index at = 0;
-  for (Index i = setup.first; i < setup.last; ++i) {
-    const auto& map = *network.layer(i).map;
-    map.initialise(as_span(initial).subspan(usize(at), usize(map.parameter_count())),
-                   RandomStream(seed, Stream::initial, static_cast<std::uint32_t>(i)));
-    at += map.parameter_count();
-  }
-  return initial;
-}
-
 }  // namespace
 
 template <class S>
@@ -66,7 +52,8 @@ void BlockTrainer<S>::start(BlockSetup<S>& setup) {
   schedule_ = Schedule(setup.options.update.schedule);
   gradient_.resize(parameters);
   fixed_ = uncovered_segments(layout, parameters);
-  const Vector<S> initial = initial_parameters(session_.network, setup, session_.plan.seed);
+  // Drawn again, so that a resumed run compares with the same lengths.
+  const Vector<S> initial = session_.network.initial_parameters(setup.first, setup.last, session_.plan.seed);
   norms_ = NormGuard<S>(layout, as_span(initial));
   const auto* directional = std::get_if<DirectionalOptions>(&setup.options.estimator);
   eps_ = directional != nullptr ? std::max(0.0, directional->eps) : 0.0;

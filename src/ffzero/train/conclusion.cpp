@@ -42,17 +42,10 @@ std::vector<std::string> front_ends_of(const Network<S>& network) {
 }
 
 // A prefix of the layers gives the vote after its last one.
-std::vector<std::int32_t> vote_of(const VoteOptions& options, VoteRule rule, const std::vector<SplitScores>& layers, std::size_t deciding) {
+std::vector<Matrix<float>> scores_up_to(const std::vector<SplitScores>& layers, std::size_t deciding) {
   std::vector<Matrix<float>> scores;
   for (const SplitScores& layer : std::span(layers).first(deciding + 1)) scores.push_back(layer.scores);
-  return layer_vote(options, rule, scores);
-}
-
-VoteRule rule_of(const VoteOptions& options, const std::vector<SplitScores>& layers, const Dataset& validation, std::size_t deciding) {
-  if (!options.validated) return options.rule;
-  std::vector<Matrix<float>> scores;
-  for (const SplitScores& layer : std::span(layers).first(deciding + 1)) scores.push_back(layer.scores);
-  return validated_rule(options, scores, validation.labels());
+  return scores;
 }
 
 }  // namespace
@@ -79,8 +72,13 @@ Outputs conclude(const TrainSession<S>& session, const Evaluator<S>& evaluator, 
     if (!regression) outputs.predictions.push_back(predict<float>(s.scores));
   }
   if (!plan.vote) return outputs;
-  outputs.vote_rule = rule_of(*plan.vote, evaluator.validation_scores(), splits.validation, outputs.deciding);
-  const auto decisions = [&](const std::vector<SplitScores>& of) { return vote_of(*plan.vote, outputs.vote_rule, of, outputs.deciding); };
+  outputs.vote_rule = plan.vote->rule;
+  if (plan.vote->validated)
+    outputs.vote_rule =
+        validated_rule(*plan.vote, scores_up_to(evaluator.validation_scores(), outputs.deciding), splits.validation.labels());
+  const auto decisions = [&](const std::vector<SplitScores>& of) {
+    return layer_vote(*plan.vote, outputs.vote_rule, scores_up_to(of, outputs.deciding));
+  };
   outputs.vote = decisions(evaluator.test_scores());
   VoteRecord vote{.rule = to_string(outputs.vote_rule),
                   .train = accuracy(decisions(evaluator.train_scores()), splits.train.labels()),

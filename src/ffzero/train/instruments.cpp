@@ -10,16 +10,6 @@
 
 namespace ffzero {
 
-namespace {
-constexpr std::uint64_t kPurposes = 8;
-}  // namespace
-
-std::uint64_t reading_stream(Index layer, ReadingPurpose purpose) noexcept {
-  return static_cast<std::uint64_t>(layer) * kPurposes + static_cast<std::uint64_t>(purpose);
-}
-
-ReadingPurpose purpose_of(std::uint64_t stream) noexcept { return static_cast<ReadingPurpose>(stream % kPurposes); }
-
 template <class S>
 Instruments<S>::Instruments(const Network<S>& network, std::uint64_t seed, Index steadiness_rows)
     : network_(network), seed_(seed), steadiness_rows_(steadiness_rows) {
@@ -49,11 +39,12 @@ const Instrument<S>& Instruments<S>::at(Index layer) const {
 
 template <class S>
 void Instruments<S>::address(Index last, ReadingPurpose purpose, std::uint64_t step) const {
-  constexpr std::uint64_t kBlockShift = 40;
+  constexpr std::uint64_t kPurposes = 8, kBlockShift = 40;
   for (const InstrumentRecord& record : records_)
     if (record.layer < last)
       at(record.layer)
-          .begin_readings(reading_stream(record.layer, purpose), (static_cast<std::uint64_t>(last) << kBlockShift) + step,
+          .begin_readings(static_cast<std::uint64_t>(record.layer) * kPurposes + static_cast<std::uint64_t>(purpose),
+                          (static_cast<std::uint64_t>(last) << kBlockShift) + step,
                           purpose == ReadingPurpose::pass || purpose == ReadingPurpose::front);
 }
 
@@ -70,10 +61,8 @@ void Instruments<S>::look(Index first, Index last, Index epoch, Ledger& ledger) 
     const bool seen = !record.looks.empty() && record.looks.back().epoch >= epoch;
     if (record.layer < first || record.layer >= last || seen) continue;
     address(last, ReadingPurpose::look, static_cast<std::uint64_t>(epoch));
-    Vector<S> theta(record.parameters);
-    network_.layer(record.layer)
-        .map->initialise(as_span(theta), RandomStream(seed_, Stream::initial, static_cast<std::uint32_t>(record.layer)));
-    const Matrix<double> y = at(record.layer).reference_readings(as_span(std::as_const(theta)), steadiness_rows_).template cast<double>();
+    const Vector<S> theta = network_.initial_parameters(record.layer, record.layer + 1, seed_);
+    const Matrix<double> y = at(record.layer).reference_readings(as_span(theta), steadiness_rows_).template cast<double>();
     ledger.layer(record.layer).logging += steadiness_rows_;
     const Eigen::RowVectorXd mean = y.colwise().mean();
     if (record.reference.empty()) record.reference.assign(mean.data(), mean.data() + mean.size());

@@ -19,10 +19,6 @@ namespace ffzero {
 /// resumed.
 enum class ReadingPurpose : std::uint8_t { step, log, pass, front, control, look };
 
-/// Number of the stream of a layer's readings (Instrument::begin_readings), and the purpose that a number stands for.
-[[nodiscard]] std::uint64_t reading_stream(Index layer, ReadingPurpose purpose) noexcept;
-[[nodiscard]] ReadingPurpose purpose_of(std::uint64_t stream) noexcept;
-
 /// A network without instruments has none of this, and pays nothing for it.
 template <class S>
 class Instruments {

@@ -98,9 +98,7 @@ Network<S>::Network(NetworkParts<S> parts, std::shared_ptr<const Executor> execu
   }
   readout_active_.assign(layers_.size(), 0);
   offsets_.push_back(offset);
-  theta_.resize(offset);
-  for (Index i = 0; i < layers(); ++i)
-    layers_[usize(i)].map->initialise(theta(i, i + 1), RandomStream(parts.seed, Stream::initial, static_cast<std::uint32_t>(i)));
+  theta_ = initial_parameters(0, layers(), parts.seed);
 }
 
 template <class S>
@@ -136,6 +134,19 @@ std::span<const S> Network<S>::theta(Index first, Index last) const {
 template <class S>
 const Head<S>& Network<S>::head_of(Index i) const {
   return end_to_end_ && i + 1 == layers() ? *end_to_end_head_ : *layers_.at(usize(i)).head;
+}
+
+template <class S>
+Vector<S> Network<S>::initial_parameters(Index first, Index last, std::uint64_t seed) const {
+  Vector<S> initial(offsets_.at(usize(last)) - offsets_.at(usize(first)));
+  Index at = 0;
+  for (Index i = first; i < last; ++i) {
+    const ForwardMap<S>& map = *layer(i).map;
+    map.initialise(as_span(initial).subspan(usize(at), usize(map.parameter_count())),
+                   RandomStream(seed, Stream::initial, static_cast<std::uint32_t>(i)));
+    at += map.parameter_count();
+  }
+  return initial;
 }
 
 template <class S>

@@ -67,6 +67,9 @@ class Network {
   [[nodiscard]] std::span<S> theta(Index first, Index last);
   [[nodiscard]] std::span<const S> theta(Index first, Index last) const;
 
+  /// Parameters of layers [first, last) as they are drawn from this seed: those that a network begins with.
+  [[nodiscard]] Vector<S> initial_parameters(Index first, Index last, std::uint64_t seed) const;
+
   /// One layer in inference: front end, map (trained statistics), what is passed on, head (head_input and scores); parts of `out` that are
   /// not wanted are left alone. Rows are evaluated side by side where the maps allow it. front_done: x went through the front end already.
   /// Cost: B forward evaluations, billed by the caller. Any number of threads may call at once, each with an `out` of its own, on maps that
