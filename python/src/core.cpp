@@ -562,12 +562,7 @@ PYBIND11_MODULE(_core, m) {
       .def_property_readonly("config", [](const Model& self) { return self.config; })
       .def_property_readonly("summary", [](const Model& self) { return self.summary; })
       .def_property_readonly("interrupted", [](const Model& self) { return self.interrupted; })
-      .def_property_readonly("forward_evals",
-                             [](const Model& self) {
-                               std::int64_t sum = 0;
-                               for (const auto& e : self.state.ledger) sum += e.training;
-                               return sum;
-                             })
+      .def_property_readonly("forward_evals", [](const Model& self) { return self.state.ledger.total().training; })
       .def_property_readonly("epochs", [](const Model& self) { return self.state.records.size(); })
       .def_property_readonly("class_names", [](const Model& self) { return self.state.data.class_names; })
       .def_property_readonly("class_texts", [](const Model& self) { return self.state.data.class_texts; })

@@ -115,6 +115,7 @@ TEST(Summary, HasEveryMemberOfTheSchemaWithItsType) {
                   {"replayed", number_unsigned},
                   {"pullbacks", number_unsigned},
                   {"checks", number_unsigned},
+                  {"failed", number_unsigned},
                   {"per_layer", array}},
                  "forward_evals");
   EXPECT_EQ(s.at("forward_evals").at("per_layer").size(), 2U);

@@ -17,7 +17,7 @@ using json = nlohmann::json;
 
 constexpr int kFormat = 1;
 
-json to_json(const Evaluations& e) { return {e.training, e.propagation, e.logging, e.replayed, e.pullbacks, e.checks}; }
+json to_json(const Evaluations& e) { return {e.training, e.propagation, e.logging, e.replayed, e.pullbacks, e.checks, e.failed}; }
 
 Evaluations evaluations_from(const json& j) {
   return {.training = j.at(0),
@@ -25,7 +25,8 @@ Evaluations evaluations_from(const json& j) {
           .logging = j.at(2),
           .replayed = j.at(3),
           .pullbacks = j.at(4),
-          .checks = j.size() > 5 ? j[5].get<std::int64_t>() : 0};
+          .checks = j.size() > 5 ? j[5].get<std::int64_t>() : 0,
+          .failed = j.size() > 6 ? j[6].get<std::int64_t>() : 0};
 }
 
 json to_json(const std::optional<Measure>& m) { return m ? json{m->value, m->loss} : json(nullptr); }
@@ -253,7 +254,7 @@ void require_complete(const json& meta, const std::string& place) {
                                  list_of(meta["target_scales"], [&](const json& s) { return s.size() == 2 && list_of(s, number); }));
   holds("target_scale", [&](const json& j) { return j.size() == 2 && list_of(j, number); });
   holds("ledger",
-        [&](const json& j) { return list_of(j, [&](const json& e) { return (e.size() == 5 || e.size() == 6) && list_of(e, natural); }); });
+        [&](const json& j) { return list_of(j, [&](const json& e) { return e.size() >= 5 && e.size() <= 7 && list_of(e, natural); }); });
   if (meta.contains("devices")) {
     const auto naturals = [&](const json& j, const char* name, std::size_t least, std::size_t most) {
       return j.contains(name) && j[name].size() >= least && j[name].size() <= most && list_of(j[name], natural);
@@ -310,7 +311,8 @@ TrainerState state_from(const json& meta, const std::string& place) {
   s.finished = meta.at("finished");
   s.elapsed_s = meta.at("elapsed_s");
   s.evaluation_s = meta.at("evaluation_s");
-  for (const json& e : meta.at("ledger")) s.ledger.push_back(evaluations_from(e));
+  s.ledger = Ledger(isize(meta.at("ledger").size()));
+  for (Index i = 0; i < s.ledger.layers(); ++i) s.ledger.restore(i, evaluations_from(meta["ledger"][usize(i)]));
   for (const json& r : meta.at("records")) s.records.push_back(epoch_from_meta(r));
   for (const json& m : meta.at("measured")) s.measured.push_back({.eps = m.at(0), .lr = m.at(1), .forward_evals = m.at(2)});
   for (const json& d : meta.value("devices", json::array())) s.instruments.push_back(instrument_from(d));
@@ -333,7 +335,7 @@ TrainerState state_from(const json& meta, const std::string& place) {
 NpzArchive checkpoint_of(const TrainerState& s) {
   json ledger = json::array(), records = json::array(), measured = json::array();
   for (const MeasuredControl& m : s.measured) measured.push_back({m.eps, m.lr, m.forward_evals});
-  for (const Evaluations& e : s.ledger) ledger.push_back(to_json(e));
+  for (Index i = 0; i < s.ledger.layers(); ++i) ledger.push_back(to_json(s.ledger.layer(i)));
   for (const EpochRecord& r : s.records) records.push_back(epoch_to_meta(r));
   json meta = data_to_meta(s);
   meta.update({{"format", kFormat},

@@ -94,7 +94,8 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
                          {"logging", e.logging},
                          {"replayed", e.replayed},
                          {"pullbacks", e.pullbacks},
-                         {"checks", e.checks}});
+                         {"checks", e.checks},
+                         {"failed", e.failed}});
   }
   ordered summary = {{"schema", 1},
                      {"solver", r.solver},
@@ -117,6 +118,7 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
                        {"replayed", total.replayed},
                        {"pullbacks", total.pullbacks},
                        {"checks", total.checks},
+                       {"failed", total.failed},
                        {"per_layer", per_layer}}},
                      {"wall_s", {{"load", r.load_s}, {"training", r.training_s}, {"evaluation", r.evaluation_s}, {"total", r.total_s}}}};
   if (!r.devices.empty()) {

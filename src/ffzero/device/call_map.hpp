@@ -24,6 +24,7 @@ struct CallDescription {
   std::vector<ParameterRange> ranges;
   double noise = 0.0;             ///< standard deviation of a reading; 0: not said
   std::string name = "function";  ///< in messages and records
+  bool kept = false;              ///< the function keeps its answers by their address, see CallAddress
 
   /// @throws ConfigError naming the field that is wrong
   void validate() const;
@@ -60,6 +61,7 @@ class CallMap final : public ForwardMap<float>, public Instrument<float> {
   [[nodiscard]] std::vector<std::string> log() const override { return {}; }
   void safe() const override;
   void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const override;
+  [[nodiscard]] bool keeps_readings() const override { return description_.kept; }
   void read_many(std::span<const std::span<const float>> thetas, const ConstMatrixRef<float>& x, std::span<Matrix<float>> ys,
                  bool may_miss) const override;
   [[nodiscard]] Matrix<float> reference_readings(std::span<const float> theta, Index repeats) const override;

@@ -64,6 +64,7 @@ class DeviceMap final : public ForwardMap<S>, public Instrument<S> {
   [[nodiscard]] std::vector<std::string> log() const override;
   void safe() const override;
   void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const override;
+  [[nodiscard]] bool keeps_readings() const override { return journal_ != nullptr; }
   void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
                  bool may_miss) const override;
   [[nodiscard]] Matrix<S> reference_readings(std::span<const S> theta, Index repeats) const override;

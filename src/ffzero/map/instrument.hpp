@@ -38,6 +38,8 @@ class Instrument {
   /// reading, in a run that was interrupted too. lasting: every session of the run asks for them again, so that a checkpoint does not make
   /// a kept reading superfluous.
   virtual void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const = 0;
+  /// True if readings with an address are kept: then a step that is repeated does not ask for them again. Default: they are not.
+  [[nodiscard]] virtual bool keeps_readings() const { return false; }
   /// ForwardMap::forward for several parameter vectors on one batch, in their order, overlapped where the instrument can.
   /// thetas (m)   ys (m), each (B, outputs)   Cost: m B forward evaluations. may_miss: the caller can do without rows that are NaN, and an
   /// instrument that is set up so hands on what it could not read in that way. @throws DeviceError

@@ -119,8 +119,8 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
     add_pieces(gradient);
   else
     add_shard_gradients(gradient);
-  for (std::size_t l = 0; l < this->block_.layers.size(); ++l)
-    this->ledger_.layer(this->block_.first_layer + isize(l)).pullbacks += this->batch_size();
+  const Index first_layer = this->block_.first_layer;
+  this->ledger_.bill(first_layer, first_layer + isize(this->block_.layers.size()), &Evaluations::pullbacks, this->batch_size());
   clear_fixed_parameters(gradient);
   return loss;
 }

@@ -9,9 +9,7 @@ namespace ffzero {
 template <class S>
 BlockChain<S>::BlockChain(const Block<S>& block) {
   Index theta_begin = 0;
-  const auto add_fixed = [&](const ForwardMap<S>& map, Index layer) {
-    steps_.push_back({.map = &map, .outputs = map.output_shape().size(), .layer = layer});
-  };
+  const auto add_fixed = [&](const ForwardMap<S>& map, Index layer) { steps_.push_back(fixed_step<S>(map, layer)); };
   for (std::size_t l = 0; l < block.layers.size(); ++l) {
     const Layer<S>& layer = *block.layers[l];
     const Index index = block.first_layer + isize(l);
@@ -39,7 +37,7 @@ BlockChain<S>::BlockChain(const Block<S>& block) {
   masks_.resize(dropout_.size());
   if (const auto* linear = dynamic_cast<const LinearMap<S>*>(steps_[0].map)) first_product_ = linear->stacked_product();
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    const bool independent = steps_[i].map == nullptr || steps_[i].map->independent_rows();
+    const bool independent = steps_[i].map == nullptr || rows_apart<S>(*steps_[i].map, Phase::training);
     independent_rows_ = independent_rows_ && independent;
     if (i > last_map_) independent_tail_ = independent_tail_ && independent;
   }
@@ -68,21 +66,19 @@ template <class S>
 const Matrix<S>& BlockChain<S>::forward(std::span<const S> theta, const ConstMatrixRef<S>& x, Index first_row,
                                         ChainWorkspace<S>& work) const {
   work.outputs.resize(steps_.size());
-  for (std::size_t i = 0; i < steps_.size(); ++i) {
-    const ChainStep<S>& step = steps_[i];
-    Matrix<S>& out = work.outputs[i];
-    out.resize(x.rows(), step.outputs);
-    if (step.map == nullptr) {
-      out = work.outputs[i - 1].cwiseProduct(masks_[usize(step.mask)].middleRows(first_row, x.rows()));
-      continue;
-    }
-    const auto slice = theta.subspan(usize(step.theta_begin), usize(step.theta_size));
-    if (i == 0 && first_product_)
-      first_product_->rows(first_row, out);
-    else if (i == 0)
-      step.map->forward(slice, x, out);
-    else
-      step.map->forward(slice, work.outputs[i - 1], out);
+  const auto target = [&](std::size_t i) -> MatrixRef<S> {
+    work.outputs[i].resize(x.rows(), steps_[i].outputs);
+    return work.outputs[i];
+  };
+  const MaskRows<S> masks{.masks = masks_, .first_row = first_row};
+  const auto nothing = [](std::size_t, const MatrixRef<S>&) {};
+  if (!first_product_)
+    run_steps<S>(steps_, Phase::training, theta, x, masks, target, nothing);
+  else {
+    first_product_->rows(first_row, target(0));
+    run_steps<S>(
+        std::span(steps_).subspan(1), Phase::training, theta, work.outputs[0], masks, [&](std::size_t i) { return target(i + 1); },
+        nothing);
   }
   return work.outputs.back();
 }
@@ -92,14 +88,13 @@ void BlockChain<S>::run_tail(const ConstMatrixRef<S>& z, std::vector<Matrix<S>>&
   const std::size_t first = last_map_ + 1;
   buffers.resize(std::max<std::size_t>(1, steps_.size() - first));
   if (first == steps_.size()) buffers[0] = z;
-  for (std::size_t i = first; i < steps_.size(); ++i) {
-    Matrix<S>& out = buffers[i - first];
-    out.resize(z.rows(), steps_[i].outputs);
-    if (i == first)
-      steps_[i].map->forward({}, z, out);
-    else
-      steps_[i].map->forward({}, buffers[i - first - 1], out);
-  }
+  run_steps<S>(
+      std::span(steps_).subspan(first), Phase::training, {}, z, {},
+      [&](std::size_t i) -> MatrixRef<S> {
+        buffers[i].resize(z.rows(), steps_[first + i].outputs);
+        return buffers[i];
+      },
+      [](std::size_t, const MatrixRef<S>&) {});
   result = &buffers.back();
 }
 

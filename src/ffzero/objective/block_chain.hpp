@@ -7,23 +7,13 @@
 
 #include "ffzero/map/linear_map.hpp"
 #include "ffzero/objective/batch.hpp"
-#include "ffzero/objective/layer.hpp"
+#include "ffzero/objective/layer_engine.hpp"
 
 namespace ffzero {
 
 /// mask, overwritten: 0 with probability `share`, else 1/(1 - share); entry i depends on (random, first + i) alone.
 template <class S>
 void dropout_mask(const RandomStream& random, double share, std::span<S> mask, Index first = 0);
-
-/// One step of a block: a map with its slice of theta, or a dropout mask.
-template <class S>
-struct ChainStep {
-  const ForwardMap<S>* map = nullptr;  ///< null: dropout
-  Index theta_begin = 0, theta_size = 0;
-  Index outputs = 0;
-  Index mask = -1;  ///< which dropout mask
-  Index layer = 0;
-};
 
 /// Buffers of one shard, kept between steps.
 template <class S>
@@ -40,7 +30,7 @@ class BlockChain {
  public:
   explicit BlockChain(const Block<S>& block);
 
-  [[nodiscard]] const std::vector<ChainStep<S>>& steps() const noexcept { return steps_; }
+  [[nodiscard]] const std::vector<LayerStep<S>>& steps() const noexcept { return steps_; }
   /// True if rows may be evaluated apart from one another and side by side.
   [[nodiscard]] bool independent_rows() const noexcept { return independent_rows_; }
   /// The same for what follows the last map with parameters.
@@ -64,7 +54,7 @@ class BlockChain {
   [[nodiscard]] const Matrix<S>& mask(Index i) const { return masks_[usize(i)]; }
 
  private:
-  std::vector<ChainStep<S>> steps_;
+  std::vector<LayerStep<S>> steps_;
   std::vector<double> dropout_;
   std::vector<Matrix<S>> masks_;
   std::unique_ptr<StackedProduct<S>> first_product_;  // of the first map, if it shares work

@@ -65,8 +65,8 @@ void BlockLoss<S>::cut(Index rows, bool independent, std::vector<Shard>& shards)
 
 template <class S>
 void BlockLoss<S>::bill_training(Index evaluations_per_sample) const {
-  for (std::size_t l = 0; l < block_.layers.size(); ++l)
-    ledger_.layer(block_.first_layer + isize(l)).training += evaluations_per_sample * batch_size();
+  ledger_.bill(block_.first_layer, block_.first_layer + isize(block_.layers.size()), &Evaluations::training,
+               evaluations_per_sample * batch_size());
 }
 
 template <class S>

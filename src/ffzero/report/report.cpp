@@ -91,6 +91,7 @@ Table cost_table(const RunData& run) {
     if (value.is_number())
       table.rows.push_back({name == "pullbacks" ? "pullbacks (adjoint)"
                             : name == "checks"  ? "pullbacks of the check of first steps, not seen by training"
+                            : name == "failed"  ? "readings of devices in steps that failed and were repeated"
                                                 : "forward evaluations, " + name,
                             value.dump()});
   if (run.about.contains("evaluations"))

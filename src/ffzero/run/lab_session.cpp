@@ -82,6 +82,7 @@ struct LabSession::Work {
       auto map = std::make_shared<CallMap*>(nullptr);
       const auto call = [this, map, i](std::span<const std::span<const float>> thetas, const ConstMatrixRef<float>& x,
                                        std::span<Matrix<float>> ys) { queue->read(i, (*map)->address(), thetas, x, ys); };
+      described[i].kept = true;
       auto made = std::make_shared<CallMap>(std::move(described[i]), call);
       *map = made.get();
       devices.push_back(std::move(made));

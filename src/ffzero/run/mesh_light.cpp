@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -35,10 +36,8 @@ std::vector<Matrix<float>> light_through(const Network<float>& network, std::spa
   LayerOutput<float> out;
   Index layer = 0;
   for (const MeshView& mesh : meshes_of(network)) {
-    for (; layer < mesh.layer; ++layer) {
-      network.infer(layer, light, Wanted::passed_on, out);
-      light = out.passed_on;
-    }
+    network.pass_on(layer, mesh.layer, light, out);
+    layer = std::max(layer, mesh.layer);
     fields.push_back(InterferometerMesh<float>(mesh.layout).fields(mesh.theta, {light.data(), usize(light.size())}));
   }
   return fields;

@@ -16,6 +16,7 @@
 #include "ffzero/map/conv/channel_projection.hpp"
 #include "ffzero/map/conv/conv_batch_norm.hpp"
 #include "ffzero/map/conv/max_pool.hpp"
+#include "ffzero/map/conv/window.hpp"
 #include "ffzero/map/cosines.hpp"
 #include "ffzero/map/dense.hpp"
 #include "ffzero/map/mesh/field_maps.hpp"
@@ -77,20 +78,17 @@ class SizeCount {
       const auto list = values_.integers(key);
       return list.empty() ? 0 : list[std::min(i, list.size() - 1)];
     };
-    const auto cells = [](Index side, Index window, Index stride) {
-      return stride < 1 || side < window ? 0 : (side - window) / stride + 1;
-    };
     const bool projected = !values_.is("objective.scope", "end_to_end");
     for (std::size_t i = 0; i < channels.size(); ++i) {
-      const Index kernel = entry("model.conv.kernel", i), padding = 2 * entry("model.conv.padding", i), pool = entry("model.conv.pool", i);
+      const Index kernel = entry("model.conv.kernel", i), padding = entry("model.conv.padding", i), pool = entry("model.conv.pool", i);
       const Index stride = entry("model.conv.stride", i), pool_stride = entry("model.conv.pool_stride", i);
       const double taps = static_cast<double>(shape_.channels) * static_cast<double>(kernel * kernel) + 2.0;
-      shape_ = {channels[i], cells(shape_.height + padding, kernel, stride), cells(shape_.width + padding, kernel, stride)};
+      shape_ = window_outputs(shape_, channels[i], {.size = kernel, .stride = stride, .padding = padding});
       const double maps = static_cast<double>(channels[i]), plane = static_cast<double>(shape_.height * shape_.width);
       const double size = projected ? static_cast<double>(values_.integer("model.conv.projection")) : 0.0;
       const double pooled = static_cast<double>(projected ? values_.integer("model.conv.projection_pool") : 0);
       add("model.conv.channels", maps * (taps + size * (pooled > 0.0 ? pooled * pooled : plane) + size * classes_), maps * plane);
-      if (pool > 0) shape_ = {shape_.channels, cells(shape_.height, pool, pool_stride), cells(shape_.width, pool, pool_stride)};
+      if (pool > 0) shape_ = window_outputs(shape_, shape_.channels, {.size = pool, .stride = pool_stride});
       if (shape_.height < 1 || shape_.width < 1) return false;
     }
     return true;

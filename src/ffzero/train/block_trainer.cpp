@@ -121,15 +121,20 @@ template <class S>
 void BlockTrainer<S>::take_step(Position& at, std::span<const std::uint32_t> rows) {
   const BlockSetup<S>& setup = *setup_;
   before_ = session_.ledger;
+  const std::vector<std::int64_t> read = session_.instruments.rows_read();
   std::optional<double> loss;
   std::optional<DeviceError> failure;
   try {
     loss = step(at, rows);
   } catch (const DeviceError& e) {
-    session_.ledger = before_;  // whoever goes on repeats the step, and is billed then
-    if (session_.plan.most_skipped == 0) throw;
+    session_.ledger = before_;
+    if (session_.plan.most_skipped == 0) {
+      // Whoever goes on repeats the step, and is billed for it then; these readings are lost.
+      session_.instruments.bill_failed(read, session_.ledger);
+      throw;
+    }
     failure = e;
-    // Failed readings are billed: as a step's.
+    // A step that is skipped is billed as one that is made.
     session_.bill(setup.first, setup.last, &Evaluations::training,
                   setup.gradient->cost_per_sample() / (setup.last - setup.first) * isize(rows.size()));
   }
@@ -141,6 +146,7 @@ void BlockTrainer<S>::take_step(Position& at, std::span<const std::uint32_t> row
   }
   if (++skipped_in_a_row_ > session_.plan.most_skipped) {
     session_.ledger = before_;
+    session_.instruments.bill_failed(read, session_.ledger);
     if (failure) throw DeviceError(*failure);
     throw DeviceError(DeviceFailure::not_finite, fmt::format("{}, epoch {}, step {}", setup.name, at.epoch + 1, at.step + 1),
                       fmt::format("one of {} steps must have a reading", skipped_in_a_row_), "none",

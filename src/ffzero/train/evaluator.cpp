@@ -13,15 +13,6 @@ namespace ffzero {
 
 namespace {
 
-// x through layers [first, last): what they pass on.
-template <class S>
-void infer_layers(const Network<S>& network, Index first, Index last, const SampleSource<S>& source, Matrix<S>& x, LayerOutput<S>& out) {
-  for (Index i = first; i < last; ++i) {
-    network.infer(i, x, Wanted::passed_on, out, i == first && source.front_done());
-    x.swap(out.passed_on);
-  }
-}
-
 Measure measure(const SplitScores& scores, const Dataset& data) {
   if (data.task() == Task::classification) return {accuracy(predict<float>(scores.scores), data.labels()), scores.loss};
   return {mean_r_squared(scores.scores, data), scores.loss};
@@ -33,7 +24,7 @@ template <class S>
 void infer_block(const Network<S>& network, const BlockSetup<S>& setup, const SampleSource<S>& source, Wanted wanted, Matrix<S>& x,
                  LayerOutput<S>& out) {
   const Index last = setup.last - 1;
-  infer_layers(network, setup.first, last, source, x, out);
+  network.pass_on(setup.first, last, x, out, source.front_done());
   network.infer(last, x, wanted, out, last == setup.first && source.front_done());
 }
 
@@ -42,18 +33,22 @@ void Evaluator<S>::calibrate(BlockSetup<S>& setup) {
   Network<S>& network = session_.network;
   const SampleSource<S>& train = session_.train;
   for (Index i = setup.first; i < setup.last; ++i) {
-    auto* stateful = dynamic_cast<StatefulMap<S>*>(network.layer(i).map.get());
-    if (stateful == nullptr || !stateful->needs_statistics()) continue;
-    stateful->begin_statistics();
-    Matrix<S> x;
-    LayerOutput<S> out;
-    for (Index first = 0; first < train.size(); first += kEvaluationRows) {
-      train.gather_range(first, std::min(kEvaluationRows, train.size() - first), 0, x);
-      infer_layers(network, setup.first, i, train, x, out);
-      stateful->absorb(network.theta(i, i + 1), x);
+    const auto maps = network.maps_of(i);
+    for (Index part = 0; part < isize(maps.size()); ++part) {
+      auto* stateful = dynamic_cast<StatefulMap<S>*>(maps[usize(part)]);
+      if (stateful == nullptr || !stateful->needs_statistics()) continue;
+      stateful->begin_statistics();
+      Matrix<S> x, seen;
+      LayerOutput<S> out;
+      for (Index first = 0; first < train.size(); first += kEvaluationRows) {
+        train.gather_range(first, std::min(kEvaluationRows, train.size() - first), 0, x);
+        network.pass_on(setup.first, i, x, out, train.front_done());
+        network.infer_until(i, part, x, seen, i == setup.first && train.front_done());
+        stateful->absorb(part == 0 ? network.theta(i, i + 1) : std::span<S>(), seen);
+      }
+      stateful->finish_statistics();
+      session_.bill(setup.first, i + 1, &Evaluations::logging, train.size());
     }
-    stateful->finish_statistics();
-    session_.bill(setup.first, i + 1, &Evaluations::logging, train.size());
   }
 }
 

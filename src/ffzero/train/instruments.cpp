@@ -63,7 +63,7 @@ void Instruments<S>::look(Index first, Index last, Index epoch, Ledger& ledger) 
     address(last, ReadingPurpose::look, static_cast<std::uint64_t>(epoch));
     const Vector<S> theta = network_.initial_parameters(record.layer, record.layer + 1, seed_);
     const Matrix<double> y = at(record.layer).reference_readings(as_span(theta), steadiness_rows_).template cast<double>();
-    ledger.layer(record.layer).logging += steadiness_rows_;
+    ledger.bill(record.layer, record.layer + 1, &Evaluations::logging, steadiness_rows_);
     const Eigen::RowVectorXd mean = y.colwise().mean();
     if (record.reference.empty()) record.reference.assign(mean.data(), mean.data() + mean.size());
     const auto outputs = static_cast<double>(y.cols());
@@ -81,6 +81,21 @@ DeviceReceipt Instruments<S>::receipt_of(const InstrumentRecord& record) const {
   DeviceReceipt sum = record.receipt;
   sum += at(record.layer).receipt();
   return sum;
+}
+
+template <class S>
+std::vector<std::int64_t> Instruments<S>::rows_read() const {
+  std::vector<std::int64_t> rows;
+  for (const InstrumentRecord& record : records_) rows.push_back(at(record.layer).receipt().rows);
+  return rows;
+}
+
+template <class S>
+void Instruments<S>::bill_failed(const std::vector<std::int64_t>& before, Ledger& ledger) const {
+  const std::vector<std::int64_t> now = rows_read();
+  for (std::size_t i = 0; i < records_.size(); ++i)
+    if (!at(records_[i].layer).keeps_readings())
+      ledger.bill(records_[i].layer, records_[i].layer + 1, &Evaluations::failed, now[i] - before[i]);
 }
 
 template <class S>

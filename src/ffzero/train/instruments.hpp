@@ -35,6 +35,12 @@ class Instruments {
   /// billed as logging.
   void look(Index first, Index last, Index epoch, Ledger& ledger);
 
+  /// Rows that each of them has read and accepted in this session.
+  [[nodiscard]] std::vector<std::int64_t> rows_read() const;
+  /// Bills what was read since rows_read() gave `before`, in work that has been taken back, as failed; what an instrument keeps is not
+  /// lost.
+  void bill_failed(const std::vector<std::int64_t>& before, Ledger& ledger) const;
+
   /// Time spent waiting for all of them so far, in all sessions of the run.
   [[nodiscard]] double seconds() const;
   /// Their records with what they were asked to do until now.

@@ -20,29 +20,16 @@ namespace {
 constexpr Index kMostRows = 256, kLeastRows = 32, kPieceNumbers = Index{1} << 18;
 
 template <class S>
-void apply(const ForwardMap<S>& map, std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) {
-  if (const auto* stateful = dynamic_cast<const StatefulMap<S>*>(&map))
-    stateful->infer(theta, x, y);
-  else
-    map.forward(theta, x, y);
+bool infers_tail_apart(const Layer<S>& layer) {
+  return (!layer.readout || rows_apart<S>(*layer.readout, Phase::inference)) &&
+         std::all_of(layer.passed_on.begin(), layer.passed_on.end(), [](const auto& map) { return rows_apart<S>(*map, Phase::inference); });
 }
 
+// y is sized here.
 template <class S>
-void apply(const ForwardMap<S>& map, std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& y) {
+void infer_map(const ForwardMap<S>& map, std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& y) {
   y.resize(x.rows(), map.output_shape().size());
-  apply<S>(map, theta, x, MatrixRef<S>(y));
-}
-
-template <class S>
-bool infers_rows_apart(const ForwardMap<S>& map) {
-  const auto* stateful = dynamic_cast<const StatefulMap<S>*>(&map);
-  return stateful != nullptr ? stateful->infers_rows_apart() : map.independent_rows();
-}
-
-template <class S>
-bool tail_is_independent(const Layer<S>& layer) {
-  return (!layer.readout || layer.readout->independent_rows()) &&
-         std::all_of(layer.passed_on.begin(), layer.passed_on.end(), [](const auto& map) { return map->independent_rows(); });
+  run_map<S>(map, Phase::inference, theta, x, y);
 }
 
 }  // namespace
@@ -95,6 +82,8 @@ Network<S>::Network(NetworkParts<S> parts, std::shared_ptr<const Executor> execu
     readouts_.push_back(parts.fitted_readout ? Matrix<S>(Matrix<S>::Zero(classes_, layer.head->input_size() + 1)) : Matrix<S>());
     offsets_.push_back(offset);
     offset += layer.map->parameter_count();
+    auto& passed = passed_on_.emplace_back();
+    for (const auto& map : layer.passed_on) passed.push_back(fixed_step<S>(*map, isize(passed_on_.size()) - 1));
   }
   readout_active_.assign(layers_.size(), 0);
   offsets_.push_back(offset);
@@ -158,7 +147,7 @@ void Network<S>::infer(Index i, const ConstMatrixRef<S>& x, Wanted wanted, Layer
     out.head_input.resize(x.rows(), head.input_size());
     out.scores.resize(x.rows(), head.groups() * head.classes());
   }
-  const bool map_apart = infers_rows_apart<S>(*layer.map), tail_apart = tail_is_independent(layer);
+  const bool map_apart = rows_apart<S>(*layer.map, Phase::inference), tail_apart = infers_tail_apart(layer);
   const Index fitting = kPieceNumbers / layer.map->output_shape().size() / kLeastRows * kLeastRows;
   const Index rows = tail_apart ? std::clamp(fitting, kLeastRows, kMostRows) : std::max<Index>(1, x.rows());
   const Index pieces = (x.rows() + rows - 1) / rows;
@@ -177,9 +166,9 @@ void Network<S>::infer(Index i, const ConstMatrixRef<S>& x, Wanted wanted, Layer
 template <class S>
 void Network<S>::map_rows(Index i, const ConstMatrixRef<S>& x, bool front_done, Buffers& buffers) const {
   const auto& map = *layers_[usize(i)].map;
-  if (!fronts_[usize(i)] || front_done) return apply<S>(map, theta(i, i + 1), x, buffers.mapped);
-  apply<S>(*fronts_[usize(i)], {}, x, buffers.front);
-  apply<S>(map, theta(i, i + 1), buffers.front, buffers.mapped);
+  if (!fronts_[usize(i)] || front_done) return infer_map<S>(map, theta(i, i + 1), x, buffers.mapped);
+  infer_map<S>(*fronts_[usize(i)], {}, x, buffers.front);
+  infer_map<S>(map, theta(i, i + 1), buffers.front, buffers.mapped);
 }
 
 template <class S>
@@ -191,7 +180,7 @@ void Network<S>::finish_rows(Index i, const ConstMatrixRef<S>& mapped, Wanted wa
   const auto look = [&](const ConstMatrixRef<S>& from) {
     MatrixRef<S> z = out.head_input.middleRows(first, rows), scores = out.scores.middleRows(first, rows);
     if (layer.readout)
-      apply<S>(*layer.readout, {}, from, z);
+      run_map<S>(*layer.readout, Phase::inference, {}, from, z);
     else
       z = from;
     if (!has_readout(i)) return head.scores(z, scores);
@@ -201,18 +190,55 @@ void Network<S>::finish_rows(Index i, const ConstMatrixRef<S>& mapped, Wanted wa
   const bool want_head = wanted != Wanted::passed_on;
   const Index loss_after = &head == end_to_end_head_.get() ? 0 : layer.loss_after, maps = isize(layer.passed_on.size());
   if (want_head && loss_after == 0) look(mapped);
-  if (wanted == Wanted::head && loss_after == 0) return;
-  if (maps == 0) out.passed_on.middleRows(first, rows) = mapped;
-  for (Index k = 0; k < maps; ++k) {
-    const ConstMatrixRef<S> from = k == 0 ? mapped : ConstMatrixRef<S>(k % 2 == 0 ? buffers.odd : buffers.even);
-    const auto& map = *layer.passed_on[usize(k)];
-    const bool last = k + 1 == maps && wanted != Wanted::head;
-    Matrix<S>& scratch = k % 2 == 0 ? buffers.even : buffers.odd;
-    if (!last) scratch.resize(rows, map.output_shape().size());
-    MatrixRef<S> to = last ? MatrixRef<S>(out.passed_on.middleRows(first, rows)) : MatrixRef<S>(scratch);
-    apply<S>(map, {}, from, to);
-    if (want_head && loss_after == k + 1) look(to);
-    if (wanted == Wanted::head && loss_after == k + 1) return;
+  if (wanted != Wanted::head && maps == 0) out.passed_on.middleRows(first, rows) = mapped;
+  const auto steps = std::span<const LayerStep<S>>(passed_on_[usize(i)]).first(usize(wanted == Wanted::head ? loss_after : maps));
+  run_steps<S>(
+      steps, Phase::inference, {}, mapped, {},
+      [&](std::size_t k) -> MatrixRef<S> {
+        if (isize(k) + 1 == maps && wanted != Wanted::head) return out.passed_on.middleRows(first, rows);
+        Matrix<S>& scratch = k % 2 == 0 ? buffers.even : buffers.odd;
+        scratch.resize(rows, steps[k].outputs);
+        return scratch;
+      },
+      [&](std::size_t k, const MatrixRef<S>& y) {
+        if (want_head && loss_after == isize(k) + 1) look(y);
+      });
+}
+
+template <class S>
+void Network<S>::pass_on(Index first, Index last, Matrix<S>& x, LayerOutput<S>& out, bool front_done) const {
+  for (Index i = first; i < last; ++i) {
+    infer(i, x, Wanted::passed_on, out, front_done && i == first);
+    x.swap(out.passed_on);
+  }
+}
+
+template <class S>
+std::vector<ForwardMap<S>*> Network<S>::maps_of(Index i) const {
+  const Layer<S>& layer = layers_.at(usize(i));
+  std::vector<ForwardMap<S>*> maps{layer.map.get()};
+  for (const auto& map : layer.passed_on) maps.push_back(map.get());
+  if (layer.readout) maps.push_back(layer.readout.get());
+  return maps;
+}
+
+template <class S>
+void Network<S>::infer_until(Index i, Index map, const ConstMatrixRef<S>& x, Matrix<S>& seen, bool front_done) const {
+  const Layer<S>& layer = layers_.at(usize(i));
+  const Index passed = isize(layer.passed_on.size());
+  Buffers buffers;
+  if (fronts_[usize(i)] && !front_done)
+    infer_map<S>(*fronts_[usize(i)], {}, x, seen);
+  else
+    seen = x;
+  if (map == 0) return;
+  infer_map<S>(*layer.map, theta(i, i + 1), seen, buffers.mapped);
+  seen.swap(buffers.mapped);
+  const bool whole_network = end_to_end_ && i + 1 == layers();
+  const Index before = map <= passed ? map - 1 : (whole_network ? 0 : layer.loss_after);
+  for (Index k = 0; k < before; ++k) {
+    infer_map<S>(*layer.passed_on[usize(k)], {}, seen, buffers.mapped);
+    seen.swap(buffers.mapped);
   }
 }
 
@@ -225,8 +251,12 @@ std::vector<typename Network<S>::StateSlot> Network<S>::slots() const {
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     const std::string prefix = fmt::format("layer{}.", i);
     add(prefix + "prototypes", layers_[i].head->state());
-    if (auto* map = dynamic_cast<StatefulMap<S>*>(layers_[i].map.get())) add(prefix + "statistics", map->state());
-    if (auto* readout = dynamic_cast<FixedState<S>*>(layers_[i].readout.get())) add(prefix + "projection", readout->state());
+    const auto add_map = [&](const std::string& name, ForwardMap<S>* map) {
+      if (auto* fixed = dynamic_cast<FixedState<S>*>(map)) add(prefix + name, fixed->state());
+    };
+    add_map("statistics", layers_[i].map.get());
+    for (std::size_t k = 0; k < layers_[i].passed_on.size(); ++k) add_map(fmt::format("passed_on{}", k), layers_[i].passed_on[k].get());
+    add_map("projection", layers_[i].readout.get());
     if (fronts_[i]) add(prefix + "pca", fronts_[i]->state());
     auto& readout = const_cast<Matrix<S>&>(readouts_[i]);  // slots are written by load alone
     add(prefix + "readout", {readout.data(), usize(readout.size())});

@@ -10,7 +10,7 @@
 
 #include "ffzero/base/executor.hpp"
 #include "ffzero/map/front_end.hpp"
-#include "ffzero/objective/layer.hpp"
+#include "ffzero/objective/layer_engine.hpp"
 #include "ffzero/tensor/npz.hpp"
 
 namespace ffzero {
@@ -76,6 +76,14 @@ class Network {
   /// allow it (those of ffzero do), while no thread changes the network.
   void infer(Index layer, const ConstMatrixRef<S>& x, Wanted wanted, LayerOutput<S>& out, bool front_done = false) const;
 
+  /// x becomes what layers [first, last) pass on: `infer` one after another; front_done is about the first of them.
+  void pass_on(Index first, Index last, Matrix<S>& x, LayerOutput<S>& out, bool front_done = false) const;
+  /// The maps of a layer: its own, those whose outputs are passed on, the readout (if it has one).
+  [[nodiscard]] std::vector<ForwardMap<S>*> maps_of(Index layer) const;
+  /// seen (B, ..), sized here: what map number `map` of maps_of(layer) gets in inference.   x (B, inputs of the layer)
+  /// Cost: B forward evaluations unless it is the first, billed by the caller.
+  void infer_until(Index layer, Index map, const ConstMatrixRef<S>& x, Matrix<S>& seen, bool front_done = false) const;
+
   /// What turns a layer's output into scores: its own head, or that of the whole network for the last layer of an end-to-end one.
   [[nodiscard]] const Head<S>& head_of(Index layer) const;
 
@@ -112,7 +120,8 @@ class Network {
   Index classes_ = 0;
   std::vector<Layer<S>> layers_;
   std::vector<std::shared_ptr<FrontEnd<S>>> fronts_;
-  std::vector<Matrix<S>> readouts_;  ///< empty: none; else with a last row that is not 0 once it is fitted
+  std::vector<std::vector<LayerStep<S>>> passed_on_;  // Layer::passed_on of every layer
+  std::vector<Matrix<S>> readouts_;                   ///< empty: none; else with a last row that is not 0 once it is fitted
   std::vector<char> readout_active_;
   std::vector<Index> offsets_;
   Vector<S> theta_;

@@ -182,8 +182,8 @@ void check_first_step(const BlockSetup<S>& setup, const Batch<S>& batch, std::sp
   if (gradient.allFinite()) {
     if (const auto* activity = std::get_if<ActivityPerturbation>(&setup.options.estimator); activity != nullptr) {
       check_activity<S>(setup, activity->space, first, theta, random, executor);
-      for (Index i = setup.first; i < setup.last; ++i)
-        own.layer(i).training += rows * activity_cost(ActivityPerturbation{}, *setup.block.head, setup.block.loss->joint());
+      own.bill(setup.first, setup.last, &Evaluations::training,
+               rows * activity_cost(ActivityPerturbation{}, *setup.block.head, setup.block.loss->joint()));
     }
     const SlopeCheck check = check_slopes<S>(loss, theta, as_span(std::as_const(gradient)), random, executor);
     if (check.contradicts)
@@ -192,8 +192,8 @@ void check_first_step(const BlockSetup<S>& setup, const Batch<S>& batch, std::sp
           fmt::format("slopes of {:.3g} where {:.3g} is promised, {:.3g} apart", check.measured, check.promised, check.miss));
   }
   for (Index i = setup.first; i < setup.last; ++i) {
-    ledger.layer(i).logging += own.layer(i).training;
-    ledger.layer(i).checks += own.layer(i).pullbacks;
+    ledger.bill(i, i + 1, &Evaluations::logging, own.layer(i).training);
+    ledger.bill(i, i + 1, &Evaluations::checks, own.layer(i).pullbacks);
   }
 }
 

@@ -50,7 +50,7 @@ TrainSession<S>::TrainSession(const TrainPlan& p, Network<S>&& made, const Split
 
 template <class S>
 void TrainSession<S>::bill(Index first, Index last, std::int64_t Evaluations::*account, Index samples) {
-  for (Index i = first; i < last; ++i) ledger.layer(i).*account += samples;
+  ledger.bill(first, last, account, samples);
 }
 
 template <class S>

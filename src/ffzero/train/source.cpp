@@ -169,10 +169,7 @@ void SampleSource<S>::gather(std::span<const std::uint32_t> rows, std::uint64_t 
   }
   encode(rows, epoch, x);
   LayerOutput<S> out;
-  for (Index layer = 0; layer < depth_; ++layer) {
-    network_.infer(layer, x, Wanted::passed_on, out);
-    x.swap(out.passed_on);
-  }
+  network_.pass_on(0, depth_, x, out);
   if (front_done_) {
     out.passed_on.resize(x.rows(), width());
     network_.front(depth_)->forward({}, x, out.passed_on);

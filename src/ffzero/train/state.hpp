@@ -42,7 +42,7 @@ struct TrainerState {
   bool finished = false;       ///< nothing is left to train
   double elapsed_s = 0.0, evaluation_s = 0.0;
 
-  std::vector<Evaluations> ledger;  ///< one a layer
+  Ledger ledger;
   std::vector<EpochRecord> records;
   std::vector<MeasuredControl> measured;      ///< one a block
   std::vector<InstrumentRecord> instruments;  ///< names of layers are not kept

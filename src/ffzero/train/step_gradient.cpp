@@ -83,9 +83,9 @@ class CoordinateStep final : public StepGradient<S> {
   double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& /*random*/, std::span<S> gradient) override {
     loss_.set_batch(batch);
     const double loss = loss_.value_and_gradient(theta, gradient);
-    Evaluations& account = ledger_.layer(block_.first_layer);
-    account.training += reads_ * batch.x.rows();
-    account.pullbacks -= batch.x.rows();
+    const Index layer = block_.first_layer;
+    ledger_.bill(layer, layer + 1, &Evaluations::training, reads_ * batch.x.rows());
+    ledger_.bill(layer, layer + 1, &Evaluations::pullbacks, -batch.x.rows());
     return loss;
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return 1 + reads_; }

@@ -68,12 +68,14 @@ void Trainer<S>::whole_or_not(Work work) {
   const Ledger ledger = session_.ledger;
   const Schedule schedule = block_.schedule();
   const std::vector<InstrumentRecord> looked = session_.instruments.looked();
+  const std::vector<std::int64_t> read = session_.instruments.rows_read();
   try {
     work();
   } catch (const DeviceError&) {
     session_.ledger = ledger;
     block_.take_back(schedule);
     session_.instruments.take_back(looked);
+    session_.instruments.bill_failed(read, session_.ledger);
     throw;
   }
 }
@@ -278,7 +280,7 @@ TrainerState Trainer<S>::state_at(const Position& at) const {
   s.finished = at.block >= session_.blocks.size() || stopped_by_ == "budget";
   s.elapsed_s = elapsed();
   s.evaluation_s = evaluation_s_;
-  for (Index i = 0; i < session_.ledger.layers(); ++i) s.ledger.push_back(session_.ledger.layer(i));
+  s.ledger = session_.ledger;
   s.records = records_;
   s.measured = measured_;
   s.instruments = session_.instruments.records();
@@ -316,8 +318,8 @@ void Trainer<S>::restore(const TrainerState& s, const std::string& place) {
                     "give the data set back that the run began with");
   session_.encoder = restored_encoder(plan.encoder, plan.scale, train.shape(), s.arrays, place);
   session_.network.load(s.arrays, place);
-  if (isize(s.ledger.size()) != session_.ledger.layers())
-    throw DataError(place, fmt::format("must count {} layers", session_.ledger.layers()), std::to_string(s.ledger.size()));
+  if (s.ledger.layers() != session_.ledger.layers())
+    throw DataError(place, fmt::format("must count {} layers", session_.ledger.layers()), std::to_string(s.ledger.layers()));
   if (s.block > blocks.size())
     throw DataError(place, fmt::format("must stand in one of {} blocks", blocks.size()), std::to_string(s.block), "the file is damaged");
   if (s.block < blocks.size() && (s.epoch > blocks[s.block].options.epochs || s.step > blocks[s.block].steps))
@@ -333,7 +335,7 @@ void Trainer<S>::restore(const TrainerState& s, const std::string& place) {
   block_.take_reads(s.arrays, at_, place);
   session_.instruments.take(s.instruments, place);
   session_.skipped = s.skipped;
-  for (Index i = 0; i < session_.ledger.layers(); ++i) session_.ledger.layer(i) = s.ledger[usize(i)];
+  session_.ledger = s.ledger;
   records_ = s.records;
   std::copy_n(s.measured.begin(), std::min(measured_.size(), s.measured.size()), measured_.begin());
   trained_ = s.finished;

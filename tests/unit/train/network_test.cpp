@@ -8,6 +8,9 @@
 #include <thread>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/map/activation.hpp"
+#include "ffzero/map/dense.hpp"
+#include "ffzero/train/train.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
 #include "support/property.hpp"
@@ -111,6 +114,98 @@ TEST(Network, InfersWhileAnotherThreadTrains) {
   training.join();
   EXPECT_EQ(wrong, 0);
   EXPECT_TRUE(alone == beside) << "training does not notice";
+}
+
+/// x plus a state that the training set fixes: the mean of its inputs. Zero in training, so that it shows where inference is asked.
+class Centred final : public ForwardMap<float>, public StatefulMap<float> {
+ public:
+  explicit Centred(Index width) : state_(Vector<float>::Zero(width)), sum_(Vector<double>::Zero(width)) {}
+  [[nodiscard]] Shape input_shape() const override { return {.width = state_.size()}; }
+  [[nodiscard]] Shape output_shape() const override { return input_shape(); }
+  [[nodiscard]] Index parameter_count() const override { return 0; }
+  [[nodiscard]] bool independent_rows() const override { return true; }
+  void forward(std::span<const float>, const ConstMatrixRef<float>& x, MatrixRef<float> y) const override { y = x; }
+  void infer(std::span<const float>, const ConstMatrixRef<float>& x, MatrixRef<float> y) const override {
+    y = x.rowwise() - state_.transpose();
+  }
+  [[nodiscard]] std::span<const float> state() const override { return as_span(state_); }
+  [[nodiscard]] std::span<float> state() override { return as_span(state_); }
+  void begin_statistics() override {
+    sum_.setZero();
+    rows_ = 0;
+  }
+  void absorb(std::span<const float>, const ConstMatrixRef<float>& x) override {
+    sum_ += x.cast<double>().colwise().sum().transpose();
+    rows_ += x.rows();
+  }
+  void finish_statistics() override { state_ = (sum_ / static_cast<double>(rows_)).cast<float>(); }
+
+ private:
+  Vector<float> state_;
+  Vector<double> sum_;
+  Index rows_ = 0;
+};
+
+enum class Place { map, first_passed_on, second_passed_on, projection };
+
+/// Two layers of 6 outputs; a stateful map stands at `place` of the first.
+Network<float> network_with(Place place, std::shared_ptr<Centred> stateful) {
+  const auto other = [] { return std::make_shared<Activation<float>>(Shape{.width = 6}, ActivationKind::relu); };
+  Layer<float> first, second;
+  first.map = second.map = std::make_shared<Dense<float>>(Shape{.width = 6}, 6);
+  if (place == Place::map) first.map = stateful;
+  if (place == Place::first_passed_on) first.passed_on = {stateful, other()};
+  if (place == Place::second_passed_on) first.passed_on = {other(), stateful};
+  if (place == Place::projection) {
+    first.passed_on = {other()};
+    first.loss_after = 1;
+    first.readout = stateful;
+  }
+  return {{.input = {.width = 6}, .classes = 3, .layers = {std::move(first), std::move(second)}, .seed = 3},
+          std::make_shared<const Executor>(1)};
+}
+
+TEST(Network, KeepsAStateWhereverItIs) {
+  const Matrix<float> x = normal_matrix<float>(9, 6, 3);
+  for (const Place place : {Place::map, Place::first_passed_on, Place::second_passed_on, Place::projection}) {
+    const auto stateful = std::make_shared<Centred>(6), fresh = std::make_shared<Centred>(6);
+    const Network<float> saved = network_with(place, stateful);
+    RandomStream(1, Stream::test).fill_normal(stateful->state());
+    Network<float> loaded = network_with(place, fresh);
+    const Index layer = place == Place::projection ? 0 : 1;
+    const auto scores = [&](const Network<float>& network) {
+      Matrix<float> input = x;
+      LayerOutput<float> out;
+      network.pass_on(0, layer, input, out);
+      network.infer(layer, input, Wanted::both, out);
+      return out.scores;
+    };
+    EXPECT_FALSE(scores(saved) == scores(loaded)) << static_cast<int>(place);
+    NpzArchive archive;
+    saved.save(archive);
+    loaded.load(archive, "checkpoint.npz");
+    EXPECT_TRUE(scores(saved) == scores(loaded)) << static_cast<int>(place);
+  }
+}
+
+TEST(Network, AStateIsFittedOnWhatItsMapSees) {
+  // Batch norm has the tests of a state at the map itself.
+  const Splits splits = small_splits(60, 20, 6, 3);
+  TrainOptions options;
+  options.block = {.epochs = 2, .batch_size = 20};
+  for (const Place place : {Place::first_passed_on, Place::second_passed_on, Place::projection}) {
+    const auto stateful = std::make_shared<Centred>(6);
+    Network<float> network = network_with(place, stateful);
+    static_cast<void>(train(options, network, splits));
+    Matrix<float> x(splits.train.size(), 6), seen;
+    for (Index i = 0; i < x.rows(); ++i) std::copy_n(splits.train.values(i).begin(), 6, x.row(i).data());
+    const Index map = place == Place::first_passed_on ? 1 : 2;
+    network.infer_until(0, map, x, seen);
+    ASSERT_EQ(network.maps_of(0)[usize(map)], stateful.get());
+    const Vector<float> mean = seen.cast<double>().colwise().mean().transpose().cast<float>();
+    EXPECT_GT(mean.norm(), 1e-2F) << static_cast<int>(place);
+    EXPECT_LT((as_vector(std::as_const(*stateful).state()) - mean).norm(), 1e-5F) << static_cast<int>(place);
+  }
 }
 
 TEST(Network, RefusesArraysOfAnotherArchitectureNamingThem) {

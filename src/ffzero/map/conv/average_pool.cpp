@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "ffzero/map/conv/pool_window-inl.hpp"
+#include "ffzero/map/conv/window.hpp"
 #include "ffzero/map/shape_check.hpp"
 
 namespace ffzero {
@@ -17,7 +17,8 @@ std::vector<PoolCell> windows(Index length, Index size, Index stride) {
     for (Index i = 0; i < length; ++i) cells.push_back({i, i + 1});
     return cells;
   }
-  for (Index i = 0; i + size <= length; i += stride) cells.push_back({i, i + size});
+  const Index count = window_count(length, {.size = size, .stride = stride});
+  for (Index i = 0; i < count; ++i) cells.push_back({i * stride, i * stride + size});
   return cells;
 }
 

@@ -9,6 +9,7 @@
 #include "ffzero/map/conv/channel_projection.hpp"
 #include "ffzero/map/conv/conv_kernel-inl.hpp"
 #include "ffzero/map/conv/row_kernel-inl.hpp"
+#include "ffzero/map/conv/window.hpp"
 #include "ffzero/map/shape_check.hpp"
 
 namespace ffzero {
@@ -82,8 +83,7 @@ template <class S>
 ConvBatchNorm<S>::ConvBatchNorm(const ConvOptions& options, std::shared_ptr<const Executor> executor)
     : options_(options), executor_(std::move(executor)), work_(std::make_unique<Workspace>()) {
   check_options(options);
-  const auto out = [&](Index size) { return (size + 2 * options.padding - options.kernel) / options.stride + 1; };
-  output_ = {options.channels, out(options.input.height), out(options.input.width)};
+  output_ = window_outputs(options.input, options.channels, {.size = options.kernel, .stride = options.stride, .padding = options.padding});
   state_.resize(2 * options.channels);
   state_.head(options.channels).setZero();
   state_.tail(options.channels).setOnes();

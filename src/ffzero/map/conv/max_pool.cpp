@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ffzero/map/conv/pool_window-inl.hpp"
 #include "ffzero/map/conv/row_kernel-inl.hpp"
+#include "ffzero/map/conv/window.hpp"
 #include "ffzero/map/shape_check.hpp"
 
 namespace ffzero {
@@ -25,8 +25,7 @@ template <class S>
 MaxPool<S>::MaxPool(Shape input, Index size, Index stride)
     : input_(checked_window(input, size, stride)), output_(input), size_(size), stride_(stride) {
   if (size == 0) return;
-  output_.height = (input.height - size) / stride + 1;
-  output_.width = (input.width - size) / stride + 1;
+  output_ = window_outputs(input, input.channels, {.size = size, .stride = stride});
 }
 
 template <class S>
