@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/map/mesh/interferometer_mesh.hpp"
 #include "ffzero/map/mesh/reference_mesh.hpp"
@@ -92,6 +93,42 @@ void pullback(benchmark::State& state) {
   s.report(state, 1.0);
 }
 
+// The same on a chip with errors of couplers, phases and losses.
+ChipMesh<float> chip_of(const Setup& s) {
+  ChipOptions options;
+  options.coupler = options.phase = 0.06;
+  options.loss_db = 0.1;
+  return {s.mesh.layout(), {draw_chip(s.mesh.layout(), options, 0)}};
+}
+
+void chip_evaluation(benchmark::State& state) {
+  Setup s(state.range(0), state.range(1), static_cast<int>(state.range(2)));
+  const ChipMesh<float> chip = chip_of(s);
+  for (auto _ : state) chip.forward(as_span(s.theta), s.x, s.y);
+  s.report(state, 1.0);
+}
+
+void chip_pair(benchmark::State& state) {
+  Setup s(state.range(0), state.range(1), static_cast<int>(state.range(2)));
+  const ChipMesh<float> chip = chip_of(s);
+  const Intensity<float> intensity(s.ports);
+  for (auto _ : state) {
+    chip.forward_pairs(
+        as_span(s.theta), s.directions, 1e-3, s.x, &intensity,
+        [](Index, const ConstMatrixRef<float>& plus, const ConstMatrixRef<float>&) { benchmark::DoNotOptimize(plus.data()); });
+  }
+  s.report(state, 2.0);
+}
+
+void chip_pullback(benchmark::State& state) {
+  Setup s(state.range(0), state.range(1), static_cast<int>(state.range(2)));
+  const ChipMesh<float> chip = chip_of(s);
+  chip.forward(as_span(s.theta), s.x, s.y);
+  Vector<float> gtheta = Vector<float>::Zero(s.theta.size());
+  for (auto _ : state) chip.pullback(as_span(s.theta), s.x, s.y, s.gy, as_span(gtheta), nullptr);
+  s.report(state, 1.0);
+}
+
 /// One thread: processor time, which other programs do not disturb. Several: wall time.
 void one_thread(benchmark::internal::Benchmark* b) {
   b->ArgNames({"ports", "batch", "threads"})->Unit(benchmark::kMillisecond);
@@ -105,6 +142,9 @@ void two_threads(benchmark::internal::Benchmark* b) {
 BENCHMARK(evaluation)->Apply(one_thread);
 BENCHMARK(pair)->Apply(one_thread);
 BENCHMARK(pullback)->Apply(one_thread);
+BENCHMARK(chip_evaluation)->Apply(one_thread);
+BENCHMARK(chip_pair)->Apply(one_thread);
+BENCHMARK(chip_pullback)->Apply(one_thread);
 BENCHMARK(evaluation)->Apply(two_threads);
 BENCHMARK(pair)->Apply(two_threads);
 BENCHMARK(pullback)->Apply(two_threads);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/interferometer_mesh.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 
@@ -19,12 +20,20 @@ std::vector<MeshView> meshes_of(const Network<float>& network) {
     const auto* map = network.layer(i).map.get();
     const auto theta = network.theta(i, i + 1);
     if (const auto* mesh = dynamic_cast<const InterferometerMesh<float>*>(map))
-      meshes.push_back({network.layer(i).name, i, mesh->layout(), theta});
+      meshes.push_back({network.layer(i).name, i, mesh->layout(), theta, {}});
+    if (const auto* chips = dynamic_cast<const ChipMesh<float>*>(map))
+      for (Index m = 0; m < chips->count(); ++m) {
+        const Index size = chips->layout().parameter_count();
+        const std::string name = chips->count() == 1 ? network.layer(i).name : fmt::format("{}.{}", network.layer(i).name, m);
+        const auto own = theta.subspan(usize(m * size), usize(size));
+        meshes.push_back(
+            {name, i, chips->layout(), own, [chips, m, own](std::span<const float> row) { return chips->fields(m, own, row); }});
+      }
     if (const auto* several = dynamic_cast<const ParallelMeshes<float>*>(map)) {
       const Index size = several->mesh().parameter_count();
       for (Index m = 0; m < several->count(); ++m)
         meshes.push_back(
-            {fmt::format("{}.{}", network.layer(i).name, m), i, several->mesh().layout(), theta.subspan(usize(m * size), usize(size))});
+            {fmt::format("{}.{}", network.layer(i).name, m), i, several->mesh().layout(), theta.subspan(usize(m * size), usize(size)), {}});
     }
   }
   return meshes;
@@ -38,7 +47,8 @@ std::vector<Matrix<float>> light_through(const Network<float>& network, std::spa
   for (const MeshView& mesh : meshes_of(network)) {
     network.pass_on(layer, mesh.layer, light, out);
     layer = std::max(layer, mesh.layer);
-    fields.push_back(InterferometerMesh<float>(mesh.layout).fields(mesh.theta, {light.data(), usize(light.size())}));
+    const std::span<const float> row{light.data(), usize(light.size())};
+    fields.push_back(mesh.fields ? mesh.fields(row) : InterferometerMesh<float>(mesh.layout).fields(mesh.theta, row));
   }
   return fields;
 }

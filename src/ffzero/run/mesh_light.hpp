@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@ struct MeshView {
   std::string name;  ///< "mesh0", or "mesh0.1" for the second of several side by side
   Index layer = 0;
   MeshLayout layout;
-  std::span<const float> theta;  ///< its parameters, of the network's own memory
+  std::span<const float> theta;                                            ///< its parameters, of the network's own memory
+  std::function<Matrix<float>(std::span<const float> x_row)> fields = {};  ///< its light; empty: that of its layout
 };
 
 /// All meshes in the order of the light; empty if the network is not photonic.

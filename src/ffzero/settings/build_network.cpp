@@ -19,6 +19,7 @@
 #include "ffzero/map/conv/window.hpp"
 #include "ffzero/map/cosines.hpp"
 #include "ffzero/map/dense.hpp"
+#include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/map/normalise.hpp"
@@ -112,6 +113,19 @@ class SizeCount {
   Shape shape_;
   double classes_, numbers_ = 0.0;
 };
+
+// The chips of the meshes side by side in one layer; none if they are what their model says.
+std::vector<Chip> chips_of(const Values& v, const MeshLayout& layout, std::uint32_t layer, Index parallel) {
+  const ChipOptions options = chip_options(v);
+  const std::string file = v.word("model.mesh.chip.file");
+  std::vector<Chip> chips;
+  if (options.ideal() && file.empty()) return chips;
+  for (Index m = 0; m < parallel; ++m) {
+    const auto number = static_cast<std::uint32_t>(v.integer("model.mesh.chip.number") + layer * parallel + m);
+    chips.push_back(file.empty() ? draw_chip(layout, options, number) : read_chip(file, layout, options, number));
+  }
+  return chips;
+}
 
 template <class S>
 class NetworkBuilder {
@@ -225,7 +239,10 @@ class NetworkBuilder {
     const Values v = config_.layer_values(next_index());
     Layer<S> layer;
     layer.name = fmt::format("mesh{}", next_index());
-    if (parallel > 1)
+    const std::vector<Chip> chips = chips_of(config_.values(), layout, next_index(), parallel);
+    if (!chips.empty())
+      layer.map = std::make_shared<ChipMesh<S>>(layout, chips, executor_);
+    else if (parallel > 1)
       layer.map = std::make_shared<ParallelMeshes<S>>(layout, parallel, executor_);
     else
       layer.map = std::make_shared<InterferometerMesh<S>>(layout, executor_);
@@ -238,7 +255,10 @@ class NetworkBuilder {
       if (gain.is_number()) layer.passed_on.push_back(std::make_shared<Gain<S>>(Gain<S>::fixed(ports, gain.get<double>())));
     }
     layer.loss_after = v.is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
-    layer.readout = std::make_shared<Intensity<S>>(ports);
+    if (!chips.empty() && !ChipReadout<S>(chips, layout.ports()).ideal())
+      layer.readout = std::make_shared<ChipDetectors<S>>(chips, layout.ports());
+    else
+      layer.readout = std::make_shared<Intensity<S>>(ports);
     // |z| is sqrt(max(sum I^2, 1e-12)).
     layer.head =
         prototype_head(layer.name, ports, parallel, 1e-6, {.key = "dataset.crop", .remedy = "let more light in, or use fewer classes"});
@@ -421,6 +441,28 @@ class NetworkBuilder {
 };
 
 }  // namespace
+
+ChipOptions chip_options(const Values& v) {
+  const auto number = [&](const char* key) { return v.number(std::string("model.mesh.chip.") + key); };
+  const auto integer = [&](const char* key) { return v.integer(std::string("model.mesh.chip.") + key); };
+  return {.seed = static_cast<std::uint64_t>(integer("seed")),
+          .coupler = number("coupler"),
+          .phase = number("phase"),
+          .phase_gain = number("phase_gain"),
+          .crosstalk = number("crosstalk"),
+          .dac_bits = integer("dac_bits"),
+          .stuck = number("stuck"),
+          .loss_db = number("loss_db"),
+          .loss_spread = number("loss_spread"),
+          .detector_gain = number("detector_gain"),
+          .read_noise = number("read_noise"),
+          .adc_bits = integer("adc_bits"),
+          .adc_range = number("adc_range"),
+          .drift_rms = number("drift_rms"),
+          .drift_time = number("drift_time"),
+          .write_s = number("write_s"),
+          .row_s = number("row_s")};
+}
 
 template <class S>
 Network<S> build_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor,

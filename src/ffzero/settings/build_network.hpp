@@ -5,10 +5,14 @@
 #include <memory>
 #include <vector>
 
+#include "ffzero/map/mesh/chip.hpp"
 #include "ffzero/settings/config.hpp"
 #include "ffzero/train/network.hpp"
 
 namespace ffzero {
+
+/// The keys model.mesh.chip.* but for seed's `number` and the file.
+[[nodiscard]] ChipOptions chip_options(const Values& values);
 
 /// Devices that the caller holds already, in the order of the data flow, in place of those that the addresses of the settings reach.
 template <class S>

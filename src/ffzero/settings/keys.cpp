@@ -191,6 +191,32 @@ std::vector<KeyInfo> make_table() {
   add("model.mesh.file", text, "", 0, 0,
       "Meshes to start from, and their prototypes: an .npz of the reference or of ffzero export. Empty: random.", mesh_key);
   add("model.mesh.dead_parameters", boolean, false, 0, 0, "Count the reference's unused phases in directions and sizes.", mesh_key);
+  add("model.mesh.chip.seed", integer, 0, 0, 9007199254740991.0,
+      "Of the chip: what is drawn of it, its noise and drift (docs/imperfect.md). With 0 in all that follow the mesh is its model.",
+      mesh_key);
+  add("model.mesh.chip.number", integer, 0, 0, 4095,
+      "The first mesh is this chip of the seed, or of the file; those after it the next ones.", mesh_key);
+  add("model.mesh.chip.file", text, "", 0, 0, "An .npz with errors of chips, in place of drawn ones. Empty: drawn.", mesh_key);
+  add("model.mesh.chip.coupler", number, 0.0, 0, 0.3,
+      "Spread of the couplers' e: amplitudes sqrt((1 +- e)/2). With a file: its set of that name.", mesh_key);
+  add("model.mesh.chip.phase", number, 0.0, 0, 10, "Spread of static offsets of theta and phi, rad. With a file: its set of that name.",
+      mesh_key);
+  add("model.mesh.chip.phase_gain", number, 0.0, 0, 0.5,
+      "Spread of the factor between the phase that is asked for and the one that is set.", mesh_key);
+  add("model.mesh.chip.crosstalk", number, 0.0, -0.25, 0.25, "Share of a heater's phase that each of its four neighbours gets.", mesh_key);
+  add("model.mesh.chip.dac_bits", integer, 0, 0, 24, "A full turn of a phase has 2^bits steps; 0: no steps.", mesh_key);
+  add("model.mesh.chip.stuck", number, 0.0, 0, 1, "Share of the heaters that stand at a random phase for ever.", mesh_key);
+  add("model.mesh.chip.loss_db", number, 0.0, 0, 10, "Loss of power in each interferometer, dB.", mesh_key);
+  add("model.mesh.chip.loss_spread", number, 0.0, 0, 1, "Spread of the loss, as a share of it.", mesh_key);
+  add("model.mesh.chip.detector_gain", number, 0.0, 0, 0.5, "Spread of the detectors' factors.", mesh_key);
+  add("model.mesh.chip.read_noise", number, 0.0, 0, 100, "Standard deviation of a reading, in mean powers of a port.", mesh_key);
+  add("model.mesh.chip.adc_bits", integer, 0, 0, 24, "Readings have 2^bits - 1 steps from 0 to adc_range; 0: no steps.", mesh_key);
+  add("model.mesh.chip.adc_range", number, 16.0, 1, 1e6, "Largest reading, in mean powers of a port.", mesh_key);
+  add("model.mesh.chip.drift_rms", number, 0.0, 0, 100, "Spread that the drift of the phases reaches after drift_time and keeps, rad.",
+      mesh_key);
+  add("model.mesh.chip.drift_time", number, 1.0, 1e-9, 1e12, "Seconds of the chip's nominal time.", mesh_key);
+  add("model.mesh.chip.write_s", number, 1e-4, 0, 1e6, "Nominal time of setting all phases, seconds.", mesh_key);
+  add("model.mesh.chip.row_s", number, 1e-6, 0, 1e6, "Nominal time of reading a sample, seconds.", mesh_key);
 
   choice("objective.scope", "local", {"local", "end_to_end", "grouped"},
          "One loss per layer, one for the network, or one for every few layers.");

@@ -4,17 +4,21 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "ffzero/base/error.hpp"
 
 namespace ffzero {
 
 template <class S>
-Instruments<S>::Instruments(const Network<S>& network, std::uint64_t seed, Index steadiness_rows)
-    : network_(network), seed_(seed), steadiness_rows_(steadiness_rows) {
+Instruments<S>::Instruments(const Network<S>& network, std::uint64_t seed, Index steadiness_rows, std::vector<BlockTimeline> timeline)
+    : network_(network), seed_(seed), steadiness_rows_(steadiness_rows), timeline_(std::move(timeline)) {
   for (Index i = 0; i < network.layers(); ++i) {
     const ForwardMap<S>& map = *network.layer(i).map;
+    for (const ForwardMap<S>* part : {&map, static_cast<const ForwardMap<S>*>(network.layer(i).readout.get())})
+      if (const auto* addressed = dynamic_cast<const AddressedReadings*>(part)) addressed_.emplace_back(i, addressed);
     const auto* const instrument = dynamic_cast<const Instrument<S>*>(&map);
     if (instrument == nullptr) continue;
     const InstrumentInfo info = instrument->info();
@@ -46,6 +50,36 @@ void Instruments<S>::address(Index last, ReadingPurpose purpose, std::uint64_t s
           .begin_readings(static_cast<std::uint64_t>(record.layer) * kPurposes + static_cast<std::uint64_t>(purpose),
                           (static_cast<std::uint64_t>(last) << kBlockShift) + step,
                           purpose == ReadingPurpose::pass || purpose == ReadingPurpose::front);
+  if (addressed_.empty()) return;
+  ReadingSeries own = series(last, purpose, step);
+  own.step += static_cast<std::uint64_t>(last) << kBlockShift;
+  for (const auto& [layer, part] : addressed_) {
+    if (layer >= last) continue;
+    own.stream = static_cast<std::uint64_t>(layer) * kPurposes + static_cast<std::uint64_t>(purpose);
+    part->begin_series(own);
+  }
+}
+
+template <class S>
+ReadingSeries Instruments<S>::series(Index last, ReadingPurpose purpose, std::uint64_t step) const {
+  ReadingSeries own{.stream = 0, .step = step, .rows = 0.0, .writes = 0.0};
+  const auto add = [&own](const BlockTimeline& block, Index epochs, Index steps) {
+    own.rows += block.cost * static_cast<double>(epochs * block.samples + std::min(steps * block.batch, block.samples));
+    own.writes += block.cost * static_cast<double>(epochs * block.steps() + steps);
+  };
+  for (const BlockTimeline& block : timeline_) {
+    // Front ends are fitted before the block that begins with this layer.
+    if (purpose == ReadingPurpose::front ? block.last > last : block.last >= last) {
+      const auto done = static_cast<Index>(step);
+      if (purpose == ReadingPurpose::step) add(block, done / block.steps(), done % block.steps());
+      if (purpose == ReadingPurpose::log) add(block, done + 1, 0);
+      if (purpose == ReadingPurpose::look) add(block, done, 0);
+      if (purpose == ReadingPurpose::pass) add(block, block.epochs, 0);
+      return own;
+    }
+    add(block, block.epochs, 0);
+  }
+  return own;
 }
 
 template <class S>

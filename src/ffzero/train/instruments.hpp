@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ffzero/base/ledger.hpp"
+#include "ffzero/map/addressed.hpp"
 #include "ffzero/map/instrument.hpp"
 #include "ffzero/train/network.hpp"
 #include "ffzero/train/record.hpp"
@@ -19,13 +20,21 @@ namespace ffzero {
 /// resumed.
 enum class ReadingPurpose : std::uint8_t { step, log, pass, front, control, look };
 
+/// What a block of a training asks of its layers, by its plan: from this nominal time follows, at which simulated instruments drift.
+struct BlockTimeline {
+  Index last = 0;     ///< layers [.., last)
+  double cost = 0.0;  ///< evaluations that a sample takes in a step
+  Index samples = 0, batch = 0, epochs = 0;
+  [[nodiscard]] Index steps() const { return (samples + batch - 1) / batch; }
+};
+
 /// A network without instruments has none of this, and pays nothing for it.
 template <class S>
 class Instruments {
  public:
   /// network: outlives this. seed: of the parameters at which the instruments are looked at. steadiness_rows: readings of one look; 0:
   /// none.
-  Instruments(const Network<S>& network, std::uint64_t seed, Index steadiness_rows);
+  Instruments(const Network<S>& network, std::uint64_t seed, Index steadiness_rows, std::vector<BlockTimeline> timeline = {});
 
   /// What the readings of layers [0, last) are for from now on.
   void address(Index last, ReadingPurpose purpose, std::uint64_t step) const;
@@ -55,10 +64,14 @@ class Instruments {
   [[nodiscard]] const Instrument<S>& at(Index layer) const;
   [[nodiscard]] DeviceReceipt receipt_of(const InstrumentRecord& record) const;
   void take(const InstrumentRecord& kept, const std::string& place);
+  [[nodiscard]] ReadingSeries series(Index last, ReadingPurpose purpose, std::uint64_t step) const;
 
   const Network<S>& network_;
   std::uint64_t seed_;
   Index steadiness_rows_;
+  std::vector<BlockTimeline> timeline_;
+  /// Maps and readouts whose simulated answers depend on the reading, with their layer.
+  std::vector<std::pair<Index, const AddressedReadings*>> addressed_;
   std::vector<InstrumentRecord> records_;  ///< receipts: of earlier sessions
 };
 

@@ -6,19 +6,28 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/head/prototypes.hpp"
+#include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/interferometer_mesh.hpp"
 
 namespace ffzero {
 
 namespace {
 
+/// Null if the map is not one mesh.
+template <class S>
+const MeshLayout* layout_of(const ForwardMap<S>& map) {
+  if (const auto* mesh = dynamic_cast<const InterferometerMesh<S>*>(&map)) return &mesh->layout();
+  const auto* chip = dynamic_cast<const ChipMesh<S>*>(&map);
+  return chip != nullptr && chip->count() == 1 ? &chip->layout() : nullptr;
+}
+
 template <class S>
 const MeshLayout& only_layout(const Network<S>& network, const std::string& place) {
   for (Index i = 0; i < network.layers(); ++i)
-    if (dynamic_cast<const InterferometerMesh<S>*>(network.layer(i).map.get()) == nullptr)
+    if (layout_of<S>(*network.layer(i).map) == nullptr)
       throw ConfigError(place, "mesh files hold meshes in a row", fmt::format("layer {} ('{}')", i, network.layer(i).map->kind()),
                         "use model.kind = \"photonic\" and model.mesh.parallel = 1");
-  const auto& layout = dynamic_cast<const InterferometerMesh<S>&>(*network.layer(0).map).layout();
+  const MeshLayout& layout = *layout_of<S>(*network.layer(0).map);
   if (layout.geometry() != MeshGeometry::rectangular)
     throw ConfigError(place, "mesh files hold rectangular meshes", to_string(layout.geometry()), "use model.mesh.layout = \"rectangular\"");
   return layout;

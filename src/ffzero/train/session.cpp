@@ -27,6 +27,18 @@ Network<S> fitting(Network<S>&& network, const Encoder& encoder, const Dataset& 
 }
 
 template <class S>
+std::vector<BlockTimeline> timeline_of(const std::vector<BlockSetup<S>>& blocks, Index samples) {
+  std::vector<BlockTimeline> timeline;
+  for (const BlockSetup<S>& block : blocks)
+    timeline.push_back({.last = block.last,
+                        .cost = static_cast<double>(block.gradient->cost_per_sample()) / static_cast<double>(block.last - block.first),
+                        .samples = samples,
+                        .batch = block.options.batch_size,
+                        .epochs = block.options.epochs});
+  return timeline;
+}
+
+template <class S>
 typename SampleSource<S>::Options source_options(const TrainPlan& plan, bool augment) {
   return {.augment = augment, .cache_bytes = kCacheBytes, .seed = plan.seed};
 }
@@ -44,7 +56,7 @@ TrainSession<S>::TrainSession(const TrainPlan& p, Network<S>&& made, const Split
       blocks(make_block_setups<S>(plan, network, data.train.size(), *executor, ledger)),
       train(data.train, encoder, network, *executor, source_options<S>(p, encoder.augments())),
       test(data.test, encoder, network, *executor, source_options<S>(p, false)),
-      instruments(network, p.seed, p.steadiness_rows) {
+      instruments(network, p.seed, p.steadiness_rows, timeline_of<S>(blocks, data.train.size())) {
   if (!data.validation.empty()) validation.emplace(data.validation, encoder, network, *executor, source_options<S>(p, false));
 }
 

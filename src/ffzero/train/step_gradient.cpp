@@ -4,6 +4,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/gradient/directional.hpp"
+#include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/objective/adjoint_block_loss.hpp"
 
@@ -74,11 +75,20 @@ class CoordinateStep final : public StepGradient<S> {
       : loss_(block, executor, ledger), block_(block), ledger_(ledger) {
     const auto* single = dynamic_cast<const InterferometerMesh<S>*>(block.layers[0]->map.get());
     const auto* several = dynamic_cast<const ParallelMeshes<S>*>(block.layers[0]->map.get());
-    if (block.layers.size() != 1 || block.layers[0]->loss_after != 0 || (single == nullptr && several == nullptr))
+    const auto* chips = dynamic_cast<const ChipMesh<S>*>(block.layers[0]->map.get());
+    const auto* detectors = dynamic_cast<const ChipDetectors<S>*>(block.layers[0]->readout.get());
+    if (chips != nullptr && (!chips->shifts_exactly() || (detectors != nullptr && !detectors->smooth())))
+      throw ConfigError(
+          "gradient.estimator",
+          "the rule of shifted reads is simulated only for chips whose phases move one by one by what is asked for, read without "
+          "noise and steps",
+          "another chip", "use \"directional\", with gradient.distribution = \"coordinate\" for one phase at a time");
+    if (block.layers.size() != 1 || block.layers[0]->loss_after != 0 || (single == nullptr && several == nullptr && chips == nullptr))
       throw ConfigError("gradient.estimator", "the coordinate rule reads the powers right behind one mesh", "another block",
                         "use a photonic model with objective.scope = \"local\" and model.local_loss_at = \"pre\"");
     // Meshes side by side are read at the same time.
-    reads_ = single != nullptr ? single->layout().shift_reads() : several->mesh().layout().shift_reads();
+    const MeshLayout& layout = chips != nullptr ? chips->layout() : single != nullptr ? single->layout() : several->mesh().layout();
+    reads_ = layout.shift_reads();
   }
   double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& /*random*/, std::span<S> gradient) override {
     loss_.set_batch(batch);

@@ -42,8 +42,9 @@ class PackedMesh {
  public:
   using Pack = Form (*)(const MeshLayout&, const Phases&, Index, float*);
 
-  PackedMesh(const MeshLayout& layout, const Grid& grid, Pack pack, const Phases& phases, const Executor* executor)
-      : block_size_(grid.positions() * kCoefficients), memory_(block_size_ * grid.blocks), forms_(grid.blocks) {
+  PackedMesh(const MeshLayout& layout, const Grid& grid, Pack pack, const Phases& phases, const Executor* executor,
+             Index coefficients = kCoefficients)
+      : block_size_(grid.positions() * coefficients), memory_(block_size_ * grid.blocks), forms_(grid.blocks) {
     const bool fork = layout.parameter_count() >= kWorthForking;
     for_each(fork ? executor : nullptr, grid.blocks,
              [&](Index b) { forms_.data()[b] = pack(layout, phases, b, memory_.data() + b * block_size_); });
@@ -154,6 +155,83 @@ void evaluate(const MeshLayout& layout, std::span<const Phases> phases, const Ba
   });
 }
 
+namespace {
+
+/// Sums of a reverse sweep over all samples: `each` for a position of a block, then one for each port; a part of their own for each shard.
+class ReverseSums {
+ public:
+  using Sweep = void (*)(const Grid&, const float*, float*, float*, double*);
+
+  ReverseSums(const MeshLayout& layout, const Grid& grid, Index each, const Batch& y)
+      : layout_(layout),
+        grid_(grid),
+        block_slopes_(grid.positions() * each),
+        all_slopes_(grid.blocks * block_slopes_ + layout.ports()),
+        tiling_{.lanes = kernel().lanes, .bundles = divide_up(y.rows, kernel().lanes), .tile = 4},
+        shards_(std::min(tiling_.tiles(), std::clamp(kSlopeDoubles / all_slopes_, Index{2}, Index{8}))),
+        slopes_(shards_ * all_slopes_) {}
+
+  void run(Sweep sweep, const PackedMesh& packed, const Phases& phases, const Batch& y, const Batch& gy, const Output& gx,
+           const Executor* executor) {
+    const Kernel& k = kernel();
+    const Scratch<float> input_phases(2 * layout_.ports());
+    k.pack_input(layout_, phases, input_phases.data());
+    const Index state_size = grid_.rows * 2 * k.lanes;
+    for_each(executor, shards_, [&](Index s) {
+      double* const sums = slopes_.data() + s * all_slopes_;
+      std::fill_n(sums, all_slopes_, 0.0);
+      const Scratch<float> light(tiling_.tile * state_size);
+      const Scratch<float> gradient(tiling_.tile * state_size);
+      for (Index t = s * tiling_.tiles() / shards_; t < (s + 1) * tiling_.tiles() / shards_; ++t) {
+        load_tile(k, grid_, layout_, tiling_, t, y, light.data());
+        load_tile(k, grid_, layout_, tiling_, t, gy, gradient.data());
+        for (Index block = grid_.blocks - 1; block >= 0; --block) {
+          for (Index b = 0; b < tiling_.count(t); ++b) {
+            sweep(grid_, packed.block(block), light.data() + b * state_size, gradient.data() + b * state_size,
+                  sums + block * block_slopes_);
+          }
+        }
+        for (Index b = 0; b < tiling_.count(t); ++b) {
+          float* const g = gradient.data() + b * state_size;
+          k.input_slopes(grid_, layout_.ports(), light.data() + b * state_size, g, sums + grid_.blocks * block_slopes_);
+          if (gx.re == nullptr) continue;
+          k.rotate(grid_, layout_.ports(), input_phases.data(), true, g, g);
+          store_bundle(k, grid_, layout_, tiling_, tiling_.first(t) + b, y.rows, g, gx);
+        }
+      }
+    });
+  }
+
+  /// Calls visit(entry of the blocks of parameters, position of its first sum) for every interferometer.
+  template <class Visit>
+  void for_each_pair(Index each, const Executor* executor, Visit&& visit) const {
+    const bool fork = layout_.parameter_count() >= kWorthForking;
+    for_each(fork ? executor : nullptr, grid_.blocks, [&](Index block) {
+      for (Index l = block * grid_.width; l < std::min(layout_.columns(), (block + 1) * grid_.width); ++l) {
+        const Index j = (block + 1) * grid_.width - 1 - l;
+        for (Index p = 0; p < layout_.pairs(l); ++p)
+          visit(layout_.offset(l) + p, block * block_slopes_ + each * grid_.position(MeshLayout::top_waveguide(l, p), j, 1));
+      }
+    });
+  }
+  [[nodiscard]] double total(Index at) const {
+    double sum = 0.0;
+    for (Index s = 0; s < shards_; ++s) sum += slopes_.data()[s * all_slopes_ + at];
+    return sum;
+  }
+  [[nodiscard]] double port(Index w) const { return total(grid_.blocks * block_slopes_ + w); }
+
+ private:
+  const MeshLayout& layout_;
+  const Grid& grid_;
+  Index block_slopes_, all_slopes_;
+  Tiling tiling_;
+  Index shards_;
+  Scratch<double> slopes_;
+};
+
+}  // namespace
+
 void pull_back(const MeshLayout& layout, const float* theta, const Batch& y, const Batch& gy, float* gtheta, const Output& gx,
                const Executor* executor) {
   if (y.rows == 0) return;
@@ -161,58 +239,46 @@ void pull_back(const MeshLayout& layout, const float* theta, const Batch& y, con
   const Grid grid(layout, k.backward_width);
   const Phases phases{.theta = theta};
   const PackedMesh packed(layout, grid, k.pack_backward, phases, executor);
-  const Scratch<float> input_phases(2 * layout.ports());
-  k.pack_input(layout, phases, input_phases.data());
-  const Index state_size = grid.rows * 2 * k.lanes;
-  const Index block_slopes = grid.positions() * 2;
-  const Index all_slopes = grid.blocks * block_slopes + layout.ports();
-  const Tiling tiling{.lanes = k.lanes, .bundles = divide_up(y.rows, k.lanes), .tile = 4};
-  const Index shards = std::min(tiling.tiles(), std::clamp(kSlopeDoubles / all_slopes, Index{2}, Index{8}));
-  const Scratch<double> slopes(shards * all_slopes);
-
-  for_each(executor, shards, [&](Index s) {
-    double* const sums = slopes.data() + s * all_slopes;
-    std::fill_n(sums, all_slopes, 0.0);
-    const Scratch<float> light(tiling.tile * state_size);
-    const Scratch<float> gradient(tiling.tile * state_size);
-    for (Index t = s * tiling.tiles() / shards; t < (s + 1) * tiling.tiles() / shards; ++t) {
-      load_tile(k, grid, layout, tiling, t, y, light.data());
-      load_tile(k, grid, layout, tiling, t, gy, gradient.data());
-      for (Index block = grid.blocks - 1; block >= 0; --block) {
-        for (Index b = 0; b < tiling.count(t); ++b) {
-          k.sweep_backward(grid, packed.block(block), light.data() + b * state_size, gradient.data() + b * state_size,
-                           sums + block * block_slopes);
-        }
-      }
-      for (Index b = 0; b < tiling.count(t); ++b) {
-        float* const g = gradient.data() + b * state_size;
-        k.input_slopes(grid, layout.ports(), light.data() + b * state_size, g, sums + grid.blocks * block_slopes);
-        if (gx.re == nullptr) continue;
-        k.rotate(grid, layout.ports(), input_phases.data(), true, g, g);
-        store_bundle(k, grid, layout, tiling, tiling.first(t) + b, y.rows, g, gx);
-      }
-    }
+  ReverseSums sums(layout, grid, 2, y);
+  sums.run(k.sweep_backward, packed, phases, y, gy, gx, executor);
+  sums.for_each_pair(2, executor, [&](Index i, Index at) {
+    gtheta[i] += static_cast<float>(0.5 * sums.total(at));  // dt = dtheta / 2
+    gtheta[layout.phi_begin() + i] += static_cast<float>(sums.total(at + 1));
   });
+  for (Index w = 0; w < layout.ports(); ++w) gtheta[layout.gamma_begin() + w] += static_cast<float>(sums.port(w));
+}
 
-  const auto total = [&](Index at) {
-    double sum = 0.0;
-    for (Index s = 0; s < shards; ++s) sum += slopes.data()[s * all_slopes + at];
-    return sum;
-  };
-  const bool fork = layout.parameter_count() >= kWorthForking;
-  for_each(fork ? executor : nullptr, grid.blocks, [&](Index block) {
-    for (Index l = block * grid.width; l < std::min(layout.columns(), (block + 1) * grid.width); ++l) {
-      const Index j = (block + 1) * grid.width - 1 - l;
-      for (Index p = 0; p < layout.pairs(l); ++p) {
-        const Index at = block * block_slopes + 2 * grid.position(MeshLayout::top_waveguide(l, p), j, 1);
-        gtheta[layout.offset(l) + p] += static_cast<float>(0.5 * total(at));  // dt = dtheta / 2
-        gtheta[layout.phi_begin() + layout.offset(l) + p] += static_cast<float>(total(at + 1));
-      }
-    }
-  });
-  for (Index w = 0; w < layout.ports(); ++w) {
-    gtheta[layout.gamma_begin() + w] += static_cast<float>(total(grid.blocks * block_slopes + w));
+ResolvedMesh::ResolvedMesh(const MeshLayout& layout, const float* theta, const CouplerAngles& couplers, const float* amplitude)
+    : memory_(8 * layout.block_size() + 2 * layout.ports()) {
+  const Index block = layout.block_size();
+  float* next = memory_.data();
+  for (float** array :
+       {&out_.sin_t, &out_.cos_t, &out_.cos_phi, &out_.sin_phi, &out_.cos_turn, &out_.sin_turn, &out_.cos_half, &out_.sin_half}) {
+    *array = next;
+    next += block;
   }
+  out_.cos_gamma = next;
+  out_.sin_gamma = next + layout.ports();
+  kernel().resolve(layout, theta, couplers, out_);
+  mesh_ = {out_.sin_t, out_.cos_t, out_.cos_phi, out_.sin_phi, amplitude, out_.cos_gamma, out_.sin_gamma};
+}
+
+void pull_back_lossy(const MeshLayout& layout, const ResolvedMesh& mesh, const Batch& y, const Batch& gy, const LossySlopes& slopes,
+                     const Output& gx, const Executor* executor) {
+  constexpr Index kEach = 4;
+  std::fill_n(slopes.interferometers, kEach * layout.block_size(), 0.0);
+  std::fill_n(slopes.gamma, layout.ports(), 0.0);
+  if (y.rows == 0) return;
+  const Kernel& k = kernel();
+  const Grid grid(layout, k.backward_width);
+  const Phases phases = mesh.phases();
+  const PackedMesh packed(layout, grid, k.pack_backward_lossy, phases, executor, kLossyCoefficients);
+  ReverseSums sums(layout, grid, kEach, y);
+  sums.run(k.sweep_backward_lossy, packed, phases, y, gy, gx, executor);
+  sums.for_each_pair(kEach, executor, [&](Index i, Index at) {
+    for (Index s = 0; s < kEach; ++s) slopes.interferometers[kEach * i + s] = sums.total(at + s);
+  });
+  for (Index w = 0; w < layout.ports(); ++w) slopes.gamma[w] = sums.port(w);
 }
 
 }  // namespace ffzero::mesh_kernel

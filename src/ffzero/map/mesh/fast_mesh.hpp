@@ -7,6 +7,7 @@
 #include "ffzero/base/executor.hpp"
 #include "ffzero/map/mesh/layout.hpp"
 #include "ffzero/map/mesh/mesh_kernel.hpp"
+#include "ffzero/map/mesh/scratch.hpp"
 
 namespace ffzero::mesh_kernel {
 
@@ -33,5 +34,30 @@ void evaluate(const MeshLayout& layout, std::span<const Phases> phases, const Ba
 /// batch alone.
 void pull_back(const MeshLayout& layout, const float* theta, const Batch& y, const Batch& gy, float* gtheta, const Output& gx,
                const Executor* executor);
+
+/// The ideal mesh for phases theta (parameter_count) of a mesh with imperfect couplers: arrays, and what points to them.
+class ResolvedMesh {
+ public:
+  /// couplers: see CouplerAngles; amplitude: of each interferometer, null: no loss; both outlive this.
+  ResolvedMesh(const MeshLayout& layout, const float* theta, const CouplerAngles& couplers, const float* amplitude);
+  [[nodiscard]] Phases phases() const noexcept { return {.theta = nullptr, .direction = nullptr, .step = 0.0F, .resolved = &mesh_}; }
+  /// Of each interferometer: cos and sin of mu + nu, and of theta / 2.
+  [[nodiscard]] const ResolvedOut& arrays() const noexcept { return out_; }
+
+ private:
+  Scratch<float> memory_;
+  ResolvedOut out_;
+  Resolved mesh_;
+};
+
+/// What a reverse sweep through an imperfect mesh finds: slopes (block_size, 4), see Kernel::sweep_backward_lossy, in the light of the
+/// ideal mesh; gamma (ports). Both overwritten.
+struct LossySlopes {
+  double* interferometers;
+  double* gamma;
+};
+/// As pull_back, in one reverse sweep.
+void pull_back_lossy(const MeshLayout& layout, const ResolvedMesh& mesh, const Batch& y, const Batch& gy, const LossySlopes& slopes,
+                     const Output& gx, const Executor* executor);
 
 }  // namespace ffzero::mesh_kernel

@@ -105,6 +105,36 @@ HWY_INLINE V phases_at(const Phases& phases, Index i, Index count) {
   return phases_at(Phases{theta, phases.direction == nullptr ? nullptr : direction, phases.step}, 0);
 }
 
+HWY_INLINE V load_some(const float* from, Index count) {
+  if (count >= kLanes) return hn::LoadU(kTag, from);
+  alignas(64) float some[kLanes] = {};
+  std::copy_n(from, count, some);
+  return hn::Load(kTag, some);
+}
+
+HWY_INLINE void store_some(V v, float* to, Index count) {
+  if (count >= kLanes) return hn::StoreU(v, kTag, to);
+  alignas(64) float some[kLanes];
+  hn::Store(v, kTag, some);
+  std::copy_n(some, count, to);
+}
+
+/// Of theta / 2 and phi of `count` interferometers from entry i of the blocks.
+struct Angles {
+  SinCos t, phi;
+};
+HWY_INLINE Angles angles_at(const MeshLayout& layout, const Phases& phases, Index i, Index count) {
+  if (const Resolved* r = phases.resolved; r != nullptr) {
+    return {{load_some(r->sin_t + i, count), load_some(r->cos_t + i, count)},
+            {load_some(r->sin_phi + i, count), load_some(r->cos_phi + i, count)}};
+  }
+  const bool full = count >= kLanes;
+  const V t = full ? phases_at(phases, i) : phases_at(phases, i, count);
+  const V phi = full ? phases_at(phases, layout.phi_begin() + i) : phases_at(phases, layout.phi_begin() + i, count);
+  return {sin_cos(hn::Mul(t, hn::Set(kTag, 0.5F))), sin_cos(phi)};
+}
+HWY_INLINE bool has_loss(const Phases& phases) { return phases.resolved != nullptr && phases.resolved->amplitude != nullptr; }
+
 struct Coefficients {
   float sin_t, cos_t, cos_phi, sin_phi;
 };
@@ -147,12 +177,12 @@ HWY_INLINE void pack_column(const MeshLayout& layout, const Phases& phases, Inde
   alignas(64) float quadruples[kCoefficients * kLanes];
   for (Index k = 0; k < count; k += kLanes) {
     const Index some = std::min(kLanes, count - k);
-    const bool full = some == kLanes;
-    const V t = full ? phases_at(phases, theta + k) : phases_at(phases, theta + k, some);
-    const V phi = full ? phases_at(phases, layout.phi_begin() + theta + k) : phases_at(phases, layout.phi_begin() + theta + k, some);
-    const SinCos a = sin_cos(hn::Mul(t, hn::Set(kTag, 0.5F)));
-    const SinCos b = sin_cos(phi);
-    hn::StoreInterleaved4(a.sin, a.cos, b.cos, b.sin, kTag, quadruples);
+    Angles angles = angles_at(layout, phases, theta + k, some);
+    if (has_loss(phases)) {
+      const V amplitude = load_some(phases.resolved->amplitude + theta + k, some);
+      angles.t = {hn::Mul(angles.t.sin, amplitude), hn::Mul(angles.t.cos, amplitude)};
+    }
+    hn::StoreInterleaved4(angles.t.sin, angles.t.cos, angles.phi.cos, angles.phi.sin, kTag, quadruples);
     for (Index i = 0; i < some; ++i) copy_quadruple(quadruples + kCoefficients * i, to + (first + k + i) * stride);
   }
   const auto top = [&](Index d) { return 2 * d - shift - j; };
@@ -173,9 +203,9 @@ constexpr float kSmallestScale = 0x1p-80F;
 constexpr Index kShearStride = kForwardWidth * kShear + 2;
 
 /// Shears of the interferometers of one vector, each in the first three of four floats; the scales of their waveguides move on.
-HWY_INLINE void shear(V theta, V phi, V& upper_scale, V& lower_scale, float* quadruples) {
-  const SinCos t = sin_cos(hn::Mul(theta, hn::Set(kTag, 0.5F)));
-  const SinCos p = sin_cos(phi);
+HWY_INLINE void shear(const Angles& angles, V& upper_scale, V& lower_scale, float* quadruples) {
+  const SinCos& t = angles.t;
+  const SinCos& p = angles.phi;
   const V upper = hn::Mul(t.sin, upper_scale);
   const V lower = hn::Mul(t.sin, lower_scale);
   const V r = hn::Div(hn::Mul(t.cos, lower_scale), upper);
@@ -185,27 +215,36 @@ HWY_INLINE void shear(V theta, V phi, V& upper_scale, V& lower_scale, float* qua
   lower_scale = hn::Neg(lower);
 }
 
+/// Loss is a matter of the scales.
+HWY_INLINE void weaken(const Phases& phases, Index i, Index count, V& upper_scale, V& lower_scale) {
+  const V amplitude = load_some(phases.resolved->amplitude + i, count);
+  upper_scale = hn::Mul(upper_scale, amplitude);
+  lower_scale = hn::Mul(lower_scale, amplitude);
+}
+
 /// The j-th column of a block of shears.  scales: of waveguide 0, 1, ..
 HWY_INLINE void shear_column(const MeshLayout& layout, const Phases& phases, Index column, Index j, Index diagonals, float* scales,
                              float* to) {
   const Index count = column < layout.columns() ? layout.pairs(column) : 0;
   const Index first = (column % 2 + j) / 2;
   const Index theta = count > 0 ? layout.offset(column) : 0;
-  const Index phi = layout.phi_begin() + theta;
   alignas(64) float quadruples[kCoefficients * kLanes];
   for (Index k = 0; k < count; k += kLanes) {
     const Index some = std::min(kLanes, count - k);
     float* const own = scales + column % 2 + 2 * k;
+    const Angles angles = angles_at(layout, phases, theta + k, some);
     V upper, lower;
     if (some == kLanes) {
       hn::LoadInterleaved2(kTag, own, upper, lower);
-      shear(phases_at(phases, theta + k), phases_at(phases, phi + k), upper, lower, quadruples);
+      shear(angles, upper, lower, quadruples);
+      if (has_loss(phases)) weaken(phases, theta + k, some, upper, lower);
       hn::StoreInterleaved2(upper, lower, kTag, own);
     } else {
       alignas(64) float some_scales[2 * kLanes] = {};
       std::copy_n(own, 2 * some, some_scales);
       hn::LoadInterleaved2(kTag, some_scales, upper, lower);
-      shear(phases_at(phases, theta + k, some), phases_at(phases, phi + k, some), upper, lower, quadruples);
+      shear(angles, upper, lower, quadruples);
+      if (has_loss(phases)) weaken(phases, theta + k, some, upper, lower);
       hn::StoreInterleaved2(upper, lower, kTag, some_scales);
       std::copy_n(some_scales, 2 * some, own);
     }
@@ -259,12 +298,107 @@ Form pack_backward(const MeshLayout& layout, const Phases& phases, Index block, 
   return Form::rotations;
 }
 
+Form pack_backward_lossy(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients) {
+  const Grid grid(layout, kBackwardWidth);
+  constexpr Index kStride = kBackwardWidth * kLossyCoefficients;
+  for (Index j = 0; j < kBackwardWidth; ++j) {
+    const Index column = (block + 1) * kBackwardWidth - 1 - j;
+    float* const to = coefficients + j * kLossyCoefficients;
+    pack_column(layout, phases, column, j, 1, grid.diagonals, kStride, to);
+    const Index count = column < layout.columns() ? layout.pairs(column) : 0;
+    const Index first = (column % 2 + j + 1) / 2;
+    for (Index d = 0; d < grid.diagonals; ++d) {
+      float* const own = to + d * kStride;
+      const bool real = has_loss(phases) && d >= first && d < first + count;
+      const float amplitude = real ? phases.resolved->amplitude[layout.offset(column) + d - first] : 1.0F;
+      for (Index i : {0, 1}) own[kCoefficients + i] = own[i] / (amplitude * amplitude);
+    }
+  }
+  return Form::rotations;
+}
+
+struct Complex {
+  V re, im;
+};
+HWY_INLINE Complex times(const Complex& a, const Complex& b) {
+  return {hn::NegMulAdd(a.im, b.im, hn::Mul(a.re, b.re)), hn::MulAdd(a.re, b.im, hn::Mul(a.im, b.re))};
+}
+/// a / |a|, and |a|; 1 where a vanishes.
+HWY_INLINE Complex direction_of(const Complex& a, V& length) {
+  const V square = hn::MulAdd(a.re, a.re, hn::Mul(a.im, a.im));
+  const auto there = hn::Gt(square, hn::Set(kTag, 1e-30F));
+  length = hn::Sqrt(square);
+  const V one = hn::Set(kTag, 1.0F);
+  const V inverse = hn::Div(one, hn::IfThenElse(there, length, one));
+  return {hn::IfThenElse(there, hn::Mul(a.re, inverse), one), hn::IfThenElse(there, hn::Mul(a.im, inverse), hn::Zero(kTag))};
+}
+
+/// Light of the imperfect mesh is that of the ideal one times a unit number for each waveguide, which is 1 behind the last column. Of a
+/// pair with p = exp(i mu) |p|, q = exp(i nu) |q| [docs/notation.md, Chips] and the numbers A, B behind it, those in front are
+/// B exp(i nu) and B exp(i mu), and the ideal pair has sin t = |p|, cos t = |q|, phase exp(i (phi + mu + nu)) B / A.
+void resolve(const MeshLayout& layout, const float* theta, const CouplerAngles& couplers, const ResolvedOut& out) {
+  const Index n = layout.ports();
+  const Scratch<float> memory(2 * (n + 2 * kLanes));
+  float* const re = memory.data();
+  float* const im = re + n + 2 * kLanes;
+  std::fill_n(re, n + 2 * kLanes, 1.0F);
+  std::fill_n(im, n + 2 * kLanes, 0.0F);
+  const Phases phases{.theta = theta};
+  for (Index l = layout.columns() - 1; l >= 0; --l) {
+    const Index count = layout.pairs(l);
+    for (Index k = 0; k < count; k += kLanes) {
+      const Index some = std::min(kLanes, count - k), i = layout.offset(l) + k, top = MeshLayout::top_waveguide(l, k);
+      const Angles angles = angles_at(layout, phases, i, some);
+      const auto& [sin, cos] = angles.t;
+      const Complex p{hn::Mul(load_some(couplers.cos_difference + i, some), sin),
+                      hn::Neg(hn::Mul(load_some(couplers.cos_sum + i, some), cos))};
+      const Complex q{hn::Mul(load_some(couplers.sin_sum + i, some), cos), hn::Mul(load_some(couplers.sin_difference + i, some), sin)};
+      V p_length, q_length;
+      const Complex mu = direction_of(p, p_length);
+      const Complex nu = direction_of(q, q_length);
+      alignas(64) float some_re[2 * kLanes] = {}, some_im[2 * kLanes] = {};
+      std::copy_n(re + top, 2 * some, some_re);
+      std::copy_n(im + top, 2 * some, some_im);
+      Complex above, below;
+      hn::LoadInterleaved2(kTag, some_re, above.re, below.re);
+      hn::LoadInterleaved2(kTag, some_im, above.im, below.im);
+      const Complex turn = times(mu, nu);
+      const Complex phase = times(times(times({angles.phi.cos, angles.phi.sin}, turn), below), {above.re, hn::Neg(above.im)});
+      above = times(below, nu);
+      below = times(below, mu);
+      hn::StoreInterleaved2(above.re, below.re, kTag, some_re);
+      hn::StoreInterleaved2(above.im, below.im, kTag, some_im);
+      std::copy_n(some_re, 2 * some, re + top);
+      std::copy_n(some_im, 2 * some, im + top);
+      store_some(p_length, out.sin_t + i, some);
+      store_some(q_length, out.cos_t + i, some);
+      store_some(phase.re, out.cos_phi + i, some);
+      store_some(phase.im, out.sin_phi + i, some);
+      store_some(turn.re, out.cos_turn + i, some);
+      store_some(turn.im, out.sin_turn + i, some);
+      store_some(cos, out.cos_half + i, some);
+      store_some(sin, out.sin_half + i, some);
+    }
+  }
+  for (Index w = 0; w < n; w += kLanes) {
+    const Index some = std::min(kLanes, n - w);
+    const SinCos gamma = sin_cos(phases_at(phases, layout.gamma_begin() + w, some));
+    const Complex phase = times({gamma.cos, gamma.sin}, {load_some(re + w, some), hn::Neg(load_some(im + w, some))});
+    store_some(phase.re, out.cos_gamma + w, some);
+    store_some(phase.im, out.sin_gamma + w, some);
+  }
+}
+
 void pack_input(const MeshLayout& layout, const Phases& phases, float* input_phases) {
   // exp(i gamma) i^columns: quarter turns swap and negate.
   const Index turns = layout.columns() % 4;
   for (Index w = 0; w < layout.ports(); w += kLanes) {
     const Index some = std::min(kLanes, layout.ports() - w);
-    const SinCos gamma = sin_cos(phases_at(phases, layout.gamma_begin() + w, some));
+    SinCos gamma;
+    if (phases.resolved != nullptr)
+      gamma = {load_some(phases.resolved->sin_gamma + w, some), load_some(phases.resolved->cos_gamma + w, some)};
+    else
+      gamma = sin_cos(phases_at(phases, layout.gamma_begin() + w, some));
     const V re = turns % 2 == 0 ? gamma.cos : gamma.sin;
     const V im = turns % 2 == 0 ? gamma.sin : gamma.cos;
     alignas(64) float pairs[2 * kLanes];
@@ -563,6 +697,68 @@ void sweep_backward(const Grid& grid, const float* coefficients, float* light, f
   }
 }
 
+/// Slopes of one interferometer with imperfect couplers, lane by lane; see Kernel::sweep_backward_lossy.
+struct FullSlope {
+  V real, phi, imaginary, difference;
+};
+
+HWY_INLINE FullSlope undo_lossy(const float* c, Beam& upper, Beam& lower) {
+  const V p = hn::Set(kTag, c[2]);
+  const V q = hn::Set(kTag, c[3]);
+  const V phi = hn::NegMulAdd(upper.gradient.re, upper.light.im, hn::Mul(upper.gradient.im, upper.light.re));
+  const V below = hn::NegMulAdd(lower.gradient.re, lower.light.im, hn::Mul(lower.gradient.im, lower.light.re));
+  upper.light = turned_back(upper.light, p, q);
+  upper.gradient = turned_back(upper.gradient, p, q);
+  const V gain = hn::MulAdd(upper.gradient.re, lower.light.re, hn::Mul(upper.gradient.im, lower.light.im));
+  const V loss = hn::MulAdd(lower.gradient.re, upper.light.re, hn::Mul(lower.gradient.im, upper.light.im));
+  const V one = hn::NegMulAdd(upper.gradient.im, lower.light.re, hn::Mul(upper.gradient.re, lower.light.im));
+  const V other = hn::NegMulAdd(lower.gradient.im, upper.light.re, hn::Mul(lower.gradient.re, upper.light.im));
+  unmix(hn::Set(kTag, c[4]), hn::Set(kTag, c[5]), upper.light, lower.light);
+  unmix(hn::Set(kTag, c[0]), hn::Set(kTag, c[1]), upper.gradient, lower.gradient);
+  return {hn::Sub(gain, loss), phi, hn::Add(one, other), hn::Sub(phi, below)};
+}
+
+HWY_INLINE void accumulate(const FullSlope& s, double* slopes) {
+  accumulate(Slope{s.real, s.phi}, Slope{s.imaginary, s.difference}, slopes);
+}
+
+template <std::size_t J, std::size_t Last>
+HWY_INLINE void lossy_step(const float* c, Beam* frontier, Beam& upper, Beam& lower, double* slopes) {
+  accumulate(undo_lossy(c + kLossyCoefficients * isize(J), upper, lower), slopes + 4 * isize(J));
+  if constexpr (J < Last) {
+    const Beam next = frontier[J];
+    frontier[J] = lower;
+    lower = upper;
+    upper = next;
+  }
+}
+
+template <std::size_t... J>
+HWY_INLINE void lossy_diagonal(std::index_sequence<J...>, const float* c, Beam* frontier, Beam& upper, Beam& lower, double* slopes) {
+  (lossy_step<J, sizeof...(J) - 1>(c, frontier, upper, lower, slopes), ...);
+}
+
+void sweep_backward_lossy(const Grid& grid, const float* coefficients, float* light, float* gradient, double* slopes) {
+  const Field zero{hn::Zero(kTag), hn::Zero(kTag)};
+  Beam frontier[kBackwardWidth - 1];
+  for (Beam& f : frontier) f = {zero, zero};
+  Index in = (kBackwardWidth - 1) * kRow;
+  Index out = 0;
+  for (Index d = 0; d < grid.diagonals; ++d) {
+    Beam upper{load_field(light + in), load_field(gradient + in)};
+    Beam lower{load_field(light + in + kRow), load_field(gradient + in + kRow)};
+    lossy_diagonal(std::make_index_sequence<kBackwardWidth>{}, coefficients, frontier, upper, lower, slopes);
+    store_field(upper.light, light + out);
+    store_field(upper.gradient, gradient + out);
+    store_field(lower.light, light + out + kRow);
+    store_field(lower.gradient, gradient + out + kRow);
+    coefficients += kBackwardWidth * kLossyCoefficients;
+    slopes += 4 * kBackwardWidth;
+    in += 2 * kRow;
+    out += 2 * kRow;
+  }
+}
+
 void input_slopes(const Grid& grid, Index ports, const float* light, const float* gradient, double* slopes) {
   const Index offset = grid.width * kRow;
   for (Index w = 0; w < ports; ++w) {
@@ -585,6 +781,9 @@ const Kernel* make() {
                                .store = store,
                                .sweep_forward = sweep_forward,
                                .sweep_backward = sweep_backward,
+                               .sweep_backward_lossy = sweep_backward_lossy,
+                               .pack_backward_lossy = pack_backward_lossy,
+                               .resolve = resolve,
                                .input_slopes = input_slopes};
   return &instance;
 }

@@ -41,15 +41,38 @@ struct Grid {
   }
 };
 
-/// theta + step * direction; `direction` may be null.
+/// The ideal mesh that does to light what an imperfect one does  [docs/notation.md, Chips]. An array has an entry for each of the theta
+/// block, those of the input phases one for each port.
+struct Resolved {
+  const float *sin_t = nullptr, *cos_t = nullptr, *cos_phi = nullptr, *sin_phi = nullptr;
+  const float* amplitude = nullptr;  ///< factor of both outputs; null: no loss
+  const float *cos_gamma = nullptr, *sin_gamma = nullptr;
+};
+
+/// theta + step * direction; `direction` may be null. Or, `resolved` not null, what that holds.
 struct Phases {
   const float* theta = nullptr;
   const float* direction = nullptr;
   float step = 0.0F;
+  const Resolved* resolved = nullptr;
+};
+
+/// Couplers of the interferometers, as sums and differences of the angles of the left one, u, and the right one, v. Arrays as those of
+/// Resolved.
+struct CouplerAngles {
+  const float *cos_difference, *cos_sum, *sin_difference, *sin_sum;
+};
+/// Where `resolve` writes; cos_turn, sin_turn, cos_half, sin_half: what slopes need, see chip_slopes.
+struct ResolvedOut {
+  float *sin_t, *cos_t, *cos_phi, *sin_phi, *cos_gamma, *sin_gamma;
+  float *cos_turn, *sin_turn, *cos_half, *sin_half;
 };
 
 inline constexpr Index kCoefficients = 4;  ///< of a rotation: sin t, cos t, cos phi, sin phi
-inline constexpr Index kShear = 3;         ///< of a shear: r, q, tan phi
+/// Backwards through loss: sin t and cos t times the amplitude for the gradient, cos phi, sin phi, the first two over the amplitude for
+/// light.
+inline constexpr Index kLossyCoefficients = 6;
+inline constexpr Index kShear = 3;  ///< of a shear: r, q, tan phi
 
 enum class Form : unsigned char { rotations, shears };
 
@@ -76,6 +99,13 @@ struct Kernel {
   void (*sweep_forward)(const Grid& grid, Form form, const float* coefficients, float* state);
   /// light, gradient <- those in front of the block's columns; slopes (positions(), 2) += dL/dt, dL/dphi summed over the lanes.
   void (*sweep_backward)(const Grid& grid, const float* coefficients, float* light, float* gradient, double* slopes);
+  /// The same through interferometers with imperfect couplers: slopes (positions(), 4). With v the light and g the gradient behind the
+  /// couplers, in front of phi, a above b: Re(ga* vb - gb* va), -Im(ga* va), Im(ga* vb + gb* va), Im(gb* vb) - Im(ga* va).
+  void (*sweep_backward_lossy)(const Grid& grid, const float* coefficients, float* light, float* gradient, double* slopes);
+  /// Coefficients (positions() * kLossyCoefficients) of one block for it.
+  Form (*pack_backward_lossy)(const MeshLayout& layout, const Phases& phases, Index block, float* coefficients);
+  /// The ideal mesh for phases theta (parameter_count) of a mesh with these couplers.
+  void (*resolve)(const MeshLayout& layout, const float* theta, const CouplerAngles& couplers, const ResolvedOut& out);
   /// slopes (n) += dL/dgamma, from the states in front of the first column.
   void (*input_slopes)(const Grid& grid, Index ports, const float* light, const float* gradient, double* slopes);
 };

@@ -1,0 +1,150 @@
+// Chips with errors in training: resumes, threads, estimators, files, what is refused.
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+
+#include "ffzero/map/mesh/chip_mesh.hpp"
+#include "small_runs.hpp"
+#include "support/expect_error.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace ffzero::test {
+namespace {
+
+constexpr Index kTrain = 60, kTest = 20;
+
+Settings on_chip(Settings more) {
+  Settings s{{"model.kind", "photonic"},           {"dataset.crop", "4"},
+             {"dataset.optical_field", "fourier"}, {"training.epochs", "3"},
+             {"training.batch_size", "16"},        {"training.log_samples", "20"},
+             {"model.mesh.chip.coupler", "0.06"},  {"model.mesh.chip.phase", "0.06"}};
+  s.insert(s.end(), more.begin(), more.end());
+  return s;
+}
+
+/// Everything on: noise, steps, drift within a run, stuck heaters, crosstalk, gains.
+Settings everything(Settings more) {
+  Settings s = on_chip({{"model.mesh.chip.read_noise", "0.01"},
+                        {"model.mesh.chip.dac_bits", "8"},
+                        {"model.mesh.chip.adc_bits", "10"},
+                        {"model.mesh.chip.drift_rms", "0.1"},
+                        {"model.mesh.chip.drift_time", "0.001"},
+                        {"model.mesh.chip.stuck", "0.02"},
+                        {"model.mesh.chip.crosstalk", "0.01"},
+                        {"model.mesh.chip.phase_gain", "0.02"},
+                        {"model.mesh.chip.detector_gain", "0.02"},
+                        {"model.mesh.chip.loss_db", "0.1"}});
+  s.insert(s.end(), more.begin(), more.end());
+  return s;
+}
+
+TEST(ChipInTraining, WithoutErrorsChangesNoBit) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Settings plain{{"model.kind", "photonic"}, {"dataset.crop", "4"}, {"training.epochs", "1"}, {"training.batch_size", "16"}};
+  Settings zero = plain;
+  zero.insert(zero.end(), {{"model.mesh.chip.coupler", "0"}, {"model.mesh.chip.seed", "5"}, {"model.mesh.chip.drift_time", "3"}});
+  EXPECT_EQ(run<float>(resolved(plain, splits), splits).theta, run<float>(resolved(zero, splits), splits).theta);
+}
+
+TEST(ChipInTraining, ResumesAndSharesWorkBitForBit) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  for (const Settings& settings : {everything({{"preset", "opaque"}, {"model.mesh.readout", "trained"}}),
+                                   everything({{"preset", "opaque"}, {"model.mesh.layers", "2"}, {"gradient.directions", "2"}}),
+                                   everything({{"preset", "adjoint"}, {"model.mesh.readout", "joint"}}),
+                                   everything({{"preset", "opaque"}, {"model.mesh.parallel", "2"}, {"gradient.eps", "measured"}})}) {
+    const Config config = resolved(settings, splits);
+    std::vector<TrainerState> kept;
+    int steps = 0;
+    TrainEvents events;
+    events.save = [&](const TrainerState& state) { kept.push_back(state); };
+    const auto whole = run<float>(config, splits, 1, events);
+    events.stop_requested = [&] { return ++steps == 7; };
+    static_cast<void>(run<float>(config, splits, 1, events));
+    ASSERT_GT(kept.size(), 1U);
+    for (const TrainerState& state : kept) {
+      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
+      trainer.restore(state, "checkpoint");
+      const RunRecord record = trainer.run();
+      EXPECT_EQ(Vector<float>(as_vector(trainer.network().theta(0, trainer.network().layers()))), whole.theta);
+      EXPECT_EQ(record.final_test, whole.record.final_test);
+      for (std::size_t l = 0; l < whole.outputs.test_scores.size(); ++l)
+        EXPECT_EQ(trainer.outputs().test_scores[l], whole.outputs.test_scores[l]);
+    }
+  }
+}
+
+TEST(ChipInTraining, EveryEffectReachesTheRun) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto with = [&](const char* key, const char* value) {
+    Settings s{{"model.kind", "photonic"}, {"dataset.crop", "4"}, {"training.epochs", "1"}, {"training.batch_size", "16"}};
+    s.emplace_back(std::string("model.mesh.chip.") + key, value);
+    return run<float>(resolved(s, splits), splits).theta;
+  };
+  const auto plain = with("seed", "0");
+  for (const auto& [key, value] : {std::pair{"coupler", "0.05"},
+                                   {"phase", "0.05"},
+                                   {"phase_gain", "0.05"},
+                                   {"crosstalk", "0.02"},
+                                   {"dac_bits", "6"},
+                                   {"stuck", "0.2"},
+                                   {"loss_db", "0.3"},
+                                   {"detector_gain", "0.1"},
+                                   {"read_noise", "0.05"},
+                                   {"adc_bits", "5"},
+                                   {"drift_rms", "0.5"}})
+    EXPECT_NE(with(key, value), plain) << key;
+}
+
+TEST(ChipInTraining, EveryMeshIsAChipOfItsOwn) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto network = build_network<float>(resolved(on_chip({{"model.mesh.layers", "2"}, {"model.mesh.chip.number", "3"}}), splits),
+                                            {2, 1, 16}, 10, std::make_shared<const Executor>(1));
+  const auto& first = dynamic_cast<const ChipMesh<float>&>(*network.layer(0).map).chip();
+  const auto& second = dynamic_cast<const ChipMesh<float>&>(*network.layer(1).map).chip();
+  EXPECT_EQ(first.part, 3U);
+  EXPECT_EQ(second.part, 4U);
+  EXPECT_NE(first.identity(), second.identity());
+}
+
+TEST(ChipInTraining, RefusesWhatItCannotDo) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto refused = [&](const Settings& settings) {
+    return message_of<ConfigError>([&] { static_cast<void>(run<float>(resolved(settings, splits), splits)); });
+  };
+  EXPECT_EQ(
+      refused(on_chip({{"model.mesh.chip.coupler", "-0.1"}})),
+      "command line: model.mesh.chip.coupler: must lie in 0 .. 0.3; got -0.1; Spread of the couplers' e: amplitudes sqrt((1 +- e)/2). "
+      "With a file: its set of that name.");
+  EXPECT_EQ(
+      refused({{"model.mesh.chip.coupler", "0.1"}}),
+      "command line: model.mesh.chip.coupler: this key has no effect here: it belongs to model.kind = \"photonic\"; got 0.1; remove it");
+  EXPECT_EQ(refused(on_chip({{"gradient.estimator", "coordinate"}, {"model.mesh.chip.dac_bits", "8"}})).substr(0, 70),
+            "gradient.estimator: the rule of shifted reads is simulated only for ch");
+  const TemporaryFolder folder;
+  const MeshLayout eight(8);
+  const auto path = folder.path() / "chip.npz";
+  write_npz(path, chip_arrays(draw_chip(eight, {}, 0), eight));
+  EXPECT_EQ(message_of<DataError>([&] {
+              static_cast<void>(run<float>(resolved(on_chip({{"model.mesh.chip.file", path.string()}}), splits), splits));
+            }),
+            path.string() + ": array e_l must have shape (16, 8); got (8, 4); the chip is of another size: check dataset.crop");
+}
+
+TEST(ChipInTraining, CoordinateRuleSeesTheChip) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto coordinate = run<float>(
+      resolved(
+          on_chip(
+              {{"gradient.estimator", "coordinate"}, {"training.epochs", "1"}, {"objective.temperature", "0.05"}, {"update.lr", "0.01"}}),
+          splits),
+      splits);
+  const auto adjoint = run<float>(
+      resolved(
+          on_chip({{"gradient.estimator", "adjoint"}, {"training.epochs", "1"}, {"objective.temperature", "0.05"}, {"update.lr", "0.01"}}),
+          splits),
+      splits);
+  EXPECT_EQ(coordinate.theta, adjoint.theta);
+  EXPECT_GT(coordinate.record.ledger.layer(0).training, adjoint.record.ledger.layer(0).training);
+}
+
+}  // namespace
+}  // namespace ffzero::test
