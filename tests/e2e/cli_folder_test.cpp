@@ -34,6 +34,25 @@ TEST(RunFolder, InAReadOnlyFolderIsRefused) {
   fs::permissions(place.path("locked"), fs::perms::owner_all);
 }
 
+// Principal components of constant features: only looking at the samples shows that there are none.
+TEST(RunFolder, OfSamplesThatCannotBeTrainedOnDoesNotStay) {
+  Workplace place;
+  NpzArchive archive = sample_archive();
+  for (const char* name : {"x_train", "x_test"}) {
+    const auto shape = archive.at(name).shape;
+    archive[name] = NpyArray::of<float>(std::vector<float>(archive.at(name).to<float>().size(), 0.5F), shape);
+  }
+  const Arguments constant = train_on(place, archive) + Arguments{"--solver", "ff_dd", "--layers", "12", "--set", "model.pca=[2]"};
+  expect_no_run(place, constant, 4, {"model.pca", "differ", "the same for all samples"});
+  // A folder that was there before the command stays, without what the command put there.
+  fs::create_directory(place.path("mine"));
+  expect_refused(place, constant + Arguments{"--out", "mine"}, 4, {"model.pca"});
+  EXPECT_FALSE(fs::exists(place.path("mine/checkpoint.npz")));
+  // Without --out: the next number is free again.
+  expect_refused(place, constant, 4, {"model.pca"});
+  EXPECT_FALSE(fs::exists(place.path("runs/npz-ff_dd")));
+}
+
 TEST(RunFolder, OnAFullDiskIsAnOutputErrorAndLeavesNothing) {
   Workplace place;
   const Arguments train = train_on(place) + kSmall + Arguments{"--out", "run"};

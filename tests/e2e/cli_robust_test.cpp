@@ -278,6 +278,7 @@ TEST(Studies, ThatCannotRunAreRefusedBeforeTheyDo) {
   expect_refused(place, study("seeds = [3, 1, 3]\n"), 3, {"seeds", "each seed once", "3 twice"});
   expect_refused(place, study("name = 1\n"), 3, {"name", "text"});
   expect_refused(place, study("base = {seed = \"x\"}\n"), 3, {"seed", "x"});
+  expect_refused(place, study("seeds = [1]\nbase = {seed = \"x\"}\n"), 3, {"seed", "x"});
   EXPECT_FALSE(fs::exists(place.path("s")));
   place.write("twice.toml", "[[layer]]\nindex = 0\n[[layer]]\nindex = 0\n");
   expect_refused(place, {"train", "twice.toml"}, 3, {"[[layer]]", "one table"});

@@ -3,6 +3,8 @@
 #include "ffzero/base/shown.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 
 namespace ffzero {
 
@@ -45,6 +47,12 @@ std::string shown(std::string_view text, std::size_t most) {
     at += std::max<std::size_t>(bytes, 1);
   }
   return line;
+}
+
+std::string shown_number(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%g", value);
+  return text.data();
 }
 
 }  // namespace ffzero

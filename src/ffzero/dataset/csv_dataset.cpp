@@ -11,6 +11,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/random.hpp"
+#include "ffzero/base/shown.hpp"
 
 namespace ffzero {
 
@@ -237,7 +238,7 @@ void find_scales(const CsvReader& reader, const std::vector<std::size_t>& column
     for (std::size_t i = 0; i < own.size(); ++i) own[i] = train[i * columns.size() + t];
     if (std::all_of(own.begin(), own.end(), [&own](double v) { return v == own[0]; }))
       throw DataError(reader.place() + ": column \"" + excerpt(reader.names()[columns[t]]) + "\"", "targets must differ from one another",
-                      "the value " + std::to_string(own[0]) + " throughout", "check dataset.label");
+                      "the value " + shown_number(own[0]) + " throughout", "check dataset.label");
     const TargetScale scale = scale_to_unit_range(own);
     if (t == 0) info.target_scale = scale;
     if (columns.size() > 1) info.target_scales.push_back(scale);
@@ -249,7 +250,7 @@ void find_scales(const CsvReader& reader, const std::vector<std::size_t>& column
 
 Splits csv_dataset(CsvReader& reader, const CsvOptions& o, std::optional<Task> task) {
   if (!(o.test > 0.0 && o.test < 1.0))
-    throw ConfigError("dataset.test", "must be a share of the rows, above 0 and below 1", std::to_string(o.test), "0.2 is usual");
+    throw ConfigError("dataset.test", "must be a share of the rows, above 0 and below 1", shown_number(o.test), "0.2 is usual");
   Table table = read_table(reader, o, task);
   const auto outputs = table.labels.size();
   if (outputs > 1 && task == Task::classification)

@@ -71,7 +71,8 @@ bool parse_number(std::string_view text, double& value) {
 std::string read_csv_text(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error))
-    throw DataError(path.string(), "must be a file of comma-separated values", "no such file", "name it with --data-dir");
+    throw DataError(path.string(), "must be a file of comma-separated values",
+                    std::filesystem::exists(path, error) ? "a folder or device" : "no such file", "name it with --data-dir");
   const auto size = std::filesystem::file_size(path, error);
   if (error || size > kLargestFile)
     throw DataError(path.string(), "must be at most 8 GiB", error ? error.message() : std::to_string(size) + " bytes", "use an npz file");

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/shown.hpp"
 
 namespace ffzero {
 
@@ -16,7 +17,7 @@ TargetScale scale_to_unit_range(std::span<const double> values) {
   if (values.empty()) throw DataError("targets", "must not be empty");
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   if (!(*low < *high))
-    throw DataError("targets", "must differ from one another", "the value " + std::to_string(*low) + " throughout",
+    throw DataError("targets", "must differ from one another", "the value " + shown_number(*low) + " throughout",
                     "a constant needs no network; check the column that was saved");
   return {0.5 * *low + 0.5 * *high, 0.5 * *high - 0.5 * *low};
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/shown.hpp"
 
 namespace ffzero {
 
@@ -71,7 +72,7 @@ void require_finite(const Named& array, const std::vector<S>& values, std::size_
   const auto bad = std::find_if(values.begin(), values.end(), [](S v) { return !std::isfinite(static_cast<float>(v)); });
   if (bad != values.end())
     array.fail("must be finite numbers (in float32)",
-               array.element((bad - values.begin()) / isize(parts)) + " = " + std::to_string(static_cast<double>(*bad)),
+               array.element((bad - values.begin()) / isize(parts)) + " = " + shown_number(static_cast<double>(*bad)),
                "remove or replace that sample");
 }
 
@@ -152,7 +153,7 @@ std::vector<std::int32_t> labels_of(const Named& y) {
     const double v = numbers[i];
     const bool whole = is_integer(y.array) || (std::isfinite(v) && std::trunc(v) == v);
     if (!whole || v < 0 || v >= static_cast<double>(kMostClasses)) {
-      const std::string value = is_integer(y.array) ? std::to_string(static_cast<std::int64_t>(v)) : std::to_string(v);
+      const std::string value = is_integer(y.array) ? std::to_string(static_cast<std::int64_t>(v)) : shown_number(v);
       y.fail("labels must be whole numbers 0 .. K - 1 with K at most " + std::to_string(kMostClasses), y.element(isize(i)) + " = " + value,
              whole ? "number the classes from 0" : "set dataset.task = \"regression\" for real targets");
     }
@@ -204,7 +205,7 @@ void find_scales(DatasetInfo& info, const std::vector<double>& train, const Name
     if (std::all_of(column.begin(), column.end(), [&column](double v) { return v == column[0]; }))
       y.fail(info.outputs > 1 ? "targets of column " + std::to_string(t) + " must differ from one another"
                               : "targets must differ from one another",
-             "the value " + std::to_string(column[0]) + " throughout", "check which column was saved");
+             "the value " + shown_number(column[0]) + " throughout", "check which column was saved");
     const TargetScale scale = scale_to_unit_range(column);
     if (t == 0) info.target_scale = scale;
     if (info.outputs > 1) info.target_scales.push_back(scale);
@@ -242,7 +243,7 @@ std::vector<float> weights_of(const Named& w, Index samples) {
   require_finite(w, values);
   const auto negative = std::find_if(values.begin(), values.end(), [](float v) { return v < 0.0F; });
   if (negative != values.end())
-    w.fail("weights must not be negative", w.element(negative - values.begin()) + " = " + std::to_string(*negative), "correct it");
+    w.fail("weights must not be negative", w.element(negative - values.begin()) + " = " + shown_number(*negative), "correct it");
   if (std::all_of(values.begin(), values.end(), [](float v) { return v == 0.0F; }))
     w.fail("weights must not all be 0", "zeros", "save another array");
   return values;

@@ -235,7 +235,16 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   if (!journal) journal.emplace(config, earlier ? earlier->state.description : config.to_toml(), folder.path(), say);
   journal->attach(trainer.network());
   const double load_s = seconds_since(start);
-  RunRecord record = trainer.run();
+  const auto train = [&] {
+    try {
+      return trainer.run();
+    } catch (const DataError&) {
+      // Only looking at the samples showed that they cannot be trained on, for example that they have no principal components.
+      if (trainer.records().empty()) folder.discard();
+      throw;
+    }
+  };
+  RunRecord record = train();
   record.load_s = load_s;
   record.total_s += load_s;
   if (record.stopped_by == "interrupt") return {nullptr, folder.path(), true};

@@ -128,6 +128,7 @@ void RunFolder::create(const std::string& config, const NpzArchive& checkpoint) 
     lock_ = std::make_unique<FolderLock>(made);
     write_first(made, config, checkpoint);
     take_place(made);
+    made_ = true;
   } catch (const Error& e) {
     lock_.reset();
     fs::remove_all(made, error);
@@ -137,6 +138,15 @@ void RunFolder::create(const std::string& config, const NpzArchive& checkpoint) 
     fs::remove_all(made, error);
     throw;
   }
+}
+
+void RunFolder::discard() {
+  if (!made_) return;
+  std::error_code ignored;
+  for (const char* name : {"config.toml", "metrics.jsonl", "checkpoint.npz", "journal.bin", "log.txt"}) fs::remove(path_ / name, ignored);
+  lock_.reset();
+  fs::remove(path_, ignored);  // only an empty one
+  made_ = false;
 }
 
 void RunFolder::lock() { lock_ = std::make_unique<FolderLock>(path_); }
@@ -174,6 +184,7 @@ bool RunFolder::start_over(const std::string& config, const NpzArchive& checkpoi
   }
   remove_leftovers();
   write_first(path_, config, checkpoint);
+  made_ = true;
   return true;
 }
 

@@ -28,6 +28,9 @@ class RunFolder {
   /// The folder with its first files (config.toml, an empty metrics.jsonl, checkpoint.npz), locked, or no folder at all: made beside its
   /// place and renamed, so that no other process ever sees one that could not be gone on with. @throws UsageError, OutputError
   void create(const std::string& config, const NpzArchive& checkpoint);
+  /// Removes what create() and the run so far have written, and the folder if nothing else is in it: for a run that is refused before its
+  /// first epoch. Does nothing before create().
+  void discard();
   /// Holds the existing folder from now on. @throws UsageError if another process does.
   void lock();
   /// Removes what a killed process may have left of a file that it was writing.
@@ -49,7 +52,7 @@ class RunFolder {
   [[nodiscard]] std::string with_final_place(std::string message, const std::string& made) const;
 
   std::filesystem::path path_;
-  bool numbered_;
+  bool numbered_, made_ = false;
   std::unique_ptr<FolderLock> lock_;
 };
 

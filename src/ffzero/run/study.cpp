@@ -247,10 +247,12 @@ Study parse_study(const std::string& text, const std::string& place, const std::
     seeds.push_back(value);
   }
   const auto seed = std::find_if(base.keys.begin(), base.keys.end(), [](const auto& kv) { return kv.first == "seed"; });
-  if (seeds.empty())
-    seeds.push_back(seed == base.keys.end() ? 0
-                                            : checked_value(key_info("seed", place), seed->second, place + ": base").get<std::int64_t>());
-  if (seed != base.keys.end()) base.keys.erase(seed);
+  std::int64_t only = 0;
+  if (seed != base.keys.end()) {
+    only = checked_value(key_info("seed", place), seed->second, place + ": base").get<std::int64_t>();
+    base.keys.erase(seed);
+  }
+  if (seeds.empty()) seeds.push_back(only);
   const std::vector<Axis> axes = axes_of(table, place);
   std::vector<std::size_t> at(axes.size(), 0);
   while (true) {

@@ -95,7 +95,7 @@ TEST(TargetScale, RefusesAConstant) {
   EXPECT_EQ(test::message_of<DataError>([] {
               (void)scale_to_unit_range(std::vector<double>{2, 2});
             }),
-            "targets: must differ from one another; got the value 2.000000 throughout; a constant needs no network; check the column that "
+            "targets: must differ from one another; got the value 2 throughout; a constant needs no network; check the column that "
             "was saved");
 }
 
