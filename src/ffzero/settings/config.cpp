@@ -353,7 +353,7 @@ void Config::fit_outputs(Index outputs) {
 // nothing: such a layer stays at chance now and then. Its loss looks at what comes before.
 void Config::fit_narrow_layers(const DataFacts& facts) {
   constexpr const char* kKey = "model.local_loss_at";
-  constexpr Index kFewInRegression = 6, kFewPerClass = 2;
+  constexpr Index kFewInRegression = 12, kFewPerClass = 3;  // docs/results.md, Narrow last layers
   if (!(values_.is("model.kind", "mlp") || values_.is("model.kind", "cnn")) || values_.is("objective.scope", "end_to_end") ||
       values_.is_explicit(kKey))
     return;

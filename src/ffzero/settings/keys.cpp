@@ -135,7 +135,7 @@ std::vector<KeyInfo> make_table() {
   choice(
       "model.local_loss_at", "pre", {"pre", "post"},
       "Where the local loss looks: before or after the nonlinearity (cnn: and pooling). Where a preset says post, dense layers with fewer "
-      "than 2 outputs a class and group (regression: 6) stay with pre.",
+      "than 3 outputs a class and group (regression: 12) stay with pre.",
       local_only, true);
   choice("model.normalise", "none", {"none", "length", "centre_length"}, "What a dense layer does to its output, after the nonlinearity.",
          mlp_or_cnn, true);

@@ -185,16 +185,22 @@ void fit_widths(Values& v, const DataFacts& facts) {
   if (!v.at("model.pca").empty() && !v.is_explicit("model.pca")) v.resolve("model.pca", json::array({v.integers("model.pca").front()}));
 }
 
-// Small batches for few samples, and at least `fewest` steps in all.
+// Small batches for few samples, and at least `fewest` steps in all. Targets with noise are over-fitted less by as many steps on smaller
+// batches (docs/results.md, Small tables).
 void fit_steps(Values& v, const DataFacts& facts) {
-  constexpr Index kLeastBatch = 8, kBatchesOfSet = 4;
+  constexpr Index kLeastBatch = 8, kBatchesOfSet = 4, kBatchesOfTargets = 32;
   const Index n = std::max<Index>(1, facts.train_size);
+  const bool directional = v.is("gradient.estimator", "directional");
+  const Index batches = facts.regression && !directional ? kBatchesOfTargets : kBatchesOfSet;
   if (!v.is_explicit("training.batch_size"))
-    v.resolve("training.batch_size", std::clamp<Index>(n / kBatchesOfSet, std::min(n, kLeastBatch), v.integer("training.batch_size")));
+    v.resolve("training.batch_size", std::clamp<Index>(n / batches, std::min(n, kLeastBatch), v.integer("training.batch_size")));
   if (v.is_explicit("training.epochs")) return;
-  const Index fewest = v.is("gradient.estimator", "directional") ? 7500 : facts.regression ? 3000 : 2000, most = 100000;
+  const Index fewest = directional ? 7500 : facts.regression ? 4500 : 2000, most = 100000;
   const Index batch = std::min(n, v.integer("training.batch_size")), steps = (n + batch - 1) / batch;
-  const Index epochs = std::max(v.integer("training.epochs"), (fewest + steps - 1) / steps);
+  Index epochs = std::max(v.integer("training.epochs"), (fewest + steps - 1) / steps);
+  // More samples have more to tell, which one direction a step is slow to take in.
+  constexpr Index kPasses = 600, kStepsOfPasses = 30000;
+  if (directional && facts.regression) epochs = std::max(epochs, std::min(kPasses, kStepsOfPasses / steps));
   v.resolve("training.epochs", std::max<Index>(1, std::min(epochs, most / steps)));
 }
 

@@ -90,6 +90,29 @@ TEST(Config, TablesGetOneWideLayerAndTheStepsThatLearningNeeds) {
             (std::vector<std::int64_t>{400, 3}));
 }
 
+// Many steps on few noisy targets over-fit; on batches of a thirty-second of them they do so less.
+TEST(Config, TablesOfTargetsGetSmallerBatchesThanTablesOfClasses) {
+  const auto batch = [](const std::string& toml, Index samples, Index classes) {
+    return resolved(toml, table_of(samples, 10, classes)).values().integer("training.batch_size");
+  };
+  EXPECT_EQ(batch("", 200, 1), 8);
+  EXPECT_EQ(batch("", 1000, 1), 31);
+  EXPECT_EQ(batch("", 5, 1), 5);
+  EXPECT_EQ(batch("", 100000, 1), 64);
+  EXPECT_EQ(batch("", 200, 3), 50);
+  EXPECT_EQ(batch("gradient.estimator = \"directional\"", 200, 1), batch("gradient.estimator = \"directional\"", 200, 3));
+}
+
+TEST(Config, DirectionsPassOverTargetsOftenAsFarAsStepsAllow) {
+  const auto epochs = [](Index samples, Index classes) {
+    return resolved("gradient.estimator = \"directional\"", table_of(samples, 10, classes)).values().integer("training.epochs");
+  };
+  EXPECT_EQ(epochs(320, 1), 600);
+  EXPECT_EQ(epochs(1600, 1), 300) << "30000 steps";
+  EXPECT_EQ(epochs(320, 3), 375) << "7500 steps";
+  EXPECT_EQ(epochs(32, 1), 1875) << "7500 steps are the least";
+}
+
 TEST(Config, WhatTheUserSaidAboutATableStands) {
   const Values v = resolved("model.layers = [30, 20]\n[training]\nepochs = 3\nbatch_size = 50", table_of(128, 13)).values();
   EXPECT_EQ(v.integers("model.layers"), (std::vector<std::int64_t>{30, 20}));
@@ -131,14 +154,14 @@ TEST(Config, NarrowLayersLookBeforeTheNonlinearity) {
   };
   const DataFacts three = table_of(100, 13, 3), numbers = table_of(100, 13, 1),
                   two = {.regression = true, .classes = 2, .train_size = 100, .images = false, .sample = {1, 1, 13}};
-  EXPECT_EQ(looks("model.layers = [40, 5]", three, 0), "post");
-  EXPECT_EQ(looks("model.layers = [40, 5]", three, 1), "pre");
-  EXPECT_EQ(looks("model.layers = [40, 6]", three, 1), "post");
+  EXPECT_EQ(looks("model.layers = [40, 8]", three, 0), "post");
+  EXPECT_EQ(looks("model.layers = [40, 8]", three, 1), "pre");
+  EXPECT_EQ(looks("model.layers = [40, 9]", three, 1), "post");
   EXPECT_EQ(looks("model.layers = [40, 20]\nmodel.groups = 4", three, 1), "pre") << "groups are what counts";
   EXPECT_EQ(looks("model.layers = [40, 20]\n[[layer]]\nindex = 1\nmodel.groups = 4", three, 1), "pre");
-  EXPECT_EQ(looks("model.layers = [5]", numbers, 0), "pre");
-  EXPECT_EQ(looks("model.layers = [6]", numbers, 0), "post");
-  EXPECT_EQ(looks("model.layers = [10]", two, 0), "pre") << "five for each target";
+  EXPECT_EQ(looks("model.layers = [11]", numbers, 0), "pre");
+  EXPECT_EQ(looks("model.layers = [12]", numbers, 0), "post");
+  EXPECT_EQ(looks("model.layers = [22]", two, 0), "pre") << "eleven for each target";
   EXPECT_EQ(looks("model.layers = [40, 5]\nmodel.local_loss_at = \"post\"", three, 1), "post") << "what the user said stands";
   EXPECT_EQ(looks("model.layers = [40, 5]\n[[layer]]\nindex = 1\nmodel.local_loss_at = \"post\"", three, 1), "post");
   EXPECT_EQ(looks("model.layers = [40, 5]\n[[layer]]\nindex = 1\ntraining.epochs = 3", three, 1), "pre");
