@@ -94,16 +94,23 @@ void add_serve(CLI::App& device, Commands& commands) {
 
 // --- check --------------------------------------------------------------------------------------------------------------------------
 
+// Some shims and interpreters start slowly.
+constexpr const char* kHelloHelp = "seconds until the device must have said what it is";
+constexpr double kHello_s = 30.0;
+Milliseconds of_seconds(double seconds) { return Milliseconds(static_cast<std::int64_t>(1000.0 * seconds)); }
+
 struct DeviceCheckOptions {
   std::string address;
+  double hello_s = kHello_s;
   CheckOptions check;
 };
 
 int check(const DeviceCheckOptions& options) {
   const DeviceAddress address = parse_device_address(options.address);
   const AddressLock lock(address);
-  const auto open = [&address] { return open_transport(address, Milliseconds(5000)); };
-  const auto steps = check_device(open, options.check, system_clock(), [](const CheckStep& step) {
+  CheckOptions checking = options.check;
+  checking.hello = of_seconds(options.hello_s);
+  const auto steps = check_device(address, checking, system_clock(), [](const CheckStep& step) {
     fmt::print("{:<12}  {}{}{}\n", to_string(step.status), step.name, step.detail.empty() ? "" : ": ", step.detail);
     std::fflush(stdout);
   });
@@ -124,6 +131,7 @@ void add_check(CLI::App& device, Commands& commands) {
   command->add_option("--silence", options->check.silence_s, "longest watchdog to wait for, in seconds")->check(CLI::Range(0.0, 86400.0));
   command->add_option("--calls", options->check.calls, "evaluations that must not make it grow")->check(CLI::Range(1, 1000000000));
   command->add_option("--seed", options->check.seed, "of the parameters and inputs");
+  command->add_option("--hello", options->hello_s, kHelloHelp)->check(CLI::Range(0.1, 3600.0));
   command->callback([options, &commands] { commands.chosen = [options] { return check(*options); }; });
 }
 
@@ -142,8 +150,10 @@ void print_ranges(const char* word, const std::vector<ParameterRange>& ranges) {
   }
 }
 
-int info(const std::string& address) {
-  const DeviceClient client(address);
+int info(const std::string& address, double hello_s) {
+  ClientOptions client_options;
+  client_options.hello = of_seconds(hello_s);
+  const DeviceClient client(address, client_options);
   const DeviceDescription& said = client.description();
   fmt::print("{:<10}  {}\n{:<10}  {} inputs, {} outputs, {} parameters\n", "identity", said.identity, "shape", said.inputs, said.outputs,
              said.parameters);
@@ -163,6 +173,7 @@ int info(const std::string& address) {
 
 struct DeviceBenchOptions {
   std::string address;
+  double hello_s = kHello_s;
   Index rows = 0, evaluations = 200, pipeline = 0;
   bool text = false;
 };
@@ -175,6 +186,7 @@ double processor_s() {
 
 int bench(const DeviceBenchOptions& options) {
   ClientOptions client_options;
+  client_options.hello = of_seconds(options.hello_s);
   client_options.pipeline = options.pipeline;
   client_options.binary = !options.text;
   DeviceClient client(options.address, client_options);
@@ -224,10 +236,11 @@ void add_device(CLI::App& app, Commands& commands) {
   device->require_subcommand(1);
   add_serve(*device, commands);
   add_check(*device, commands);
-  auto address = std::make_shared<std::string>();
+  auto asked = std::make_shared<DeviceCheckOptions>();
   CLI::App* info_command = device->add_subcommand("info", "Show what a device says about itself");
-  info_command->add_option("address", *address, "as of device check")->required();
-  info_command->callback([address, &commands] { commands.chosen = [address] { return info(*address); }; });
+  info_command->add_option("address", asked->address, "as of device check")->required();
+  info_command->add_option("--hello", asked->hello_s, kHelloHelp)->check(CLI::Range(0.1, 3600.0));
+  info_command->callback([asked, &commands] { commands.chosen = [asked] { return info(asked->address, asked->hello_s); }; });
   auto options = std::make_shared<DeviceBenchOptions>();
   CLI::App* bench_command = device->add_subcommand("bench", "Measure latency, rows a second and the host's processor time");
   bench_command->add_option("address", options->address, "as of device check")->required();
@@ -235,6 +248,7 @@ void add_device(CLI::App& app, Commands& commands) {
   bench_command->add_option("--evaluations", options->evaluations, "evaluations that are timed")->check(CLI::Range(1, 1000000));
   bench_command->add_option("--pipeline", options->pipeline, "evaluations under way; 0: as the device allows")->check(CLI::Range(0, 1024));
   bench_command->add_flag("--text", options->text, "no binary frames");
+  bench_command->add_option("--hello", options->hello_s, kHelloHelp)->check(CLI::Range(0.1, 3600.0));
   bench_command->callback([options, &commands] { commands.chosen = [options] { return bench(*options); }; });
 }
 

@@ -70,11 +70,12 @@ void print_run(const json& run) {
   print_layers(run.at("layers"));
   print_results(run);
   const json& evals = run.at("forward_evals");
-  fmt::print("\nforward evaluations: training {}, propagation {}, logging {}, replayed {}; pullbacks {}, of checks {}; {} so far\n",
-             short_count(evals.at("training").get<std::int64_t>()), short_count(evals.at("propagation").get<std::int64_t>()),
-             short_count(evals.at("logging").get<std::int64_t>()), short_count(evals.at("replayed").get<std::int64_t>()),
-             short_count(evals.at("pullbacks").get<std::int64_t>()), short_count(evals.at("checks").get<std::int64_t>()),
-             short_time(run.at("elapsed_s").get<double>()));
+  fmt::print(
+      "\nforward evaluations: training {}, propagation {}, logging {}, repeated by resuming {}; pullbacks {}, of checks {}; {} so far\n",
+      short_count(evals.at("training").get<std::int64_t>()), short_count(evals.at("propagation").get<std::int64_t>()),
+      short_count(evals.at("logging").get<std::int64_t>()), short_count(evals.at("replayed").get<std::int64_t>()),
+      short_count(evals.at("pullbacks").get<std::int64_t>()), short_count(evals.at("checks").get<std::int64_t>()),
+      short_time(run.at("elapsed_s").get<double>()));
   print_position(run);
 }
 

@@ -3,6 +3,7 @@
    Here it runs over standard input and output: cc -o bench bench.c && ffzero device check "exec:./bench"     SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,7 @@ int main(void) {
   long evaluation = -1, rows = 0; /* the eval whose rows are coming in */
   float x[INPUTS];
   int filled = 0, fits;
+  signal(SIGPIPE, SIG_IGN); /* a host that has gone is noticed by reading */
   make_safe();
   while ((fits = get_line(line)) >= 0) {
     char *rest, *verb;

@@ -3,6 +3,7 @@
 # Speaks docs/device-protocol.md. Test it: ffzero device check "exec:sh bench.sh"     SPDX-License-Identifier: MIT
 make_safe() { ready=no p0=0 p1=0 s0=0 s1=0; }
 inside() { case $1 in '' | *[!-+.0-9eE]*) return 1 ;; esac; awk "BEGIN { exit !($1 >= -10 && $1 <= 10) }"; }
+trap '' PIPE # a host that has gone is noticed by reading
 make_safe
 while IFS= read -r line; do
   if [ ${#line} -gt 254 ]; then echo "0 error unsupported a line of more than 255 bytes"; continue; fi

@@ -437,8 +437,7 @@ py::list check_address(const std::string& address, bool out_of_range, std::int64
     ffzero::CheckOptions options;
     options.out_of_range = out_of_range;
     options.calls = calls;
-    steps =
-        ffzero::check_device([&] { return ffzero::open_transport(where, ffzero::Milliseconds(5000)); }, options, ffzero::system_clock());
+    steps = ffzero::check_device(where, options);
   }
   py::list result;
   for (const auto& step : steps) result.append(py::make_tuple(step.name, std::string(ffzero::to_string(step.status)), step.detail));

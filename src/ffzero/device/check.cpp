@@ -10,16 +10,19 @@
 #include <utility>
 
 #include "ffzero/base/random.hpp"
+#include "ffzero/device/slew.hpp"
 #include "ffzero/device/text.hpp"
 
 namespace ffzero {
 
 namespace {
 
-constexpr Index kRepeats = 32;        // readings behind a measured noise
-constexpr double kSigmas = 6.0;       // two readings of one thing may differ by so much noise
-constexpr double kRounding = 1e-5;    // relative: a device may add in another order in a batch
-constexpr double kNormalReach = 0.5;  // parameters are drawn in this part of their range
+constexpr Index kRepeats = 32;           // readings behind a measured noise
+constexpr double kSigmas = 6.0;          // two readings of one thing may differ by so much noise
+constexpr double kRounding = 1e-5;       // relative: a device may add in another order in a batch
+constexpr double kNormalReach = 0.5;     // parameters are drawn in this part of their range
+constexpr Index kMostRefused = 1 << 17;  // in a batch that is sent to be refused
+constexpr Milliseconds kEnding{5000};    // a program may take so much longer to end than to be safe
 
 // Times and measured noise: three digits say enough.
 std::string brief(double value) {
@@ -36,6 +39,8 @@ struct StepFailed {
 struct NotObserved {
   std::string detail;
 };
+
+Milliseconds of_whole_ms(double ms) { return Milliseconds(static_cast<std::int64_t>(std::ceil(ms))); }
 
 void require(bool holds, const std::string& detail) {
   if (!holds) throw StepFailed{detail};
@@ -71,6 +76,7 @@ class Conversation {
  public:
   Conversation(const DeviceClient::Open& open, Clock& clock)
       : open_(open), clock_(clock), decoder_([](std::string_view) {}), in_(1 << 16) {}
+  [[nodiscard]] Clock& clock() const noexcept { return clock_; }
   ~Conversation() { close(); }
   Conversation(const Conversation&) = delete;
   Conversation& operator=(const Conversation&) = delete;
@@ -83,8 +89,24 @@ class Conversation {
   }
   void close() noexcept {
     if (!transport_) return;
-    transport_->close(std::max(Milliseconds(200), Milliseconds(static_cast<std::int64_t>(said.times.safe_ms))));
+    transport_->close(std::max(Milliseconds(200), of_whole_ms(said.times.safe_ms)));
     transport_.reset();
+  }
+  /// Ends the stream as the sudden end of the host would, with `bytes` as its last words. How the program ended, and after how long: it has
+  /// the time to reach its safe state and kEnding; "" if it is none, "signal ..." if it had to be killed.
+  std::string disappear(std::string_view bytes, double& ms) {
+    for (int i = 0; i < 1000 && !bytes.empty(); ++i) {
+      const auto moved = transport_->exchange(bytes, in_, Milliseconds(10));
+      bytes.remove_prefix(moved.sent);
+      if (moved.ended) break;
+    }
+    const Microseconds begun = clock_.now();
+    transport_->drop();
+    transport_->close(of_whole_ms(said.times.safe_ms) + kEnding);
+    ms = std::chrono::duration<double, std::milli>(clock_.now() - begun).count();
+    std::string ending = transport_->ending();
+    transport_.reset();
+    return ending;
   }
   [[nodiscard]] bool lost() const noexcept { return lost_ || !transport_; }
   [[nodiscard]] long process() const { return transport_ ? transport_->process() : 0; }
@@ -115,6 +137,11 @@ class Conversation {
   Reply ask(const std::string& verb, const Matrix<float>* rows = nullptr, std::size_t piece = 1 << 20) {
     const std::uint32_t n = ++number_;
     return converse(request(n, verb, rows), n, deadline(rows != nullptr ? rows->rows() : 0), piece);
+  }
+  /// The same without rows behind it, for `count` rows.
+  Reply ask_for(const std::string& verb, Index count) {
+    const std::uint32_t n = ++number_;
+    return converse(request(n, verb), n, deadline(count), 1 << 20);
   }
   Reply send_raw(const std::string& bytes, std::uint32_t number) { return converse(bytes, number, deadline(0), 1 << 20); }
   [[nodiscard]] std::uint32_t next_number() noexcept { return ++number_; }
@@ -209,7 +236,9 @@ class Conversation {
 class Checker {
  public:
   Checker(const DeviceClient::Open& open, const CheckOptions& options, Clock& clock, const std::function<void(const CheckStep&)>& on_step)
-      : options_(options), talk_(open, clock), on_step_(on_step) {}
+      : options_(options), talk_(open, clock), on_step_(on_step) {
+    talk_.serial = options_.serial;
+  }
 
   std::vector<CheckStep> run() {
     talk_.start();
@@ -228,11 +257,15 @@ class Checker {
     step("a batch equals its rows, in order", [this] { return batch(); });
     step("parameters A, B, A give the same reading", [this] { return there_and_back(); });
     step("a staged set is applied by eval, together", [this] { return staged(); });
+    step("eval 0 applies and answers nothing else", [this] { return eval_nothing(); });
+    step("what is staged outlives a refused eval", [this] { return refused_eval(); });
     step("parameters read back within their step", [this] { return read_back(); });
     step("a NaN stays in its row", [this] { return not_a_number(); });
     step("values out of range are refused and change nothing", [this] { return out_of_range(); });
     step("several evaluations under way", [this] { return pipeline(); });
     step("text equals binary", [this] { return binary(); });
+    step("inputs that are kept read as those that are sent", [this] { return store(); });
+    step("a reading with an address repeats, another is another", [this] { return addresses(); });
     step("checksum errors are found", [this] { return checksum(); });
     step("safe in the middle of an evaluation", [this] { return safe_midway(); });
     step("safe reaches the safe values", [this] { return safe_values(); });
@@ -240,6 +273,8 @@ class Checker {
     step("drift", [this] { return drift(); });
     step(std::to_string(options_.calls) + " evaluations without growth of memory", [this] { return growth(); });
     step("hello after a restart", [this] { return restart(); });
+    step("the end of the stream reaches the safe state", [this] { return end_of_stream(false); });
+    step("the end of the host in an evaluation reaches the safe state", [this] { return end_of_stream(true); });
     step("bye reaches the safe state and is answered", [this] { return farewell(); });
     return std::move(steps_);
   }
@@ -251,9 +286,7 @@ class Checker {
     try {
       if (talk_.lost() && !steps_.empty()) {
         // Whoever ended the stream has failed already; the others get a new one.
-        talk_.close();
-        talk_.start();
-        require(talk_.hello(options_.hello).end == Reply::End::ok && talk_.ask("ready").end == Reply::End::ok, "does not start again");
+        start_again();
       }
       done.detail = body();
     } catch (const StepFailed& failed) {
@@ -272,6 +305,18 @@ class Checker {
 
   // --- what steps are made of ---------------------------------------------------------------------------------------------------------
 
+  void start_again() {
+    talk_.close();
+    talk_.start();
+    require(talk_.hello(options_.hello).end == Reply::End::ok && become_ready().end == Reply::End::ok, "does not start again");
+  }
+  /// Out of idle, so that the parameters are in their safe place.
+  Reply become_ready() {
+    const Reply reply = talk_.ask("ready");
+    slew_ = SlewPath(DeviceDescription::spread(talk_.said.parameter_ranges, talk_.said.parameters), talk_.said.times.set_ms);
+    slew_.start(talk_.said.safe_values(), talk_.now());
+    return reply;
+  }
   void draw() {
     const DeviceDescription& said = talk_.said;
     const auto parameters = DeviceDescription::spread(said.parameter_ranges, said.parameters);
@@ -296,8 +341,7 @@ class Checker {
             what + " must bring " + std::to_string(rows * talk_.said.outputs) + " numbers; got " + std::to_string(reply.values.size()));
     return Eigen::Map<const Matrix<float>>(reply.values.data(), rows, talk_.said.outputs);
   }
-  void set(const Matrix<float>& theta) {
-    std::span<const float> left(theta.data(), usize(theta.size()));
+  void stage(std::span<const float> left) {
     for (Index first = 0; !left.empty();) {
       // As long as a line may be, the number of the request and a checksum included.
       std::string line;
@@ -309,8 +353,25 @@ class Checker {
       first += count;
     }
   }
-  Matrix<float> eval(const Matrix<float>& x, std::size_t piece = 1 << 20) {
-    return of(talk_.ask("eval " + std::to_string(x.rows()), &x, piece), x.rows(), "eval");
+  static std::span<const float> flat(const Matrix<float>& theta) { return {theta.data(), usize(theta.size())}; }
+  /// Parameters with a slew limit come near to theta; nothing moves without one.
+  void approach(const Matrix<float>& theta) {
+    slew_.approach(flat(theta), talk_.clock(), [this](std::span<const float> between) {
+      stage(between);
+      static_cast<void>(eval(Matrix<float>(0, talk_.said.inputs)));
+    });
+  }
+  void set(const Matrix<float>& theta) {
+    approach(theta);
+    stage(flat(theta));
+  }
+  Matrix<float> eval(const Matrix<float>& x, std::size_t piece = 1 << 20) { return eval_with("", x, piece); }
+  /// words: what stands behind ROWS
+  Matrix<float> eval_with(const std::string& words, const Matrix<float>& x, std::size_t piece = 1 << 20) {
+    const std::string verb = "eval " + std::to_string(x.rows()) + words;
+    Matrix<float> y = of(talk_.ask(verb, &x, piece), x.rows(), verb);
+    slew_.arrived(talk_.now());
+    return y;
   }
   Matrix<float> read(const Matrix<float>& theta, const Matrix<float>& x) {
     set(theta);
@@ -380,7 +441,7 @@ class Checker {
     return "";
   }
   std::string get_ready() {
-    const Reply reply = talk_.ask("ready");
+    const Reply reply = become_ready();
     require(reply.end == Reply::End::ok, "answered by " + reply.words());
     return "after " + brief(reply.ms) + " ms";
   }
@@ -468,13 +529,46 @@ class Checker {
   }
   std::string staged() {
     if (talk_.said.parameters < 1) throw NotObserved{"no parameters"};
-    const Matrix<float> first = read(a_, x_);
+    static_cast<void>(read(a_, x_));
+    approach(b_);
     const std::vector<float> before = get();
-    set(b_);
+    stage(flat(b_));
     require(get() == before, "set alone has changed the parameters");
     static_cast<void>(eval(x_));
     require_values(get(), b_, "after eval");
     return "";
+  }
+  std::string eval_nothing() {
+    if (talk_.said.parameters < 1) throw NotObserved{"no parameters"};
+    const Matrix<float> nothing(0, talk_.said.inputs);
+    const Matrix<float> first = read(b_, x_);
+    static_cast<void>(read(a_, x_));
+    set(b_);
+    static_cast<void>(eval(nothing));
+    if (!talk_.said.can.get) {
+      require_same(eval(x_), first, "after eval 0");
+      return "answered; when it was applied cannot be seen (cap get)";
+    }
+    require_values(get(), b_, "after eval 0");
+    return "";
+  }
+  // More rows than it takes: the page lets it answer before or after they have come.
+  Reply too_many_rows() {
+    const Index rows = talk_.said.can.rows + 1;
+    if (rows * talk_.said.inputs > kMostRefused) throw NotObserved{"it takes batches too large to send one that it refuses"};
+    const Matrix<float> x = x_.topRows(1).replicate(rows, 1);
+    return talk_.ask("eval " + std::to_string(rows), &x);
+  }
+  std::string refused_eval() {
+    if (talk_.said.parameters < 1) throw NotObserved{"no parameters"};
+    const Matrix<float> other = read(b_, x_), first = read(a_, x_);
+    set(b_);
+    const Reply refused = too_many_rows();
+    if (refused.end == Reply::End::ok) throw NotObserved{"it takes more rows than it declares (cap rows), so that no eval is refused"};
+    require(refused.end == Reply::End::error, "too many rows were answered by " + refused.words());
+    require_same(eval(x_), other, "staged before a refused eval");
+    if (talk_.said.can.get) require_values(get(), b_, "staged before a refused eval");
+    return talk_.said.can.get || (other - first).cwiseAbs().maxCoeff() > 0.0F ? "" : "outputs do not move with the parameters";
   }
   std::string read_back() {
     static_cast<void>(read(a_, x_));
@@ -511,9 +605,32 @@ class Checker {
                 "set " + std::to_string(range.first) + " " + number_text(value) + " was answered by " + reply.words());
       }
     }
-    if (tried == 0) throw NotObserved{"the device declares no limits"};
+    refuse_whole();
     require_same(eval(x_), clean, "after refusals");
-    return "";
+    if (talk_.said.can.get) require_values(get(), a_, "after refusals");
+    return tried > 0 ? "" : "NaN only: the device declares no limits";
+  }
+  // A set is refused as a whole: what is good in it must not be staged, wherever it stands.
+  void refuse_whole() {
+    if (talk_.said.parameters == 0) throw NotObserved{"no parameters"};
+    const auto ranges = DeviceDescription::spread(talk_.said.parameter_ranges, talk_.said.parameters);
+    const auto try_at = [&](std::size_t bad, const std::string& value) {
+      const std::size_t good = bad + 1 < ranges.size() ? bad + 1 : bad == 0 ? bad : bad - 1;
+      std::string text = "set " + std::to_string(std::min(good, bad)) + " ";
+      // The good one from where the parameters are, as far as one step of a slow one goes.
+      const float other = std::isfinite(ranges[good].slew) ? a_(0, isize(good)) : b_(0, isize(good));
+      if (good < bad) text += number_text(other) + " ";
+      text += value;
+      if (good > bad) text += " " + number_text(other);
+      const Reply reply = talk_.ask(text);
+      require(reply.refused("range"), text + " was answered by " + reply.words());
+    };
+    std::vector<std::size_t> places{0, ranges.size() - 1};
+    for (const std::size_t at : places) try_at(at, "nan");
+    for (std::size_t i = 0; i < ranges.size() && places.size() < 6; ++i)
+      if (ranges[i].bounded()) places.push_back(i);
+    for (const std::size_t at : places)
+      if (std::isfinite(ranges[at].max)) try_at(at, number_text(ranges[at].max + 0.1 * (1.0 + std::abs(ranges[at].max))));
   }
   std::string pipeline() {
     if (talk_.said.can.pipeline < 2) throw NotObserved{"the device takes one evaluation at a time (cap pipeline)"};
@@ -533,7 +650,61 @@ class Checker {
     require(set_again.end == Reply::End::ok, "set f32le was answered by " + set_again.words());
     const Reply back = talk_.ask("set 0 " + std::to_string(a_.cols()) + " f32le", &a_);
     require(back.end == Reply::End::ok, "set f32le was answered by " + back.words());
-    require_same(of(talk_.ask("eval " + std::to_string(rows_) + " f32le", &x_), rows_, "eval f32le"), text, "binary");
+    require_same(eval_with(" f32le", x_), text, "binary");
+    return "";
+  }
+  // Text and, where it is spoken, binary.
+  [[nodiscard]] std::vector<std::string> forms() const {
+    return talk_.said.can.f32le ? std::vector<std::string>{"", " f32le"} : std::vector<std::string>{""};
+  }
+  std::string store() {
+    const Index room = talk_.said.can.store;
+    if (room == 0) throw NotObserved{"the device keeps no inputs (cap store)"};
+    const Matrix<float> sent = read(a_, x_);
+    for (const std::string& form : forms()) {
+      // In two parts where there is room, so that FIRST matters; asked for backwards.
+      const Index count = std::min(rows_, room), second = count > 1 ? 1 : count;
+      const auto load = [&](Index first, Index rows) {
+        const Matrix<float> part = x_.middleRows(first, rows);
+        const std::string verb = "load " + std::to_string(first) + " " + std::to_string(rows) + form;
+        const Reply reply = talk_.ask(verb, &part);
+        require(reply.end == Reply::End::ok, verb + " was answered by " + reply.words());
+      };
+      load(0, second);
+      if (second < count) load(second, count - second);
+      std::string list;
+      for (Index i = count; i-- > 0;) list += " " + std::to_string(i);
+      const std::string verb = "eval " + std::to_string(count) + form + " at" + list;
+      require_same(of(talk_.ask_for(verb, count), count, verb), sent.topRows(count).colwise().reverse(), verb);
+    }
+    const Reply beyond = talk_.ask("eval 1 at " + std::to_string(room));
+    require(beyond.refused(), "eval 1 at " + std::to_string(room) + ", where nothing can be, was answered by " + beyond.words());
+    if (room > rows_) {
+      const Reply empty = talk_.ask("eval 1 at " + std::to_string(room - 1));
+      require(empty.refused("range"), "eval 1 at " + std::to_string(room - 1) + ", where nothing is, was answered by " + empty.words());
+    }
+    require_same(eval(x_), sent, "after inputs that were kept");
+    return "";
+  }
+  std::string addresses() {
+    if (!talk_.said.can.address) throw NotObserved{"readings have no addresses (cap address)"};
+    set(a_);
+    const std::string words = " addr 1 2 0 0 ";
+    const Matrix<float> first = eval_with(words + "0", x_);
+    const auto differs = [&](const Matrix<float>& found, const Matrix<float>& expected) {
+      return ((found - expected).cwiseAbs().array() > static_cast<float>(kRounding) * (1.0F + expected.cwiseAbs().array())).any();
+    };
+    for (const std::string& form : forms()) {
+      require(!differs(eval_with(words + "0" + form, x_), first), "the same address" + form + " gives another reading");
+      for (Index i = 0; i < rows_; ++i)
+        require(!differs(eval_with(words + std::to_string(i) + form, x_.middleRows(i, 1)), first.middleRows(i, 1)),
+                "row " + std::to_string(i) + " alone, with its FIRSTROW" + form + ", is another reading");
+    }
+    const double visible = 10.0 * kRounding * (1.0 + static_cast<double>(first.cwiseAbs().maxCoeff()));
+    if (measured_.size() == 0 || measured_.minCoeff() < visible)
+      throw NotObserved{"readings repeat; without noise another address cannot be told from them"};
+    for (const char* other : {" addr 2 2 0 0 0", " addr 1 3 0 0 0", " addr 1 2 1 0 0", " addr 1 2 0 1 0"})
+      require(differs(eval_with(other, x_), first), "eval with" + std::string(other) + " gives the reading of" + words + "0");
     return "";
   }
   std::string checksum() {
@@ -558,7 +729,7 @@ class Checker {
     return under_way.end == Reply::End::ok ? "the evaluation had ended before" : "";
   }
   std::string safe_values() {
-    require(talk_.ask("ready").end == Reply::End::ok, "ready is refused");
+    require(become_ready().end == Reply::End::ok, "ready is refused");
     static_cast<void>(read(a_, x_));
     const Reply reply = talk_.ask("safe");
     require(reply.end == Reply::End::ok, "safe was answered by " + reply.words());
@@ -568,7 +739,7 @@ class Checker {
     return "in " + brief(reply.ms) + " ms";
   }
   std::string silence() {
-    const Reply ready = talk_.ask("ready");
+    const Reply ready = become_ready();
     require(ready.end == Reply::End::ok, "ready after safe was answered by " + ready.words());
     const double bite_s = talk_.said.times.watchdog_ms / 1000.0;
     static_cast<void>(read(a_, x_));
@@ -579,7 +750,7 @@ class Checker {
     const Reply reply = talk_.ask("eval " + std::to_string(rows_), &x_);
     require(reply.refused("unready"), "eval after silence was answered by " + reply.words() + " instead of error unready");
     if (talk_.said.can.get) require_values(get(), safe(), "after silence");
-    require(talk_.ask("ready").end == Reply::End::ok, "ready after the watchdog is refused");
+    require(become_ready().end == Reply::End::ok, "ready after the watchdog is refused");
     return "after " + number_text(bite_s) + " s";
   }
   std::string drift() {
@@ -632,10 +803,53 @@ class Checker {
     const Reply reply = talk_.hello(options_.hello);
     require(reply.end == Reply::End::ok, "answered by " + reply.words());
     require(before.parameters == talk_.said.parameters && before.inputs == talk_.said.inputs, "says another shape");
+    require(become_ready().end == Reply::End::ok, "ready is refused");
     return "after " + brief(reply.ms) + " ms";
   }
+  // What the kernel does to the streams of a host that is killed.
+  std::string end_of_stream(bool in_evaluation) {
+    if (options_.serial) throw NotObserved{"a serial line has no end: a watchdog is what such a device needs (time watchdog_ms)"};
+    static_cast<void>(read(a_, x_));
+    set(b_);
+    const bool program = talk_.process() > 0;
+    double ms = 0.0;
+    const std::string words = in_evaluation ? talk_.request(talk_.next_number(), "eval " + std::to_string(rows_), &x_) : std::string();
+    const std::string ending = talk_.disappear(words, ms);
+    std::string detail;
+    if (program) {
+      start_again();
+      require(ending == "exit code 0", "the program must end by itself, with exit code 0, when its input has ended; got " +
+                                           (ending.empty() ? "no end" : ending) + " after " + brief(ms) + " ms");
+      detail = "it ended by itself after " + brief(ms) + " ms; its parameters cannot be seen any more";
+    } else {
+      talk_.sleep(std::max(Milliseconds(200), of_whole_ms(talk_.said.times.safe_ms)));
+      detail = look_before_hello();
+    }
+    return detail;
+  }
+  /// A server that goes on shows its state to the next host, before hello has made it safe anyway.
+  std::string look_before_hello() {
+    const DeviceDescription before = talk_.said;
+    talk_.start();
+    if (!before.can.get) {
+      start_again();
+      throw NotObserved{"the device cannot read back (cap get)"};
+    }
+    // A line may have 255 bytes before hello, whatever it allows later: 8 numbers of at most 16 characters.
+    std::vector<float> found;
+    bool seen = true;
+    for (Index first = 0; seen && first < before.parameters; first += 8) {
+      const Index part = std::min<Index>(8, before.parameters - first);
+      const Reply reply = talk_.ask("get " + std::to_string(first) + " " + std::to_string(part));
+      seen = reply.end == Reply::End::ok && isize(reply.values.size()) == part;
+      found.insert(found.end(), reply.values.begin(), reply.values.end());
+    }
+    start_again();
+    if (!seen) throw NotObserved{"it shows no parameters before hello"};
+    require_values(found, safe(), "after the end of the stream");
+    return "";
+  }
   std::string farewell() {
-    require(talk_.ask("ready").end == Reply::End::ok, "ready is refused");
     static_cast<void>(read(a_, x_));
     const Reply reply = talk_.ask("bye");
     require(reply.end == Reply::End::ok || reply.end == Reply::End::died, "answered by " + reply.words());
@@ -648,6 +862,7 @@ class Checker {
   std::vector<CheckStep> steps_;
   Index rows_ = 1;
   Matrix<float> a_, b_, x_, one_;
+  SlewPath slew_;
   Eigen::VectorXd measured_;
 };
 
@@ -665,6 +880,13 @@ const char* to_string(CheckStatus status) noexcept {
       return "skipped";
   }
   return "";
+}
+
+std::vector<CheckStep> check_device(const DeviceAddress& address, const CheckOptions& options, Clock& clock,
+                                    const std::function<void(const CheckStep&)>& on_step) {
+  CheckOptions full = options;
+  full.serial = full.serial || address.kind == TransportKind::serial;
+  return check_device([&address] { return open_transport(address, Milliseconds(5000)); }, full, clock, on_step);
 }
 
 std::vector<CheckStep> check_device(const DeviceClient::Open& open, const CheckOptions& options, Clock& clock,

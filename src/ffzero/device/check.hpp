@@ -30,11 +30,15 @@ struct CheckOptions {
   double silence_s = 5.0;     ///< wait for a watchdog of at most so long
   Index calls = 1000;         ///< evaluations without growth of memory
   std::uint64_t seed = 1;     ///< of parameters and inputs
-  Milliseconds hello{10000};
+  Milliseconds hello{30000};
+  bool serial = false;  ///< a serial line: hello is repeated, and nothing tells the device that the host has gone
 };
 
 /// Runs all steps; a step that fails does not keep the others from running, unless the stream is lost for good. on_step: called as each
 /// ends. The device is left in its safe state. @throws DeviceError if the stream cannot be opened at all
+[[nodiscard]] std::vector<CheckStep> check_device(const DeviceAddress& address, const CheckOptions& options, Clock& clock = system_clock(),
+                                                  const std::function<void(const CheckStep&)>& on_step = {});
+/// The same over streams of the caller's own: `open` is called for each start.
 [[nodiscard]] std::vector<CheckStep> check_device(const DeviceClient::Open& open, const CheckOptions& options, Clock& clock,
                                                   const std::function<void(const CheckStep&)>& on_step = {});
 

@@ -16,7 +16,6 @@ constexpr std::size_t kReadAtOnce = 1 << 16;
 constexpr Index kRunGap = 4;  // unchanged parameters that are sent along rather than begin another line
 constexpr std::size_t kMostRuns = 8;
 constexpr Index kBinaryFrom = 8;  // fewer values are as short in text
-constexpr double kSlewTick_s = 0.01;
 
 bool same_bits(float a, float b) noexcept { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b); }
 
@@ -84,7 +83,7 @@ void DeviceClient::open() {
 
 void DeviceClient::say_hello() {
   DeviceDescription found;
-  const Microseconds until = clock_.now() + options_.hello;
+  Microseconds until = clock_.now() + options_.hello;
   Microseconds again = clock_.now();
   try {
     while (true) {
@@ -96,10 +95,18 @@ void DeviceClient::say_hello() {
       WireAnswer answer;
       if (!next(answer, std::min(again, until))) {
         if (clock_.now() < until) continue;
-        throw Interruption{Interruption::Kind::stalled, "stalled: hello must be answered within " + ms_text(options_.hello), ""};
+        throw Interruption{
+            Interruption::Kind::stalled,
+            "stalled: hello must be answered within " + ms_text(waiting_since_ ? clock_.now() - *waiting_since_ : options_.hello), ""};
       }
       if (answer.kind != WireAnswer::Kind::line || answer.number != 0) continue;
       if (answer.word == AnswerWord::ok) break;
+      if (answer.word == AnswerWord::wait) {
+        // It is there, and hello need not be said again.
+        take_wait(answer.rest);
+        again = until = *wait_until_;
+        continue;
+      }
       if (answer.word == AnswerWord::error)
         throw DeviceError(DeviceFailure::refused, place_, "refuses hello", "\"" + clean_text(answer.rest) + "\"",
                           "end the host that uses it");
@@ -107,6 +114,7 @@ void DeviceClient::say_hello() {
     }
   } catch (const Interruption& cause) {
     const bool died = cause.kind == Interruption::Kind::died;
+    if (cause.kind == Interruption::Kind::contract) throw error_of(cause);
     throw DeviceError(died ? DeviceFailure::disconnected : DeviceFailure::timeout, place_,
                       died ? "died: the stream ended before hello was answered" : cause.what, hello_failure(cause),
                       died ? "start it by hand and look" : "check that it answers `0 hello ffzero 1` and flushes each line");
@@ -120,12 +128,13 @@ void DeviceClient::say_hello() {
   description_ = std::move(found);
   greeted_ = true;
   limits_.clear();
-  slow_ = false;
   if (!description_.parameter_ranges.empty()) limits_ = DeviceDescription::spread(description_.parameter_ranges, description_.parameters);
-  for (const ParameterRange& range : limits_) slow_ = slow_ || std::isfinite(range.slew);
+  slew_ = SlewPath(limits_, description_.times.set_ms);
   checksums_ = description_.can.crc;
   decoder_.expect_checksums(checksums_);
   quiet_since_ = clock_.now();
+  wait_until_.reset();
+  waiting_since_.reset();
 }
 
 std::string DeviceClient::hello_failure(const Interruption& cause) {
@@ -145,8 +154,7 @@ void DeviceClient::make_ready() {
   simple("ready");
   ready_ = true;
   known_ = false;
-  applied_at_ = clock_.now();
-  if (slow_) applied_ = description_.safe_values();
+  slew_.start(description_.safe_values(), clock_.now());
 }
 
 void DeviceClient::ready() {
@@ -240,27 +248,12 @@ void DeviceClient::send_rows(std::uint32_t number, const ConstMatrixRef<float>& 
 
 // Brings slow parameters near theta in steps that their slew allows; the last step is left to the evaluation.
 void DeviceClient::approach(std::span<const float> theta) {
-  if (!slow_) return;
-  if (!known_ && applied_.empty()) applied_ = description_.safe_values();
-  const double tick = std::max(kSlewTick_s, description_.times.set_ms / 1000.0);
-  double steps = 1.0;
-  for (std::size_t i = 0; i < theta.size(); ++i)
-    steps = std::max(steps, std::ceil(std::abs(double(theta[i]) - double(applied_[i])) / (limits_[i].slew * tick)));
-  const auto wait = of_ms(tick * 1000.0);
-  std::vector<float> between(theta.size());
-  for (double k = 1.0; k <= steps; ++k) {
-    if (const auto due = applied_at_ + wait; clock_.now() < due) clock_.sleep(due - clock_.now());
-    if (k < steps) {
-      for (std::size_t i = 0; i < theta.size(); ++i)
-        between[i] = static_cast<float>(applied_[i] + (double(theta[i]) - double(applied_[i])) * (k / steps));
-      send_set(between);
-      const std::uint32_t number = begin("eval").number;
-      send_request(number, "eval 0");
-      finish(number);
-    }
-    applied_at_ = clock_.now();
-  }
-  applied_.assign(theta.begin(), theta.end());
+  slew_.approach(theta, clock_, [this](std::span<const float> between) {
+    send_set(between);
+    const std::uint32_t number = begin("eval").number;
+    send_request(number, "eval 0");
+    finish(number);
+  });
 }
 
 void DeviceClient::send_piece(const DeviceJob& job, const Piece& piece) {
@@ -363,7 +356,8 @@ std::optional<DeviceClient::Pending> DeviceClient::take(const WireAnswer& answer
   if (answer.kind == WireAnswer::Kind::damaged)
     throw Interruption{binary() ? Interruption::Kind::lost : Interruption::Kind::retry, "an answer's checksum is wrong",
                        "\"" + clean_text(answer.rest, 60) + "\""};
-  const bool unreadable = answer.number == 0 && answer.word == AnswerWord::error;
+  // Without a number it is about a line that could not be read: of whatever is under way, but not of the ping that passes over all that.
+  const bool unreadable = answer.number == 0 && answer.word == AnswerWord::error && !resynchronising_;
   const auto at = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& p) { return p.number == answer.number; });
   // An earlier request's: the answers to it are void.
   if (at == pending_.end() && !unreadable) {
@@ -475,8 +469,8 @@ void DeviceClient::recover(const Interruption& cause, int attempt) {
     try {
       if (!pending_.empty()) resynchronise();
       // Where slow parameters are after a failure is unknown; in the safe state they are where they were declared.
-      if (slow_ && ready_) simple("safe");
-      if (slow_) ready_ = false;
+      if (slew_.slow() && ready_) simple("safe");
+      if (slew_.slow()) ready_ = false;
     } catch (const Interruption&) {
       stream_lost = true;
     }
@@ -496,16 +490,22 @@ void DeviceClient::resynchronise() {
   wait_until_.reset();
   waiting_since_.reset();
   quiet_since_ = clock_.now();
-  const Pending& asked = begin("ping");
-  send_request(asked.number, "ping");
+  // The empty line ends what a payload whose length was lost has left.
+  out_ += '\n';
+  const std::uint32_t ping = begin("ping").number;
+  send_request(ping, "ping");
+  resynchronising_ = true;
   while (!pending_.empty()) {
     try {
       static_cast<void>(step());
     } catch (const Interruption& answer) {
-      // Its own refusal has taken it from the list; a damaged line or an error without a number may be anybody's.
-      if (answer.stream_lost()) throw;
+      // Its own refusal has taken it from the list.
+      if (!answer.stream_lost()) continue;
+      resynchronising_ = false;
+      throw;
     }
   }
+  resynchronising_ = false;
 }
 
 void DeviceClient::restart() {
@@ -567,7 +567,7 @@ void DeviceClient::close() noexcept { hang_up(true); }
 // --- what users call ------------------------------------------------------------------------------------------------------------------
 
 Index DeviceClient::depth() const noexcept {
-  if (slow_) return 1;
+  if (slew_.slow()) return 1;
   const Index most = description_.can.pipeline;
   return options_.pipeline > 0 ? std::min(options_.pipeline, most) : most;
 }
@@ -621,6 +621,7 @@ void DeviceClient::evaluate(std::span<DeviceJob> jobs) {
         jobs[piece.job].y.middleRows(piece.first, piece.rows) =
             Eigen::Map<const Matrix<float>>(reading_.data(), piece.rows, description_.outputs);
         reading_.clear();
+        slew_.arrived(clock_.now());
         receipt_.rows += piece.rows;
         jobs[piece.job].done = piece.first + piece.rows == jobs[piece.job].x.rows();
         ++done;
@@ -703,6 +704,7 @@ void DeviceClient::evaluate_stored(std::span<const float> theta, std::span<const
     });
     y.middleRows(done, rows) = Eigen::Map<const Matrix<float>>(reading_.data(), rows, description_.outputs);
     reading_.clear();
+    slew_.arrived(clock_.now());
     ++receipt_.evaluations;
     receipt_.rows += rows;
     done += rows;

@@ -18,6 +18,7 @@
 #include "ffzero/device/address_lock.hpp"
 #include "ffzero/device/clock.hpp"
 #include "ffzero/device/description.hpp"
+#include "ffzero/device/slew.hpp"
 #include "ffzero/device/text.hpp"
 #include "ffzero/device/transport.hpp"
 #include "ffzero/device/wire.hpp"
@@ -47,7 +48,7 @@ struct ClientOptions {
   Index pipeline = 0;                  ///< most evaluations under way; 0: as many as the device allows
   bool binary = true;                  ///< use f32le where the device has it
   bool exclusive = true;               ///< take the lock of the address
-  Milliseconds hello{10000};           ///< until hello must be answered
+  Milliseconds hello{30000};           ///< until hello must be answered, or be asked to wait: programs start slowly
   Milliseconds connect{5000};          ///< until a connection must stand
   Milliseconds longest_wait{3600000};  ///< most that one `wait` of the device may ask for
 };
@@ -166,12 +167,11 @@ class DeviceClient {
   bool greeted_ = false;    // hello was answered once: later answers must agree with it
   bool checksums_ = false;  // lines end in one
   bool ready_ = false;
+  bool resynchronising_ = false;
   bool known_ = false;                  // staged_ is what the device has
   std::vector<float> staged_;           // what it has when everything sent has been done
   std::vector<ParameterRange> limits_;  // one for each parameter; empty if none is limited
-  bool slow_ = false;                   // some limit is on the slew
-  std::vector<float> applied_;          // slow_: where the parameters are
-  Microseconds applied_at_{0};
+  SlewPath slew_;
   std::deque<Pending> pending_;
   std::vector<float> reading_;  // numbers of the request at the front
   std::uint32_t number_ = 0;

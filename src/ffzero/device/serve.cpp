@@ -85,8 +85,13 @@ DeviceServer::DeviceServer(const ForwardMap<float>& map, const ServeOptions& opt
 
 void DeviceServer::feed(std::string_view bytes) {
   tick();
-  heard_ = clock_.now();
   lines_.feed(bytes);
+  work_off();
+  // The watchdog does not count what the map took.
+  heard_ = clock_.now();
+}
+
+void DeviceServer::work_off() {
   while (!finished_) {
     if (payload_) {
       const auto found = lines_.bytes(usize(payload_->count) * sizeof(float) + (checksums_ ? 4 : 0));
@@ -95,8 +100,11 @@ void DeviceServer::feed(std::string_view bytes) {
       continue;
     }
     const auto line = lines_.line();
-    for (int n = lines_.take_dropped(); n > 0; --n)
-      answer(0, "error unsupported a line of more than " + std::to_string(options_.can.linemax) + " bytes");
+    for (int n = lines_.take_dropped(); n > 0; --n) {
+      // Where rows are awaited it was one of them.
+      answer(rows_ ? rows_->number : 0, "error unsupported a line of more than " + std::to_string(options_.can.linemax) + " bytes");
+      rows_.reset();
+    }
     if (!line) return;
     take_line(*line);
   }
@@ -109,21 +117,19 @@ std::string DeviceServer::take() {
     out += answers_.front().bytes;
     answers_.pop_front();
   }
+  if (!out.empty()) heard_ = std::max(heard_, now);
   return out;
 }
 
 std::optional<Microseconds> DeviceServer::next_time() const {
-  std::optional<Microseconds> next;
-  if (!answers_.empty()) next = answers_.front().due;
-  if (state_ == DeviceState::ready && options_.times.watchdog_ms > 0.0) {
-    const Microseconds bite = heard_ + of_ms(options_.times.watchdog_ms);
-    next = next ? std::min(*next, bite) : bite;
-  }
-  return next;
+  if (!answers_.empty()) return answers_.front().due;
+  if (state_ == DeviceState::ready && options_.times.watchdog_ms > 0.0) return heard_ + of_ms(options_.times.watchdog_ms);
+  return std::nullopt;
 }
 
 void DeviceServer::tick() {
-  const bool silent = clock_.now() - heard_ >= of_ms(options_.times.watchdog_ms);
+  // A host that waits for an answer has nothing to say.
+  const bool silent = answers_.empty() && clock_.now() - heard_ >= of_ms(options_.times.watchdog_ms);
   if (state_ == DeviceState::ready && options_.times.watchdog_ms > 0.0 && silent) go_safe(DeviceState::idle);
 }
 
@@ -340,7 +346,9 @@ void DeviceServer::eval(std::uint32_t number, std::string_view rest) {
     } else if (word == "at" && options_.can.store > 0) {
       stored.emplace(std::min(asked.rows, options_.can.rows), inputs_);
       for (Index i = 0; i < stored->rows(); ++i) {
-        const auto at = parse_count(next_token(rest), options_.can.store - 1);
+        const std::string_view token = next_token(rest);
+        const auto at = parse_count(token, options_.can.store - 1);
+        if (token.empty() && asked.refusal.empty()) asked.refusal = "error unsupported at needs ROWS numbers";
         if (at && is_stored_[static_cast<std::size_t>(*at)] != 0)
           stored->row(i) = stored_.row(static_cast<Index>(*at));
         else if (asked.refusal.empty())

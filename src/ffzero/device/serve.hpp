@@ -76,6 +76,7 @@ class DeviceServer {
     std::string refusal;
   };
 
+  void work_off();
   void take_line(std::string_view line);
   void take_request(std::uint32_t number, std::string_view verb, std::string_view rest);
   void take_row(std::uint32_t number, std::string_view rest);

@@ -161,6 +161,12 @@ class ExecTransport final : public DescriptorTransport {
     return ending_;
   }
 
+  void drop() noexcept override {
+    input_.reset();
+    output_.reset();
+    error_.reset();
+  }
+
   void close(Milliseconds grace) noexcept override {
     if (process_ <= 0) return;
     input_.reset();

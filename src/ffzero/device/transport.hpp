@@ -32,6 +32,9 @@ class Transport {
   /// Ends the stream. A program gets `grace` to end by itself, then TERM, once more `grace`, then KILL for its process group. May be called
   /// again; does nothing then.
   virtual void close(Milliseconds grace) noexcept = 0;
+  /// Ends the stream in both directions as the sudden end of this process would: nothing more is read, a program is left to itself. close()
+  /// has still to be called.
+  virtual void drop() noexcept { close(Milliseconds(0)); }
   /// Number of the program's process; 0 if there is none here.
   [[nodiscard]] virtual long process() const { return 0; }
   /// How a program ended: "exit code 3", "signal 9"; empty if it has not or is none.

@@ -350,7 +350,7 @@ std::vector<KeyInfo> make_table() {
   add("device.steadiness", integer, 8, 0, 65536,
       "Readings of a fixed input after each epoch, by which noise and drift over the run are judged; 0: none, else at least 2.",
       device_key);
-  add("device.hello_s", number, 10.0, 0.1, 3600, "Seconds until a device must have said what it is.", device_key);
+  add("device.hello_s", number, 30.0, 0.1, 3600, "Seconds until a device must have said what it is, or have asked to wait.", device_key);
   add("device.connect_s", number, 5.0, 0.1, 3600, "Seconds until a connection must stand.", device_key);
   add("device.wait_s", number, 3600.0, 0, 86400, "Longest time that a device may ask to wait, in seconds.", device_key);
   choice("vote.rule", "majority", {"majority", "majority_early", "sum", "sum_log_softmax", "last", "validated"},

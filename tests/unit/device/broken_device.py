@@ -10,6 +10,10 @@ fault = sys.argv[1] if len(sys.argv) > 1 else ""
 sys.stdout = open(1, "w", buffering=1 << 16, closefd=False)  # whatever PYTHONUNBUFFERED says
 p, staged, ready, evals = [0.0, 0.0], [0.0, 0.0], False, 0
 kept = []
+moved_at, stored = 0.0, {}
+slow = fault in ("slow", "ignores_eval_0")  # has a slew limit, and refuses to be moved faster
+able = fault in ("able", "counts_from_one", "ignores_address", "ignores_first_row")  # keeps inputs, has noise with addresses
+SLEW = 20.0
 
 
 def log():
@@ -27,11 +31,14 @@ def safe():
 
 
 def say(n, text):
-    sys.stdout.write(f"{n} {text}\n")
+    if text:
+        sys.stdout.write(f"{n} {text}\n")
 
 
-def measure(x):
+def measure(x, address=None):
     y = p[0] * x[0] + p[1] * x[1]
+    if able:
+        y += random.Random(str(address) if address and fault != "ignores_address" else None).gauss(0, 0.01)
     return y + (random.gauss(0, 0.1) if fault == "undeclared_noise" else 0.0)
 
 
@@ -40,10 +47,19 @@ if fault == "flood":
 if fault == "exits":
     sys.exit("no instrument at GPIB0::7")
 first_hello = True
-while True:
-    line = sys.stdin.readline()
-    if not line:
-        break
+
+
+def flush():
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if fault == "dies_of_it":
+            raise
+        safe()
+        os._exit(0)
+
+
+for line in iter(sys.stdin.readline, ""):
     words = line.split()
     if len(words) < 2 or words[1] == "row":
         continue
@@ -56,8 +72,10 @@ while True:
         else:
             first_hello = False
             safe()
-            for text in ("proto 1", "id broken", "shape 2 1 2", "param 0 2 min -2 max 2", "time answer_ms 400 safe_ms 100 watchdog_ms 300",
-                         "cap linemax 255 rows 8 get ping pipeline 2", "ok"):
+            stored.clear()
+            for text in ("proto 1", "id broken", "shape 2 1 2", "param 0 2 min -2 max 2" + (f" slew {SLEW}" if slow else ""),
+                         "output 0 1 noise 0.01" if able else "", "time answer_ms 400 safe_ms 100 watchdog_ms 300",
+                         "cap linemax 255 rows 8 get ping pipeline 2" + (" store 16 address" if able else ""), "ok"):
                 say(n, text)
     elif verb == "ready" or verb == "ping":
         ready = ready or verb == "ready"
@@ -74,19 +92,40 @@ while True:
         say(n, "error unready")
     elif verb == "set":
         values = [float(v) for v in rest[1:]]
-        if any(not abs(v) <= 2 for v in values) and fault != "takes_all":
+        good = [abs(v) <= 2 or (fault == "takes_nan" and v != v) for v in values]
+        if not all(good) and fault != "takes_all":
+            if fault == "stages_part":
+                for i, v in enumerate(values):
+                    if good[i]:
+                        staged[int(rest[0]) + i] = v
             say(n, "error range")
         else:
             staged[int(rest[0]):int(rest[0]) + len(values)] = values
             if fault == "applies_at_once":
                 p[:] = staged
             say(n, "ok")
+    elif verb == "load" and able:
+        for i in range(int(rest[1])):
+            stored[int(rest[0]) + i - (fault == "counts_from_one")] = [float(v) for v in sys.stdin.readline().split()[2:]]
+        say(n, "ok")
     elif verb == "eval":
         evals += 1
-        rows = []
-        for _ in range(int(rest[0])):
+        count = int(rest[0])
+        at = [int(v) for v in rest[rest.index("at") + 1:]] if "at" in rest else None
+        address = rest[2:7] if "addr" in rest else None
+        rows = [] if at is None else [stored.get(i) for i in at]
+        for _ in range(count if at is None else 0):
             rows.append([float(v) for v in sys.stdin.readline().split()[2:]])
-        if fault != "forgets_sets" or evals % 2:
+        jump = max(abs(a - b) for a, b in zip(p, staged))
+        if count > 8 or None in rows or (slow and jump > SLEW * (time.monotonic() - moved_at) + 1e-5):
+            if fault == "forgets_refused":
+                staged[:] = p
+            say(n, "error range" if None in rows else "error retry")
+            flush()
+            continue
+        if (fault != "forgets_sets" or evals % 2) and (fault != "ignores_eval_0" or count):
+            if p != staged:
+                moved_at = time.monotonic()
             p[:] = staged
         log()
         if fault == "leaks" or (fault == "fills_a_cache" and evals < 1300):
@@ -97,7 +136,8 @@ while True:
             os._exit(3)
         if fault == "late":
             time.sleep(0.7)
-        ys = [measure(x) for x in rows]
+        first = int(address[4]) if address and fault != "ignores_first_row" else 0
+        ys = [measure(x, address and (address[:4], first + i)) for i, x in enumerate(rows)]
         if fault == "leaks_nan" and any(y != y for y in ys):
             ys = [float("nan")] * len(ys)
         if fault == "reversed":
@@ -120,7 +160,10 @@ while True:
     else:
         say(n, "ok")
     if fault != "no_flush":
-        sys.stdout.flush()
+        flush()
     if verb == "bye":
         break
+else:
+    if fault == "stays":
+        time.sleep(3600)
 safe()

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 
 #include "ffzero/base/random.hpp"
@@ -159,6 +160,29 @@ TEST_F(DeviceClientTest, RecoversFromDamageInBothDirections) {
   }
 }
 
+TEST_F(DeviceClientTest, PassesOverAPayloadWhoseHeaderWasDamaged) {
+  serve_.can.crc = true;
+  // Every byte of a value ends a line, so that each is answered by itself, without a number; or none does, so that it swallows a line.
+  for (const float value : {std::bit_cast<float>(0x0A0A0A0AU), 1.5F}) {
+    starts_ = 0;
+    bool damaged = false;
+    const auto client = connect({}, [&](std::string bytes) {
+      const auto at = bytes.find("f32le");
+      if (!damaged && at != std::string::npos) {
+        damaged = true;
+        bytes[at] = 'g';
+      }
+      return bytes;
+    });
+    const Matrix<float> theta = Matrix<float>::Constant(1, 15, value), x = normal(2, 5, 1);
+    Matrix<float> y(2, 3);
+    client->evaluate(flat(theta), x, y);
+    EXPECT_EQ(y, expected(theta, x));
+    EXPECT_EQ(client->receipt().retries, 1);
+    EXPECT_EQ(starts_, 1);
+  }
+}
+
 TEST_F(DeviceClientTest, StartsAgainWhenTheDeviceDiesOrStalls) {
   for (const bool dies : {true, false}) {
     starts_ = 0;
@@ -197,6 +221,18 @@ TEST_F(DeviceClientTest, GetsReadyAgainAfterTheWatchdog) {
   expect_right(*client, 2);
   EXPECT_EQ(client->receipt().values, 45);  // the second set was refused, the third was full
   EXPECT_EQ(starts_, 1);
+}
+
+TEST_F(DeviceClientTest, IsNotSilentWhileTheDeviceWorks) {
+  serve_.times.watchdog_ms = 200.0;
+  serve_.times.row_ms = 50.0;
+  const auto client = connect();
+  Matrix<float> theta = normal(1, 15, 1), x = normal(9, 5, 2), y(9, 3);
+  client->evaluate(flat(theta), x, y);
+  theta(0, 7) += 1.0F;
+  client->evaluate(flat(theta), x, y);
+  EXPECT_EQ(y, expected(theta, x));
+  EXPECT_EQ(client->receipt().values, 16);  // a full set would mean that it had gone to its safe state
 }
 
 TEST_F(DeviceClientTest, MovesSlowParametersInSteps) {
@@ -328,6 +364,32 @@ TEST_F(OddDevice, MayAskForTime) {
   EXPECT_EQ(starts_, 2);
 }
 
+TEST_F(OddDevice, MayAskForTimeBeforeItSaysWhatItIs) {
+  class Slow final : public Peer {
+   public:
+    Slow(Clock& clock, bool asks) : clock_(clock), begun_(clock.now()), asks_(asks) {}
+    void feed(std::string_view) override { heard_ = true; }
+    std::string take() override {
+      if (!heard_ || told_ == 2) return "";
+      if (told_ == 0 && asks_) {
+        told_ = 1;
+        return "0 wait 60000 opening the instruments\n";
+      }
+      if (clock_.now() - begun_ < Milliseconds(50000)) return "";
+      told_ = 2;
+      return kHello;
+    }
+
+   private:
+    Clock& clock_;
+    Microseconds begun_;
+    bool asks_, heard_ = false;
+    int told_ = 0;
+  };
+  EXPECT_EQ(client_of(clock_, [&] { return std::make_shared<Slow>(clock_, true); })->description().inputs, 1);
+  EXPECT_THROW(client_of(clock_, [&] { return std::make_shared<Slow>(clock_, false); }), DeviceError);
+}
+
 TEST_F(OddDevice, StallsInOneLine) {
   const DeviceError e = error_of([](const std::string& n, const std::string& verb) { return verb == "set" ? n + " ok\n" : ""; });
   EXPECT_EQ(e.reason(), DeviceFailure::timeout);
@@ -398,7 +460,7 @@ TEST_F(OddDevice, IsRefusedForWhatItSaysOfItself) {
       {"0 proto 1\n0 shape 1 1 1\n0 cap linemax 20\n0 ok\n", "linemax"},
       {"0 error fatal busy\n", "refuses hello; got \" fatal busy\""},
       {"0 proto 1\n\x04", "died: the stream ended before hello"},
-      {"", "stalled: hello must be answered within 10000 ms"},
+      {"", "stalled: hello must be answered within 30000 ms"},
       {"0 proto 1", "half a line"},
   };
   for (const auto& [greeting, part] : cases) {

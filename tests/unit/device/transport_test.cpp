@@ -171,8 +171,14 @@ TEST(DeviceTransport, SaysInOneLineWhyThereIsNoDevice) {
 // --- the reference devices, and those that misbehave ------------------------------------------------------------------------------------
 
 std::vector<CheckStep> checked(const std::string& address, CheckOptions options = {}) {
-  const DeviceAddress where = parse_device_address(address);
-  return check_device([&where] { return open_transport(where, Milliseconds(1000)); }, options, system_clock());
+  return check_device(parse_device_address(address), options);
+}
+
+CheckStatus status_of(const std::vector<CheckStep>& steps, const std::string& name) {
+  for (const CheckStep& step : steps)
+    if (step.name.find(name) != std::string::npos) return step.status;
+  ADD_FAILURE() << "no step " << name;
+  return CheckStatus::skipped;
 }
 
 std::string failures(const std::vector<CheckStep>& steps) {
@@ -190,8 +196,57 @@ TEST(ReferenceDevices, PassTheConformanceTest) {
                                      std::string("exec:'") + FFZERO_BENCH_C + "'"}) {
     const auto steps = checked(address, options);
     EXPECT_EQ(failures(steps), "") << address;
-    EXPECT_EQ(steps.size(), 26U);
+    EXPECT_EQ(steps.size(), 32U);
+    EXPECT_EQ(status_of(steps, "the end of the host"), CheckStatus::passed);
   }
+}
+
+TEST(ReferenceDevices, PassItBehindSockets) {
+  const TemporaryFolder folder;
+  ServeOptions serve;
+  serve.parameters = {{.first = 0, .count = 15, .min = -4.0, .max = 4.0, .safe = 0.5}};
+  serve.can.store = 8;
+  CheckOptions options;
+  options.calls = 40;
+  options.out_of_range = true;
+  for (const std::string& listen : {std::string("tcp:127.0.0.1:0"), "unix:" + (folder.path() / "device.sock").string()}) {
+    const Served served = served_product(listen, serve);
+    const auto steps = checked(served.address(), options);
+    EXPECT_EQ(failures(steps), "") << listen;
+    EXPECT_EQ(status_of(steps, "the end of the stream"), CheckStatus::passed);
+    EXPECT_EQ(status_of(steps, "the end of the host"), CheckStatus::passed);
+  }
+}
+
+TEST(ReferenceDevices, ArePutNowhereFasterThanTheySay) {
+  const Product map(2, 1);
+  FakeClock clock;
+  ServeOptions serve;
+  serve.parameters = {{.first = 0, .count = 2, .min = 0.0, .max = 5.0, .slew = 10.0}};
+  serve.can.pipeline = 2;
+  serve.can.store = 4;
+  std::vector<float> before(2, 0.0F);
+  Microseconds at = clock.now();
+  int moves = 0;
+  double worst = 0.0;  // share of the slew
+  serve.on_state = [&](DeviceState state, std::span<const float> now) {
+    const double seconds = std::chrono::duration<double>(clock.now() - at).count();
+    double jump = 0.0;
+    for (std::size_t i = 0; i < now.size(); ++i) jump = std::max(jump, std::abs(double(now[i]) - double(before[i])));
+    if (jump > 0.0) at = clock.now();
+    before.assign(now.begin(), now.end());
+    if (state != DeviceState::ready || jump == 0.0) return;
+    ++moves;
+    worst = std::max(worst, jump / (10.0 * seconds));
+  };
+  CheckOptions options;
+  options.out_of_range = true;
+  options.silence_s = 60.0;
+  options.calls = 40;
+  const DeviceClient::Open open = [&] { return std::make_unique<MemoryTransport>(std::make_shared<ServerPeer>(map, serve, clock), clock); };
+  EXPECT_EQ(failures(check_device(open, options, clock)), "");
+  EXPECT_GT(moves, 20);
+  EXPECT_LE(worst, 1.001);
 }
 
 TEST(ReferenceDevices, OfTheLibraryPassItWithEverythingOn) {
@@ -235,15 +290,27 @@ TEST(BrokenDevices, AreFoundByTheConformanceTest) {
                                   {"words", "single bytes"},
                                   {"takes_any_verb", "an unknown verb"},
                                   {"safe_does_nothing", "safe reaches"},
+                                  {"ignores_eval_0", "eval 0 applies"},
+                                  {"counts_from_one", "inputs that are kept"},
+                                  {"ignores_address", "a reading with an address"},
+                                  {"ignores_first_row", "a reading with an address"},
+                                  {"stages_part", "out of range"},
+                                  {"takes_nan", "out of range"},
+                                  {"forgets_refused", "outlives a refused eval"},
+                                  {"stays", "the end of the stream"},
+                                  {"dies_of_it", "the end of the host"},
                                   {"undeclared_noise", "a reading repeats"}};
   CheckOptions options;
   options.out_of_range = true;
   options.silence_s = 0.0;
   options.calls = 40;
-  options.hello = Milliseconds(3000);
-  for (const Fault& fault : faults)
+  for (const Fault& fault : faults) {
+    // Programs may start slowly; one that never answers need not be waited for so long.
+    options.hello = Milliseconds(std::string(fault.name) == "no_flush" ? 3000 : 30000);
     EXPECT_NE(failures(checked(broken(fault.name), options)).find(fault.step), std::string::npos) << fault.name;
-  EXPECT_EQ(failures(checked(broken(""), options)), "");
+  }
+  // Proper ones: plain, with a slew limit that it insists on, with kept inputs and addresses.
+  for (const char* proper : {"", "slow", "able"}) EXPECT_EQ(failures(checked(broken(proper), options)), "") << proper;
   // A leak goes on; growth that ends is none.
   options.calls = 1000;
   EXPECT_NE(failures(checked(broken("leaks"), options)).find("evaluations without growth"), std::string::npos);
@@ -253,6 +320,28 @@ TEST(BrokenDevices, AreFoundByTheConformanceTest) {
   options.silence_s = 1.0;
   EXPECT_NE(failures(checked(broken(""), options)).find("silence reaches"), std::string::npos);
   EXPECT_TRUE(no_children());
+}
+
+/// A server that does not care whether its host is still there.
+TEST(BrokenDevices, ThatForgetTheirHostAreFoundBehindASocket) {
+  class Careless final : public Peer {
+   public:
+    explicit Careless(std::shared_ptr<ServerPeer> server) : server_(std::move(server)) {}
+    void feed(std::string_view bytes) override { server_->feed(bytes); }
+    std::string take() override { return server_->take(); }
+
+   private:
+    std::shared_ptr<ServerPeer> server_;
+  };
+  const Product map(2, 1);
+  FakeClock clock;
+  CheckOptions options;
+  options.calls = 40;
+  const auto server = std::make_shared<ServerPeer>(map, ServeOptions{}, clock);
+  const DeviceClient::Open open = [&] { return std::make_unique<MemoryTransport>(std::make_shared<Careless>(server), clock); };
+  const std::string found = failures(check_device(open, options, clock));
+  EXPECT_NE(found.find("the end of the stream reaches the safe state"), std::string::npos) << found;
+  EXPECT_NE(found.find("the end of the host in an evaluation"), std::string::npos) << found;
 }
 
 TEST(BrokenDevices, EndInOneLineAndASafeDevice) {
