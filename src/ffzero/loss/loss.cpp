@@ -291,6 +291,26 @@ class OutputwiseSquaredLoss final : public Loss<S> {
   Index outputs_;
 };
 
+// A loss in double behind scores of S.
+template <class S>
+class ConvertedLoss final : public Loss<S> {
+ public:
+  explicit ConvertedLoss(std::unique_ptr<Loss<double>> loss) : loss_(std::move(loss)) {}
+  [[nodiscard]] std::string name() const override { return loss_->name(); }
+  [[nodiscard]] bool joint() const override { return loss_->joint(); }
+  void values(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<double> losses) const override {
+    loss_->values(scores.template cast<double>(), classes, targets, losses);
+  }
+  void gradient(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<S> gs) const override {
+    Matrix<double> exact(gs.rows(), gs.cols());
+    loss_->gradient(scores.template cast<double>(), classes, targets, exact);
+    gs = exact.template cast<S>();
+  }
+
+ private:
+  std::unique_ptr<Loss<double>> loss_;
+};
+
 template <class S>
 class WeightedLoss final : public Loss<S> {
  public:
@@ -349,6 +369,31 @@ std::unique_ptr<Loss<S>> make_squared_loss(Index outputs) {
   return std::make_unique<SquaredLoss<S>>();
 }
 
+Registry<LossFactory>& losses() {
+  using Entry = Registry<LossFactory>::Entry;
+  static Registry<LossFactory> all(
+      "objective.loss",
+      {Entry{.name = "margin",
+             .doc = "Hinge: every other class stays a margin behind the true one.",
+             .numbers = {{"margin", MarginOptions{}.margin}},
+             .make = [](const NamedNumbers& n, Index) { return make_margin_loss<double>(n.at("margin")); }},
+       Entry{.name = "cosine",
+             .doc = "1 minus the similarity with the true class.",
+             .make = [](const NamedNumbers&, Index) { return make_cosine_loss<double>(); }},
+       Entry{.name = "cross_entropy",
+             .doc = "Minus the logarithm of the softmax of the true class.",
+             .numbers = {{"temperature", CrossEntropyOptions{}.temperature}, {"smoothing", CrossEntropyOptions{}.smoothing}},
+             .make = [](const NamedNumbers& n, Index) { return make_cross_entropy_loss<double>(n.at("temperature"), n.at("smoothing")); }},
+       Entry{.name = "n_pair",
+             .doc = "Pairs of the true class with the others, each softly a margin apart.",
+             .numbers = {{"temperature", NPairOptions{}.temperature}, {"margin", NPairOptions{}.margin}},
+             .make = [](const NamedNumbers& n, Index) { return make_n_pair_loss<double>(n.at("temperature"), n.at("margin")); }},
+       Entry{.name = "squared",
+             .doc = "Square of the difference from the target: for regression.",
+             .make = [](const NamedNumbers&, Index outputs) { return make_squared_loss<double>(outputs); }}});
+  return all;
+}
+
 template <class S>
 std::unique_ptr<Loss<S>> make_loss(const LossOptions& options, Index outputs) {
   struct Maker {
@@ -360,6 +405,13 @@ std::unique_ptr<Loss<S>> make_loss(const LossOptions& options, Index outputs) {
     std::unique_ptr<Loss<S>> operator()(const MarginOptions& o) const { return make_margin_loss<S>(o.margin); }
     std::unique_ptr<Loss<S>> operator()(const CosineOptions& /*none*/) const { return make_cosine_loss<S>(); }
     std::unique_ptr<Loss<S>> operator()(const SquaredOptions& /*none*/) const { return make_squared_loss<S>(outputs); }
+    std::unique_ptr<Loss<S>> operator()(const NamedLoss& o) const {
+      auto loss = losses().at(o.name).make(losses().numbers(o.name, o.numbers), outputs);
+      if constexpr (std::is_same_v<S, double>)
+        return loss;
+      else
+        return std::make_unique<ConvertedLoss<S>>(std::move(loss));
+    }
   };
   return std::visit(Maker{outputs}, options);
 }

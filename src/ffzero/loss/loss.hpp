@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <variant>
 
+#include "ffzero/base/registry.hpp"
 #include "ffzero/tensor/types.hpp"
 
 namespace ffzero {
@@ -79,9 +81,21 @@ struct MarginOptions {
 };
 struct CosineOptions {};
 struct SquaredOptions {};
+/// A loss of losses(), by name.
+struct NamedLoss {
+  std::string name;
+  NamedNumbers numbers = {};  ///< in place of its defaults
+};
 /// One of the losses above with its settings.
-using LossOptions = std::variant<CrossEntropyOptions, NPairOptions, MarginOptions, CosineOptions, SquaredOptions>;
+using LossOptions = std::variant<CrossEntropyOptions, NPairOptions, MarginOptions, CosineOptions, SquaredOptions, NamedLoss>;
 
+/// A loss in double; networks of float get it behind a conversion. numbers: all that its entry names   outputs: targets of a regression, 1
+/// in classification
+using LossFactory = std::function<std::unique_ptr<Loss<double>>(const NamedNumbers& numbers, Index outputs)>;
+/// What the key objective.loss chooses from: margin, cosine, cross_entropy, n_pair, squared, and whatever was added.
+[[nodiscard]] Registry<LossFactory>& losses();
+
+/// @throws ConfigError if there is no loss of that name
 template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_loss(const LossOptions& options, Index outputs = 1);
 

@@ -19,6 +19,7 @@
 #include "ffzero/map/conv/window.hpp"
 #include "ffzero/map/cosines.hpp"
 #include "ffzero/map/dense.hpp"
+#include "ffzero/map/map_registry.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
@@ -387,12 +388,29 @@ class NetworkBuilder {
     return std::make_shared<Pca<S>>(input, components, power);
   }
 
+  std::shared_ptr<ForwardMap<S>> layer_map(const Values& v, const Shape& input, Index width, Index groups, const std::string& name) const {
+    const std::string kind = v.word("model.map");
+    if (kind == layer_maps().built_in().front()) return std::make_shared<Dense<S>>(input, width, groups, v.flag("model.skip_zeros"));
+    if (groups != 1)
+      throw ConfigError(fmt::format("{}: model.groups", name), "a map of one's own has one group", std::to_string(groups), "use 1");
+    const auto& entry = layer_maps().at(kind);
+    const NamedNumbers numbers = layer_maps().numbers(kind, parse_numbers(v.word("model.map_options"), "model.map_options"));
+    if constexpr (std::is_same_v<S, float>) {
+      auto map = entry.make(numbers, input, width);
+      if (map->input_shape().size() != input.size() || map->output_shape().size() != width)
+        throw ConfigError(fmt::format("{}: model.map", name), fmt::format("must take {} inputs and give {} outputs", input.size(), width),
+                          fmt::format("{} and {}", map->input_shape().size(), map->output_shape().size()), "mend its factory");
+      return map;
+    } else
+      throw ConfigError("model.map", "a map by name is for networks of float", kind, "build the network from layers");
+  }
+
   Shape add_dense(const Shape& input, Index width, const std::string& name, bool last) {
     const Values v = config_.layer_values(next_index());
     const Index groups = parts_.end_to_end ? 1 : v.integer("model.groups");
     Layer<S> layer;
     layer.name = name;
-    layer.map = std::make_shared<Dense<S>>(input, width, groups, v.flag("model.skip_zeros"));
+    layer.map = layer_map(v, input, width, groups, name);
     const Shape shape = layer.map->output_shape();
     if (!(parts_.end_to_end && last)) {
       if (const auto kind = activation_kind(v.word("model.activation")); kind != ActivationKind::none)

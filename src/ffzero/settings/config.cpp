@@ -13,8 +13,10 @@
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/map/map_registry.hpp"
 #include "ffzero/settings/presets.hpp"
 #include "ffzero/settings/toml_values-inl.hpp"
+#include "ffzero/train/step_gradient.hpp"
 
 namespace ffzero {
 
@@ -257,6 +259,10 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
   if (activity != is_activity_space(v.word("gradient.distribution")) && !v.is_explicit("gradient.distribution"))
     v.resolve("gradient.distribution", "auto");
   fill("gradient.distribution", activity ? "prototypes" : "gaussian");
+  // A preset's groups are made for the maps that are built in.
+  const auto own_maps = layer_maps().added();
+  if (std::find(own_maps.begin(), own_maps.end(), v.word("model.map")) != own_maps.end() && !v.is_explicit("model.groups"))
+    v.resolve("model.groups", 1);
   fill("update.rule", directional ? "sgd" : "adam");
   const bool adam = v.is("update.rule", "adam");
   if (paper && adam && end_to_end && v.is("model.kind", "cnn") && !v.is_explicit("update.weight_decay"))
@@ -445,7 +451,8 @@ void Config::check_combinations(const DataFacts& facts) const {
     const bool of_activity = is_activity_space(distribution);
     const bool device =
         v.is("model.kind", "device") && (end_to_end || (layer >= first_device() && layer < first_device() + isize(devices_.size())));
-    if (device && estimator != "directional")
+    const auto own = estimators().added();
+    if (device && estimator != "directional" && std::find(own.begin(), own.end(), estimator) == own.end())
       fail("gradient.estimator", "a device answers with its outputs and nothing else", "use \"directional\"; [[layer]] sets others apart");
     if (facts.regression && facts.classes > 1 && !device && !end_to_end && !v.is("model.kind", "cnn") &&
         v.integer("model.groups") % facts.classes != 0)

@@ -2,8 +2,11 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <utility>
 
 #include "ffzero/settings/config.hpp"
+#include "ffzero/train/step_gradient.hpp"
 
 namespace ffzero {
 
@@ -11,7 +14,17 @@ namespace {
 
 double number_or_measured(const Values& v, std::string_view key) { return v.is(key, "measured") ? kMeasured : v.number(key); }
 
+// What the program has registered under this name, with the numbers of `options_key`; null: the name is built in.
+template <class Named, class Made>
+std::optional<Named> registered(const Registry<Made>& registry, const Values& v, std::string_view options_key) {
+  const std::string name = v.word(registry.kind());
+  const auto added = registry.added();
+  if (std::find(added.begin(), added.end(), name) == added.end()) return std::nullopt;
+  return Named{.name = name, .numbers = registry.numbers(name, parse_numbers(v.word(options_key), options_key))};
+}
+
 LossOptions loss_options(const Values& v) {
+  if (auto own = registered<NamedLoss>(losses(), v, "objective.options")) return std::move(*own);
   if (v.is("objective.loss", "margin")) return MarginOptions{.margin = v.number("objective.margin")};
   if (v.is("objective.loss", "cosine")) return CosineOptions{};
   if (v.is("objective.loss", "squared")) return SquaredOptions{};
@@ -31,6 +44,7 @@ Distribution distribution_of(const Values& v) {
 }
 
 EstimatorOptions estimator_options(const Values& v) {
+  if (auto own = registered<NamedEstimator>(estimators(), v, "gradient.options")) return std::move(*own);
   if (v.is("gradient.estimator", "adjoint")) return AdjointOptions{};
   if (v.is("gradient.estimator", "coordinate")) return CoordinateOptions{};
   if (v.is("gradient.estimator", "activity")) {
@@ -49,6 +63,7 @@ EstimatorOptions estimator_options(const Values& v) {
 }
 
 RuleOptions rule_options(const Values& v) {
+  if (auto own = registered<NamedRule>(update_rules(), v, "update.options")) return std::move(*own);
   if (v.is("update.rule", "sgd")) return SgdOptions{};
   if (v.is("update.rule", "momentum")) return MomentumOptions{.beta = v.number("update.momentum")};
   return AdamOptions{.beta1 = v.number("update.beta1"),

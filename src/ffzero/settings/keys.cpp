@@ -11,6 +11,10 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/spelling.hpp"
+#include "ffzero/loss/loss.hpp"
+#include "ffzero/map/map_registry.hpp"
+#include "ffzero/train/step_gradient.hpp"
+#include "ffzero/update/rule.hpp"
 
 namespace ffzero {
 
@@ -64,6 +68,21 @@ std::string deciding_key(const Values& v) {
 std::string vote_key(const Values& v) {
   if (v.is("dataset.task", "regression")) return "regression has no vote";
   return local_only(v);
+}
+
+std::vector<std::string> auto_or(std::vector<std::string> names) {
+  names.insert(names.begin(), "auto");
+  return names;
+}
+
+// What is built in has keys of its own.
+template <class Made>
+std::function<std::string(const Values&)> of_registered(const Registry<Made>& registry) {
+  return [&registry](const Values& v) {
+    const auto added = registry.added();
+    if (std::find(added.begin(), added.end(), v.word(registry.kind())) != added.end()) return std::string();
+    return fmt::format("it belongs to a {} that the program has registered", registry.kind());
+  };
 }
 
 std::vector<KeyInfo> make_table() {
@@ -131,6 +150,10 @@ std::vector<KeyInfo> make_table() {
                                               : std::string();
       });
   add("model.layers_before", integers, json::array(), 1, 1e6, "Widths of dense layers in front of the devices.", device_key);
+  choice("model.map", "dense", layer_maps().built_in(), "What the layers of model.layers are made of.", mlp_or_cnn, true);
+  t.back().before = "dense";
+  t.back().registered = [] { return layer_maps().added(); };
+  add("model.map_options", text, "", 0, 0, "Numbers of a map of one's own: \"name = 0.5, other = 2\".", of_registered(layer_maps()), true);
   choice("model.activation", "auto", {"auto", "none", "relu", "tanh"}, "Nonlinearity behind each dense layer.", mlp_or_cnn, true);
   choice(
       "model.local_loss_at", "pre", {"pre", "post"},
@@ -223,8 +246,10 @@ std::vector<KeyInfo> make_table() {
   add("objective.block_layers", integer, 2, 1, 1024, "Layers per block of scope grouped.", [](const Values& v) {
     return v.is("objective.scope", "grouped") ? std::string() : std::string("it belongs to objective.scope = \"grouped\"");
   });
-  choice("objective.loss", "auto", {"auto", "margin", "cosine", "cross_entropy", "n_pair", "squared"},
+  choice("objective.loss", "auto", auto_or(losses().built_in()),
          "n_pair: cross-entropy with a margin. auto: cross_entropy, squared in regression; paper presets take the paper's.", always, true);
+  t.back().registered = [] { return losses().added(); };
+  add("objective.options", text, "", 0, 0, "Numbers of a loss of one's own: \"name = 0.5, other = 2\".", of_registered(losses()), true);
   choice("objective.reduction", "auto", {"auto", "sum", "mean"}, "Over the batch; a learning rate means something only with it.", always,
          true);
   add(
@@ -251,8 +276,10 @@ std::vector<KeyInfo> make_table() {
       },
       true);
 
-  choice("gradient.estimator", "directional", {"directional", "activity", "coordinate", "adjoint"}, "Where the gradient comes from.",
-         always, true);
+  choice("gradient.estimator", "directional", estimators().built_in(), "Where the gradient comes from.", always, true);
+  t.back().registered = [] { return estimators().added(); };
+  add("gradient.options", text, "", 0, 0, "Numbers of an estimator of one's own: \"name = 0.5, other = 2\".", of_registered(estimators()),
+      true);
   add(
       "gradient.directions", integer, 1, 1, 65536, "m: directions averaged in a step (activity in the space of the prototypes: always K).",
       [](const Values& v) {
@@ -284,8 +311,10 @@ std::vector<KeyInfo> make_table() {
       "direction.",
       several_losses, true);
 
-  choice("update.rule", "auto", {"auto", "sgd", "momentum", "adam"}, "auto: sgd for directional, adam for the others (paper).", always,
+  choice("update.rule", "auto", auto_or(update_rules().built_in()), "auto: sgd for directional, adam for the others (paper).", always,
          true);
+  t.back().registered = [] { return update_rules().added(); };
+  add("update.options", text, "", 0, 0, "Numbers of a rule of one's own: \"name = 0.5, other = 2\".", of_registered(update_rules()), true);
   t.push_back({"update.lr",
                number_or_auto,
                "auto",
@@ -437,6 +466,14 @@ const KeyInfo& key_info(std::string_view name, std::string_view place) {
   throw ConfigError(place, "unknown key", fmt::format("\"{}\"", name), fmt::format("did you mean \"{}\"?", nearest_key(name).name));
 }
 
+void require_choice(const KeyInfo& key, const json& value, std::string_view place) {
+  std::vector<std::string> choices = key.choices;
+  if (key.registered)
+    for (const std::string& name : key.registered()) choices.push_back(name);
+  if (!value.is_string() || std::find(choices.begin(), choices.end(), value.get<std::string>()) == choices.end())
+    wrong_value(key, place, fmt::format("must be one of {}", fmt::join(choices, ", ")), value);
+}
+
 json checked_value(const KeyInfo& key, const json& value, std::string_view place) {
   switch (key.type) {
     case KeyType::boolean:
@@ -455,8 +492,7 @@ json checked_value(const KeyInfo& key, const json& value, std::string_view place
       }
       return checked_number(key, value, place, false);
     case KeyType::word:
-      if (!value.is_string() || std::find(key.choices.begin(), key.choices.end(), value.get<std::string>()) == key.choices.end())
-        wrong_value(key, place, fmt::format("must be one of {}", fmt::join(key.choices, ", ")), value);
+      require_choice(key, value, place);
       return value;
     case KeyType::text:
       if (!value.is_string()) wrong_value(key, place, "must be a text", value);

@@ -30,6 +30,8 @@ struct KeyInfo {
   std::function<std::string(const Values&)> unused;
   /// What a complete configuration, as run folders hold it, means if it was written before the key existed; null: the fallback.
   nlohmann::json before = nullptr;
+  /// More words that may be chosen: names that the program has registered (base/registry.hpp); empty: none.
+  std::function<std::vector<std::string>()> registered = {};
 };
 
 /// The table, in the order of the manual.

@@ -78,6 +78,7 @@ std::string to_string(Scope scope) {
 }
 
 std::string estimator_name(const EstimatorOptions& options) {
+  if (const auto* named = std::get_if<NamedEstimator>(&options)) return named->name;
   if (std::holds_alternative<DirectionalOptions>(options)) return "directional";
   if (std::holds_alternative<ActivityPerturbation>(options)) return "activity";
   return std::holds_alternative<CoordinateOptions>(options) ? "coordinate" : "adjoint";

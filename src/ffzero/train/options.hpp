@@ -7,6 +7,7 @@
 #include <string_view>
 #include <variant>
 
+#include "ffzero/base/registry.hpp"
 #include "ffzero/gradient/directional.hpp"
 #include "ffzero/loss/loss.hpp"
 #include "ffzero/objective/activity.hpp"
@@ -33,8 +34,13 @@ enum class Scope {
 struct CoordinateOptions {};
 /// Exact derivatives: refused for maps that can only be evaluated.
 struct AdjointOptions {};
+/// An estimator of estimators() (train/step_gradient.hpp), by name. Networks of float alone.
+struct NamedEstimator {
+  std::string name;
+  NamedNumbers numbers = {};  ///< in place of its defaults
+};
 /// Where the gradient comes from. An eps of kMeasured is for DirectionalOptions alone.
-using EstimatorOptions = std::variant<DirectionalOptions, ActivityPerturbation, CoordinateOptions, AdjointOptions>;
+using EstimatorOptions = std::variant<DirectionalOptions, ActivityPerturbation, CoordinateOptions, AdjointOptions, NamedEstimator>;
 /// Spelling of the key `gradient.estimator`.
 [[nodiscard]] std::string estimator_name(const EstimatorOptions& options);
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/train/step_gradient.hpp"
 
 namespace ffzero {
 
@@ -15,6 +16,12 @@ namespace {
 [[noreturn]] void refuse(const std::string& place, const std::string& requirement, const std::string& value,
                          const std::string& remedy = {}) {
   throw ConfigError(place, requirement, value, remedy);
+}
+
+std::string described(const NamedNumbers& numbers) {
+  std::string text;
+  for (const auto& [name, number] : numbers) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, number);
+  return "(" + text + ")";
 }
 
 // Everything that changes the numbers of a run; a checkpoint goes on only with the same text.
@@ -26,12 +33,15 @@ std::string described(const BlockPlan& block) {
                              static_cast<int>(d->distribution), to_string(d->aggregation), d->recycle);
   if (const auto* a = std::get_if<ActivityPerturbation>(&o.estimator))
     estimator += fmt::format("(space {}, directions {}, eps {})", static_cast<int>(a->space), a->directions, a->eps);
+  if (const auto* n = std::get_if<NamedEstimator>(&o.estimator)) estimator += described(estimators().numbers(n->name, n->numbers));
   std::string loss = make_loss<double>(o.loss)->name();
+  if (const auto* l = std::get_if<NamedLoss>(&o.loss)) loss = l->name + described(losses().numbers(l->name, l->numbers));
   if (const auto* l = std::get_if<CrossEntropyOptions>(&o.loss))
     loss += fmt::format("(temperature {}, smoothing {})", l->temperature, l->smoothing);
   if (const auto* l = std::get_if<NPairOptions>(&o.loss)) loss += fmt::format("(temperature {}, margin {})", l->temperature, l->margin);
   if (const auto* l = std::get_if<MarginOptions>(&o.loss)) loss += fmt::format("(margin {})", l->margin);
-  std::string rule = "sgd";
+  std::string rule = rule_name(o.update.rule);
+  if (const auto* r = std::get_if<NamedRule>(&o.update.rule)) rule += described(update_rules().numbers(r->name, r->numbers));
   if (const auto* r = std::get_if<MomentumOptions>(&o.update.rule)) rule = fmt::format("momentum({})", r->beta);
   if (const auto* r = std::get_if<AdamOptions>(&o.update.rule))
     rule = fmt::format("adam({}, {}, {}, {}, {})", r->beta1, r->beta2, r->epsilon, static_cast<int>(r->epsilon_form), r->weight_decay);

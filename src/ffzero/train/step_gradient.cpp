@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/train/step_gradient.hpp"
 
+#include <cmath>
+
 #include "ffzero/base/error.hpp"
 #include "ffzero/gradient/directional.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
@@ -135,9 +137,50 @@ class ActivityStep final : public StepGradient<S> {
 
 }  // namespace
 
+Registry<EstimatorFactory>& estimators() {
+  using Entry = Registry<EstimatorFactory>::Entry;
+  using Made = std::unique_ptr<StepGradient<float>>;
+  const auto whole = [](double number) { return static_cast<Index>(std::llround(number)); };
+  static Registry<EstimatorFactory> all(
+      "gradient.estimator",
+      {Entry{.name = "directional",
+             .doc = "Losses at parameters moved a little forwards and backwards along random directions.",
+             .numbers = {{"directions", static_cast<double>(DirectionalOptions{}.directions)},
+                         {"eps", DirectionalOptions{}.eps},
+                         {"recycle", DirectionalOptions{}.recycle}},
+             .make = [whole](const NamedNumbers& n, const Block<float>& block, const Executor& executor, Ledger& ledger) -> Made {
+               const DirectionalOptions options{.directions = whole(n.at("directions")), .eps = n.at("eps"), .recycle = n.at("recycle")};
+               return std::make_unique<DirectionalStep<float>>(options, block, executor, ledger);
+             }},
+       Entry{.name = "activity",
+             .doc = "Outputs of a layer moved sample by sample.",
+             .numbers = {{"directions", static_cast<double>(ActivityPerturbation{}.directions)}, {"eps", ActivityPerturbation{}.eps}},
+             .make = [whole](const NamedNumbers& n, const Block<float>& block, const Executor& executor, Ledger& ledger) -> Made {
+               const ActivityPerturbation options{.directions = whole(n.at("directions")), .eps = n.at("eps")};
+               return std::make_unique<ActivityStep<float>>(options, block, executor, ledger);
+             }},
+       Entry{.name = "coordinate",
+             .doc = "Slopes of the powers of a mesh, phase by phase, from shifted readings.",
+             .make = [](const NamedNumbers&, const Block<float>& block, const Executor& executor, Ledger& ledger) -> Made {
+               return std::make_unique<CoordinateStep<float>>(block, executor, ledger);
+             }},
+       Entry{.name = "adjoint",
+             .doc = "Exact derivatives.",
+             .make = [](const NamedNumbers&, const Block<float>& block, const Executor& executor, Ledger& ledger) -> Made {
+               return std::make_unique<AdjointStep<float>>(block, executor, ledger);
+             }}});
+  return all;
+}
+
 template <class S>
 std::unique_ptr<StepGradient<S>> make_step_gradient(const EstimatorOptions& options, const Block<S>& block, const Executor& executor,
                                                     Ledger& ledger) {
+  if (const auto* named = std::get_if<NamedEstimator>(&options)) {
+    if constexpr (std::is_same_v<S, float>)
+      return estimators().at(named->name).make(estimators().numbers(named->name, named->numbers), block, executor, ledger);
+    else
+      throw ConfigError("gradient.estimator", "an estimator by name is for networks of float", named->name, "use its options");
+  }
   if (const auto* activity = std::get_if<ActivityPerturbation>(&options))
     return std::make_unique<ActivityStep<S>>(*activity, block, executor, ledger);
   if (const auto* directional = std::get_if<DirectionalOptions>(&options))

@@ -146,8 +146,43 @@ std::unique_ptr<UpdateRule<S>> make_adam(Index parameter_count, const AdamOption
   return std::make_unique<Adam<S>>(parameter_count, options);
 }
 
+Registry<RuleFactory>& update_rules() {
+  using Entry = Registry<RuleFactory>::Entry;
+  static Registry<RuleFactory> rules(
+      "update.rule",
+      {Entry{.name = "sgd", .doc = "Along the gradient.", .make = [](const NamedNumbers&, Index) { return make_sgd<float>(); }},
+       Entry{.name = "momentum",
+             .doc = "Along a decaying sum of gradients.",
+             .numbers = {{"beta", MomentumOptions{}.beta}},
+             .make = [](const NamedNumbers& n, Index count) { return make_momentum<float>(count, n.at("beta")); }},
+       Entry{.name = "adam",
+             .doc = "Along the mean gradient, over the root of its mean square.",
+             .numbers = {{"beta1", AdamOptions{}.beta1},
+                         {"beta2", AdamOptions{}.beta2},
+                         {"epsilon", AdamOptions{}.epsilon},
+                         {"weight_decay", AdamOptions{}.weight_decay}},
+             .make = [](const NamedNumbers& n, Index count) {
+               return make_adam<float>(
+                   count,
+                   {.beta1 = n.at("beta1"), .beta2 = n.at("beta2"), .epsilon = n.at("epsilon"), .weight_decay = n.at("weight_decay")});
+             }}});
+  return rules;
+}
+
+std::string rule_name(const RuleOptions& options) {
+  if (const auto* named = std::get_if<NamedRule>(&options)) return named->name;
+  if (std::holds_alternative<AdamOptions>(options)) return "adam";
+  return std::holds_alternative<MomentumOptions>(options) ? "momentum" : "sgd";
+}
+
 template <class S>
 std::unique_ptr<UpdateRule<S>> make_rule(const RuleOptions& options, Index parameter_count) {
+  if (const auto* named = std::get_if<NamedRule>(&options)) {
+    if constexpr (std::is_same_v<S, float>)
+      return update_rules().at(named->name).make(update_rules().numbers(named->name, named->numbers), parameter_count);
+    else
+      throw ConfigError("update.rule", "a rule by name is for networks of float", named->name, "use its options");
+  }
   if (const auto* adam = std::get_if<AdamOptions>(&options)) return make_adam<S>(parameter_count, *adam);
   if (const auto* momentum = std::get_if<MomentumOptions>(&options)) return make_momentum<S>(parameter_count, momentum->beta);
   return make_sgd<S>();

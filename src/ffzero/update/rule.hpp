@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "ffzero/base/executor.hpp"
 #include "ffzero/base/index.hpp"
+#include "ffzero/base/registry.hpp"
 
 namespace ffzero {
 
@@ -76,10 +78,22 @@ struct SgdOptions {};
 struct MomentumOptions {
   double beta = 0.9;  ///< decay of the velocity, in [0, 1)
 };
+/// A rule of update_rules(), by name. Networks of float alone.
+struct NamedRule {
+  std::string name;
+  NamedNumbers numbers = {};  ///< in place of its defaults
+};
 /// One of the rules above with its settings.
-using RuleOptions = std::variant<SgdOptions, MomentumOptions, AdamOptions>;
+using RuleOptions = std::variant<SgdOptions, MomentumOptions, AdamOptions, NamedRule>;
 
-/// @throws ConfigError if an option is out of range.
+/// A rule for this many parameters. numbers: all that its entry names
+using RuleFactory = std::function<std::unique_ptr<UpdateRule<float>>(const NamedNumbers& numbers, Index parameter_count)>;
+/// What the key update.rule chooses from: sgd, momentum, adam, and whatever was added.
+[[nodiscard]] Registry<RuleFactory>& update_rules();
+/// Spelling of the key `update.rule`.
+[[nodiscard]] std::string rule_name(const RuleOptions& options);
+
+/// @throws ConfigError if an option is out of range, or if there is no rule of that name
 template <class S>
 [[nodiscard]] std::unique_ptr<UpdateRule<S>> make_rule(const RuleOptions& options, Index parameter_count);
 
