@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "command.hpp"
 #include "ffzero/report/findings.hpp"
@@ -17,29 +18,50 @@ namespace ffzero::app {
 namespace {
 
 struct SweepArguments {
-  std::string study, out;
+  std::string study, out, part;
+  std::vector<std::string> merge;
   int jobs = 0;
   bool quiet = false;
   DeviceAccess devices;
 };
 
+// The table and the report of what stands in `out`.
+void show_results(const Study& study, const std::filesystem::path& out, bool quiet) {
+  for (const auto& notice : write_study_report(study, out)) note("{}\n", notice);
+  const std::vector<SettingResult> results = collect(study, out);
+  fmt::print("{}", study_table(results).markdown());
+  if (const auto findings = cell_findings(results); !findings.empty()) {
+    fmt::print("\n{}\n\n{}\n", fmt::join(text_bars(results), "\n"), fmt::join(findings, "\n"));
+  }
+  if (!quiet) note("written to {} (table.md, table.csv, table.json, report.html)\n", out.string());
+}
+
 int run_sweep(const SweepArguments& arguments) {
   const Study study = read_study(arguments.study);
+  if (!arguments.merge.empty()) {
+    const std::filesystem::path out = arguments.out.empty() ? arguments.merge.front() : arguments.out;
+    merge_study(study, {arguments.merge.begin(), arguments.merge.end()}, out);
+    show_results(study, out, arguments.quiet);
+    return 0;
+  }
   SweepRequest request;
   request.out = arguments.out.empty() ? std::filesystem::path("runs") / study.name : std::filesystem::path(arguments.out);
   request.cache_dir = cache_dir();
   request.jobs = arguments.jobs;
   request.devices = arguments.devices;
-  const std::string go_on = fmt::format("ffzero sweep {} --out {}", shell_word(arguments.study), shell_word(request.out.string()));
+  if (!arguments.part.empty()) request.part = parse_study_part(arguments.part);
+  const std::string folder = shell_word(request.out.string());
+  const std::string part = arguments.part.empty() ? "" : " --part " + arguments.part;
+  const std::string go_on = fmt::format("ffzero sweep {} --out {}{}", shell_word(arguments.study), folder, part);
   const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
   if (result.code == kInterrupted) return result.code;
-  for (const auto& notice : write_study_report(study, request.out)) note("{}\n", notice);
-  const std::vector<SettingResult> results = collect(study, request.out);
-  fmt::print("{}", study_table(results).markdown());
-  if (const auto findings = cell_findings(results); !findings.empty()) {
-    fmt::print("\n{}\n\n{}\n", fmt::join(text_bars(results), "\n"), fmt::join(findings, "\n"));
+  if (request.part.count > 1) {
+    if (!arguments.quiet)
+      note("part {} is in {}; when every part is finished: ffzero sweep {} --merge {}\n", arguments.part, request.out.string(),
+           shell_word(arguments.study), folder);
+    return result.code;
   }
-  if (!arguments.quiet) note("written to {} (table.md, table.csv, table.json, report.html)\n", request.out.string());
+  show_results(study, request.out, arguments.quiet);
   return result.code;
 }
 
@@ -52,6 +74,9 @@ void add_sweep(CLI::App& app, Commands& commands) {
   sweep->add_option("study", arguments->study, "study in TOML: base, cells, seeds, [grid]")->required();
   sweep->add_option("--out", arguments->out, "folder of the study (default: runs/<name>)");
   sweep->add_option("--jobs", arguments->jobs, "runs at once, one core each; 0: one a core")->check(CLI::Range(0, 1024));
+  auto* part = sweep->add_option("--part", arguments->part, "i/n: train every n-th run from number i on, as one of n machines or tasks");
+  sweep->add_option("--merge", arguments->merge, "train nothing: bring the runs of these folders of parts together, and draw the table")
+      ->excludes(part);
   add_device_options(*sweep, arguments->devices);
   sweep->add_flag("--quiet", arguments->quiet, "no progress on standard error");
   sweep->callback([arguments, &commands] { commands.chosen = [arguments] { return run_sweep(*arguments); }; });

@@ -54,6 +54,50 @@ TEST(Sweep, KilledHalfWayAndGoneOnWithGivesTheTableOfAnUninterruptedOne) {
   EXPECT_TRUE(fs::exists(place.path("parts") / "report.html"));
 }
 
+TEST(Sweep, InPartsGivesTheTableOfTheWhole) {
+  Workplace place;
+  const std::string study = write_study(place).string();
+  const test::Outcome whole = test::succeed(place, {"sweep", study, "--out", "whole", "--jobs", "2"});
+  // Two parts at once in one folder, as on a shared disk, and two in folders of their own.
+  const auto first = place.start({"sweep", study, "--out", "shared", "--part", "1/4", "--jobs", "1"});
+  const auto second = place.start({"sweep", study, "--out", "shared", "--part", "3/4", "--jobs", "1"});
+  for (const auto* running : {&first, &second}) EXPECT_EQ(running->wait().code, 0);
+  const test::Outcome third = test::succeed(place, {"sweep", study, "--out", "far", "--part", "2/4", "--jobs", "1"});
+  EXPECT_THAT(third.err, HasSubstr("--merge far"));
+  EXPECT_EQ(finished_runs(place.path("shared")), 6U);
+  EXPECT_EQ(finished_runs(place.path("far")), 3U);
+
+  const test::Outcome early = place.run({"sweep", study, "--merge", "shared", "far", "--out", "merged"});
+  EXPECT_EQ(early.code, 4);
+  EXPECT_THAT(early.err,
+              HasSubstr("merged: every one of the 12 runs must be finished in one of the folders; got 3 that are not, the first is"));
+  EXPECT_FALSE(fs::exists(place.path("merged")));
+
+  test::succeed(place, {"sweep", study, "--out", "farther", "--part", "4/4", "--jobs", "1"});
+  const test::Outcome merged = test::succeed(place, {"sweep", study, "--merge", "shared", "far", "farther", "--out", "merged"});
+  EXPECT_EQ(merged.out, whole.out);
+  for (const char* file : {"table.md", "table.csv", "table.json"})
+    EXPECT_EQ(test::read_file(place.path("merged") / file), test::read_file(place.path("whole") / file)) << file;
+  // Into one of the parts, and again.
+  for (int round = 0; round < 2; ++round)
+    EXPECT_EQ(test::succeed(place, {"sweep", study, "--merge", "shared", "far", "farther"}).out, whole.out);
+  EXPECT_EQ(finished_runs(place.path("shared")), 12U);
+  // The whole, over what parts have done, has nothing left to train.
+  EXPECT_EQ(test::succeed(place, {"sweep", study, "--out", "merged", "--jobs", "1"}).out, whole.out);
+}
+
+TEST(Sweep, RefusesPartsThatAreNone) {
+  Workplace place;
+  const std::string study = write_study(place).string();
+  for (const char* part : {"0/4", "5/4", "1", "1/", "/4", "1/0", "1/4x", "-1/4", ""}) {
+    const test::Outcome refused = place.run({"sweep", study, "--out", "s", "--part", part});
+    EXPECT_EQ(refused.code, 2) << part << refused.err;
+    EXPECT_FALSE(fs::exists(place.path("s"))) << part;
+  }
+  EXPECT_EQ(place.run({"sweep", study, "--part", "1/2", "--merge", "s"}).code, 2);
+  EXPECT_EQ(place.run({"sweep", study, "--merge", "nowhere"}).code, 2);
+}
+
 TEST(Sweep, RefusesTheFolderOfAnotherStudy) {
   Workplace place;
   const std::string study = write_study(place).string();

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
+#include <memory>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -57,6 +59,25 @@ void prepare_folder(const Study& study, const fs::path& out) {
   fs::create_directories(out / "runs");
 }
 
+fs::path folder_of(const fs::path& out, const StudyPart& part) {
+  return part.count == 1 ? out : out / "parts" / fmt::format("{}-of-{}", part.index, part.count);
+}
+
+// One writer for a part; the whole study and its parts keep each other out.
+std::vector<std::unique_ptr<FolderLock>> hold(const fs::path& out, const StudyPart& part) {
+  const fs::path own = folder_of(out, part);
+  fs::create_directories(own);
+  std::vector<std::unique_ptr<FolderLock>> locks;
+  locks.push_back(std::make_unique<FolderLock>(own));
+  if (part.count > 1) {
+    if (const std::string holder = FolderLock::holder(out); !holder.empty())
+      throw UsageError(out.string(), "the whole study must not run beside its parts", holder, "wait for it, or choose another --out");
+  } else if (fs::exists(out / "parts")) {
+    for (const auto& other : fs::directory_iterator(out / "parts")) locks.push_back(std::make_unique<FolderLock>(other.path()));
+  }
+  return locks;
+}
+
 class StudyRunner {
  public:
   StudyRunner(const Study& study, const SweepRequest& request, const SweepEvents& events)
@@ -79,8 +100,9 @@ class StudyRunner {
     if (threads.empty()) work();
     for (auto& thread : threads) thread.join();
     SweepResult result{states_, false};
-    for (const RunState& state : states_)
-      result.interrupted = result.interrupted || state.status == RunStatus::interrupted || state.status == RunStatus::waiting;
+    for (std::size_t i = 0; i < states_.size(); ++i)
+      result.interrupted = result.interrupted || states_[i].status == RunStatus::interrupted ||
+                           (states_[i].status == RunStatus::waiting && request_.part.has(i));
     return result;
   }
 
@@ -105,7 +127,7 @@ class StudyRunner {
 
   void work() {
     for (std::size_t i = next_++; i < study_.runs.size(); i = next_++) {
-      if (states_[i].status != RunStatus::waiting) continue;
+      if (states_[i].status != RunStatus::waiting || !request_.part.has(i)) continue;
       if (stopped()) return;
       train(i);
     }
@@ -190,13 +212,63 @@ std::string to_string(RunStatus status) {
   return "unknown";
 }
 
+StudyPart parse_study_part(const std::string& text) {
+  StudyPart part;
+  const char* const end = text.data() + text.size();
+  const auto index = std::from_chars(text.data(), end, part.index);
+  const bool slash = index.ec == std::errc() && index.ptr != end && *index.ptr == '/';
+  const auto count = slash ? std::from_chars(index.ptr + 1, end, part.count) : index;
+  if (!slash || count.ec != std::errc() || count.ptr != end || part.index < 1 || part.index > part.count)
+    throw UsageError("--part", "must be a part and the number of parts, i/n with 1 <= i <= n", text, "for example 2/8");
+  return part;
+}
+
+void merge_study(const Study& study, const std::vector<fs::path>& parts, const fs::path& out) {
+  const auto finished = [](const fs::path& run) { return fs::exists(run / "summary.json") || fs::exists(run / "diverged.txt"); };
+  for (const fs::path& part : parts) {
+    if (!fs::is_directory(part / "configs"))
+      throw UsageError(part.string(), "must be a folder of this study", "none", "give the folders that --part has filled");
+    require_own_folder(study, part);
+  }
+  require_own_folder(study, out);
+  std::vector<fs::path> from;
+  std::size_t missing = 0;
+  std::string first;
+  for (const PlannedRun& run : study.runs) {
+    const fs::path name = fs::path("runs") / run.name;
+    from.push_back(out / name);
+    for (std::size_t p = 0; p < parts.size() && !finished(from.back()); ++p) from.back() = parts[p] / name;
+    if (finished(from.back())) continue;
+    if (missing++ == 0) first = run.name;
+  }
+  if (missing > 0)
+    throw DataError(out.string(), fmt::format("every one of the {} runs must be finished in one of the folders", study.runs.size()),
+                    fmt::format("{} that are not, the first is {}", missing, first), "go on with its part, or name its folder");
+  std::error_code error;
+  fs::create_directories(out / "configs", error);
+  if (error) throw OutputError(out.string(), "the folder of the study must be creatable", error.message(), "choose another --out");
+  const FolderLock lock(out);
+  prepare_folder(study, out);
+  for (std::size_t i = 0; i < study.runs.size(); ++i) {
+    const fs::path to = out / "runs" / study.runs[i].name, half = out / "runs" / (study.runs[i].name + ".part");
+    if (from[i] == to) continue;
+    // In one piece, or not at all.
+    fs::remove_all(half, error);
+    fs::copy(from[i], half, fs::copy_options::recursive, error);
+    fs::remove(half / FolderLock::kFile);
+    if (!error) fs::remove_all(to, error);
+    if (!error) fs::rename(half, to, error);
+    if (error) throw OutputError(to.string(), "the run must be copied", error.message(), "see to room and permissions");
+  }
+}
+
 SweepResult run_study(const Study& study, const SweepRequest& request, const SweepEvents& events) {
   require_own_folder(study, request.out);
   std::error_code error;
   fs::create_directories(request.out / "configs", error);
   if (error) throw OutputError(request.out.string(), "the folder of the study must be creatable", error.message(), "choose another --out");
-  const FolderLock lock(request.out);
   prepare_folder(study, request.out);
+  const auto locks = hold(request.out, request.part);
   return StudyRunner(study, request, events).run();
 }
 
