@@ -2,7 +2,7 @@
 """A bench that ffzero trains: y = tanh(x W), 49 inputs, 32 outputs, 1568 parameters. Copy it and put your instruments into `apply`, `measure`
 and `make_safe`. Speaks docs/device-protocol.md in text over standard input and output. Test it: ffzero device check "exec:python3 bench.py"
 Options: --inputs N --outputs N --noise SIGMA --limit MAX. SPDX-License-Identifier: MIT"""
-import argparse, atexit, contextlib, math, operator, os, random, sys
+import argparse, atexit, contextlib, math, operator, random, sys
 
 options = argparse.ArgumentParser()
 for name, default in (("--inputs", 49), ("--outputs", 32), ("--noise", 0.0), ("--limit", 4.0)):
@@ -21,7 +21,7 @@ def measure(x):  # here: show the input, read the detectors
 def make_safe():  # here: everything to a value that harms nothing
     apply([0.0] * count)
 
-def say(number, text):
+def say(number, text):  # returns None
     sys.stdout.write(f"{number} {text}\n")
 
 HELLO = f"""proto 1
@@ -32,19 +32,26 @@ output 0 {args.outputs} noise {args.noise}
 time answer_ms 5000 safe_ms 500
 cap linemax 65536 rows 64 get ping
 ok"""
-atexit.register(make_safe)  # also if an instrument raises
+atexit.register(make_safe)  # however it ends
 ready, staged = False, [0.0] * count
+evaluation, left, x = None, 0, []  # the eval whose rows are coming in
 with contextlib.suppress(BrokenPipeError):  # nobody reads any more: the host was killed
     for line in sys.stdin:
         words = line.split()
-        if len(words) < 2 or words[1] == "row":  # rows of a request that was refused
+        if len(words) < 2:
             continue
         n, verb, rest = words[0], words[1] if len(line) <= 65536 else "long line", words[2:]
-        if verb in ("hello", "safe", "bye"):
+        if evaluation and verb != "row":
+            evaluation = say(evaluation, "error retry rows are missing")
+        if verb == "row":
+            x += [float(word) for word in rest] if n == evaluation else []  # else of an eval that was refused
+            if evaluation and len(x) >= args.inputs:
+                say(n, "row " + " ".join("%.9g" % v for v in measure(x)))
+                left, x = left - 1, []
+        elif verb in ("hello", "safe", "bye"):
             make_safe()
             ready, staged = False, [0.0] * count
-            for text in HELLO.split("\n") if verb == "hello" else ["ok"]:
-                say(n, text)
+            say(n, HELLO.replace("\n", f"\n{n} ") if verb == "hello" else "ok")
         elif verb == "ready" or verb == "ping":
             ready = ready or verb == "ready"
             say(n, "ok")
@@ -62,16 +69,12 @@ with contextlib.suppress(BrokenPipeError):  # nobody reads any more: the host wa
             say(n, f"error range parameter {bad[0]}" if bad else "ok")
         elif verb == "eval" and len(rest) == 1 and int(rest[0]) <= 64:
             apply(staged)
-            for _ in range(int(rest[0])):
-                x = []
-                while len(x) < args.inputs:
-                    x += [float(word) for word in sys.stdin.readline().split()[2:]]
-                say(n, "row " + " ".join("%.9g" % v for v in measure(x)))
-            say(n, "ok")
+            evaluation, left, x = n, int(rest[0]), []
         else:
             say(n, f"error unsupported {verb}")
+        if evaluation and left == 0:
+            evaluation = say(evaluation, "ok")
         sys.stdout.flush()
         if verb == "bye":
             break
-make_safe()
-os._exit(0)  # without another look at standard output
+sys.stdout = None  # what is left in it nobody reads

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The smallest device, to show that anything will do: y = p0 x + p1 in plain shell, awk does the sums. One input, one output, two parameters.
 # Speaks docs/device-protocol.md. Test it: ffzero device check "exec:sh bench.sh"     SPDX-License-Identifier: MIT
-make_safe() { ready=no p0=0 p1=0 s0=0 s1=0; }
+make_safe() { ready=no p0=0 p1=0 s0=0 s1=0 evaluation= rows=0; }
 inside() { case $1 in '' | *[!-+.0-9eE]*) return 1 ;; esac; awk "BEGIN { exit !($1 >= -10 && $1 <= 10) }"; }
 trap '' PIPE # a host that has gone is noticed by reading
 make_safe
@@ -10,8 +10,16 @@ while IFS= read -r line; do
   set -f; set -- $line
   [ $# -ge 2 ] || continue
   n=$1 verb=$2; shift 2
+  if [ "$evaluation" ] && [ "$verb" != row ]; then echo "$evaluation error retry rows are missing"; evaluation=; fi
   case $verb in
-    row) ;; # of a request that was refused
+    row)
+      [ "$n" = "$evaluation" ] || continue # of an eval that was refused
+      case $1 in
+        *[nN]*) echo "$n row nan" ;;
+        *) awk "BEGIN { printf \"$n row %.9g\\n\", ($p0) * ($1) + ($p1) }" ;;
+      esac
+      rows=$((rows - 1))
+      if [ "$rows" -eq 0 ]; then echo "$n ok"; evaluation=; fi ;;
     hello)
       make_safe
       printf "$n %s\n" "proto 1" "id ffzero-bench-sh" "shape 1 1 2" "param 0 2 min -10 max 10 safe 0" "time answer_ms 5000 safe_ms 500" \
@@ -33,15 +41,8 @@ while IFS= read -r line; do
         for value; do eval "s$first=\$value"; first=$((first + 1)); done
         echo "$n ok"
       elif [ $# -eq 1 ] && [ "$1" -le 64 ]; then
-        p0=$s0 p1=$s1 rows=$1
-        while [ "$rows" -gt 0 ] && read -r _ _ x; do
-          case $x in
-            *[nN]*) echo "$n row nan" ;;
-            *) awk "BEGIN { printf \"$n row %.9g\\n\", ($p0) * ($x) + ($p1) }" ;;
-          esac
-          rows=$((rows - 1))
-        done
-        echo "$n ok"
+        p0=$s0 p1=$s1 rows=$1 evaluation=$n
+        if [ "$rows" -eq 0 ]; then echo "$n ok"; evaluation=; fi
       else
         echo "$n error unsupported"
       fi ;;

@@ -259,6 +259,7 @@ class Checker {
     step("a staged set is applied by eval, together", [this] { return staged(); });
     step("eval 0 applies and answers nothing else", [this] { return eval_nothing(); });
     step("what is staged outlives a refused eval", [this] { return refused_eval(); });
+    step("another request in place of a missing row ends the eval", [this] { return missing_row(); });
     step("parameters read back within their step", [this] { return read_back(); });
     step("a NaN stays in its row", [this] { return not_a_number(); });
     step("values out of range are refused and change nothing", [this] { return out_of_range(); });
@@ -569,6 +570,17 @@ class Checker {
     require_same(eval(x_), other, "staged before a refused eval");
     if (talk_.said.can.get) require_values(get(), b_, "staged before a refused eval");
     return talk_.said.can.get || (other - first).cwiseAbs().maxCoeff() > 0.0F ? "" : "outputs do not move with the parameters";
+  }
+  std::string missing_row() {
+    if (rows_ < 2) throw NotObserved{"the device takes one row at a time (cap rows)"};
+    const Matrix<float> clean = read(a_, x_), one = x_.topRows(1);
+    const std::uint32_t n = talk_.next_number(), m = talk_.next_number();
+    const Reply eval_ended = talk_.send_raw(talk_.request(n, "eval 2", &one) + talk_.request(m, "ping"), n);
+    require(eval_ended.refused(), "an eval with one row of two was answered by " + eval_ended.words());
+    const Reply other = talk_.await(m, 0);
+    require(other.end == Reply::End::ok || other.refused(), "the request behind it was answered by " + other.words());
+    require_same(eval(x_), clean, "after an eval that came to nothing");
+    return "";
   }
   std::string read_back() {
     static_cast<void>(read(a_, x_));

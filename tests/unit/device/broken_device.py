@@ -59,7 +59,24 @@ def flush():
         os._exit(0)
 
 
-for line in iter(sys.stdin.readline, ""):
+early = []  # lines that came where rows were awaited
+
+
+def next_line():
+    return early.pop() if early else sys.stdin.readline()
+
+
+def next_row():
+    """Numbers of a row; None if something else has come."""
+    line = sys.stdin.readline()
+    words = line.split()
+    if fault == "swallows" or words[1:2] == ["row"]:
+        return [float(v) for v in words[2:]]
+    early.append(line)
+    return None
+
+
+for line in iter(next_line, ""):
     words = line.split()
     if len(words) < 2 or words[1] == "row":
         continue
@@ -115,12 +132,14 @@ for line in iter(sys.stdin.readline, ""):
         address = rest[2:7] if "addr" in rest else None
         rows = [] if at is None else [stored.get(i) for i in at]
         for _ in range(count if at is None else 0):
-            rows.append([float(v) for v in sys.stdin.readline().split()[2:]])
+            rows.append(next_row())
+            if rows[-1] is None:
+                break
         jump = max(abs(a - b) for a, b in zip(p, staged))
         if count > 8 or None in rows or (slow and jump > SLEW * (time.monotonic() - moved_at) + 1e-5):
             if fault == "forgets_refused":
                 staged[:] = p
-            say(n, "error range" if None in rows else "error retry")
+            say(n, "error range" if at and None in rows else "error retry")
             flush()
             continue
         if (fault != "forgets_sets" or evals % 2) and (fault != "ignores_eval_0" or count):
