@@ -20,7 +20,7 @@ build_packages=(
 )
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3)
 package_packages=(python3 python3-dev python3-numpy pybind11-dev)
-lint_packages=(clang-16 libclang-rt-16-dev clang-tidy-16 clang-format-16 ccache git)
+lint_packages=(clang-16 libclang-rt-16-dev clang-tidy-16 clang-format-16 ccache git mypy)
 
 wanted=("${build_packages[@]}")
 list_only=no

@@ -4,7 +4,10 @@
 SPDX-License-Identifier: MIT
 """
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 import ffzero
 
@@ -18,9 +21,9 @@ print(f"digits: test accuracy {net.score(test_images, test_digits):.3f} after {n
 detectors = np.random.default_rng(7)
 
 
-def bench(volts, light):
+def bench(volts: npt.NDArray[np.float32], light: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     gains = (volts.reshape(49, 32) - 2.5) / 2.5
-    return np.tanh(light @ gains) + 1e-3 * detectors.normal(size=(len(light), 32))
+    return np.asarray(np.tanh(light @ gains) + 1e-3 * detectors.normal(size=(len(light), 32)))
 
 
 small = images.reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4)).reshape(-1, 49) / 255.0

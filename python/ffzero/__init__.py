@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, List
 
 from ._core import __version__, make_glyphs
 from ._device import CheckReport, CheckStep, Device, check_device, connect, device
 from ._errors import CheckError, ConfigError, DataError, DeviceError, DivergedError, FfzeroError, OutputError, UsageError
 from ._run import Network, Run, load, read_run, train
 from ._session import Question, Session
+
+if TYPE_CHECKING:
+    from ._estimators import Classifier, Regressor
 
 __all__ = [
     "CheckError", "CheckReport", "CheckStep", "Classifier", "ConfigError", "DataError", "Device", "DeviceError", "DivergedError",
@@ -26,5 +29,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'ffzero' has no attribute {name!r}")
 
 
-def __dir__() -> list:
+def __dir__() -> List[str]:
     return sorted(__all__)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from . import _core
+from ._types import Array
 
-Evaluation = Callable[[np.ndarray, np.ndarray], Any]
+Evaluation = Callable[[Array, Array], Any]
 
 
 class Device:
@@ -38,11 +39,11 @@ class Device:
         return self._core.parameters
 
     @property
-    def receipt(self) -> dict:
+    def receipt(self) -> Dict[str, Any]:
         """What it was asked to do so far: readings, evaluations, writes, values, failures, retries, restarts, projected, seconds."""
         return self._core.receipt()
 
-    def __call__(self, theta: Any, x: Any) -> np.ndarray:
+    def __call__(self, theta: Any, x: Any) -> Array:
         """One evaluation, as training makes it.
 
         Parameters
@@ -81,7 +82,7 @@ class Device:
             return f"<ffzero device {self.name}, closed>"
 
 
-def _range_of(parameters: int, range: Optional[Tuple[float, float]], step: float, unit: str, safe: float, period: float) -> List[dict]:
+def _range_of(parameters: int, range: Optional[Tuple[float, float]], step: float, unit: str, safe: float, period: float) -> List[Dict[str, Any]]:
     if range is None and not period:
         if step or safe:
             raise ValueError("step and safe belong to a device with a range; give range=(smallest, largest)")
@@ -102,7 +103,7 @@ def device(
     safe: float = 0.0,
     period: float = 0.0,
     noise: float = 0.0,
-    on_safe: Optional[Callable[[np.ndarray], Any]] = None,
+    on_safe: Optional[Callable[[Array], Any]] = None,
     name: Optional[str] = None,
 ) -> Device:
     """A device from a Python function.
@@ -127,9 +128,9 @@ def device(
     """
     if not callable(function):
         raise TypeError(f"device: needs a function of (theta, x); got {type(function).__name__}")
-    name = name or getattr(function, "__name__", type(function).__name__)
+    called = name or str(getattr(function, "__name__", type(function).__name__))
     ranges = _range_of(parameters, range, step, unit, safe, period)
-    return Device(_core.call_device(function, inputs, outputs, parameters, ranges, noise, name, on_safe))
+    return Device(_core.call_device(function, inputs, outputs, parameters, ranges, noise, called, on_safe))
 
 
 def connect(address: str) -> Device:
@@ -174,7 +175,7 @@ def _check_callable(tested: Device, calls: int) -> CheckReport:
         except Exception as error:  # the report is what the caller asked for
             report.append(CheckStep(name, "failed", f"{type(error).__name__}: {error}"))
 
-    readings = {}
+    readings: Dict[str, Any] = {}
 
     def shape() -> str:
         readings["y"] = tested(theta, x)
@@ -185,7 +186,7 @@ def _check_callable(tested: Device, calls: int) -> CheckReport:
         readings["noise"] = float(np.sqrt(again.var(axis=0, ddof=1).mean()))
         return f"standard deviation of a reading {readings['noise']:.3g}"
 
-    def near(a: np.ndarray, b: np.ndarray) -> bool:
+    def near(a: Array, b: Array) -> bool:
         tolerance = 8 * readings.get("noise", 0.0) + 1e-5 * (1.0 + float(np.abs(a).max()))
         return bool(np.abs(a - b).max() <= tolerance)
 
@@ -203,6 +204,10 @@ def _check_callable(tested: Device, calls: int) -> CheckReport:
             raise ValueError("the first parameters again must give the first readings again")
         return "other parameters give other readings, the first ones the first readings"
 
+    def safe_state() -> str:
+        tested.safe()
+        return "taken"
+
     step("shape", shape)
     if report[-1].status == "failed":
         return report
@@ -210,7 +215,7 @@ def _check_callable(tested: Device, calls: int) -> CheckReport:
     step("rows", rows)
     step("parameters", reads_parameters)
     step("calls", lambda: f"{calls} evaluations" if all(np.isfinite(tested(theta, x[:1])).all() for _ in range(calls)) else "")
-    step("safe", lambda: tested.safe() or "taken")
+    step("safe", safe_state)
     return report
 
 

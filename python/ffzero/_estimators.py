@@ -1,24 +1,27 @@
 """Classifier and Regressor: scikit-learn's contract on networks that are trained with forward evaluations only."""
+# mypy: warn-unused-ignores=False
 
 from __future__ import annotations
 
 import json
 import tomllib
 import warnings
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from collections.abc import Mapping
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
 from . import _core
 from ._device import Device, cores_of
 from ._settings import overrides_of, toml_text
+from ._types import Array
 
 try:
-    from sklearn.base import BaseEstimator as _Base
+    from sklearn.base import BaseEstimator as _Base  # type: ignore[import]
     from sklearn.base import ClassifierMixin as _ClassifierMixin
     from sklearn.base import RegressorMixin as _RegressorMixin
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_array as _check_array
+    from sklearn.exceptions import NotFittedError  # type: ignore[import]
+    from sklearn.utils.validation import check_array as _check_array  # type: ignore[import]
     from sklearn.utils.validation import check_consistent_length, column_or_1d
 except ImportError:  # what is needed of it when it is not there
 
@@ -62,7 +65,7 @@ except ImportError:  # what is needed of it when it is not there
             off, spread = y - self.predict(X), y - np.average(y, axis=0, weights=sample_weight)  # type: ignore[attr-defined]
             return float(1.0 - np.average(off**2, weights=sample_weight) / np.average(spread**2, weights=sample_weight))
 
-    def _check_array(X: Any, dtype: Any = None, ensure_min_samples: int = 1, **_: Any) -> np.ndarray:  # type: ignore[misc]
+    def _check_array(X: Any, dtype: Any = None, ensure_min_samples: int = 1, **_: Any) -> Array:  # type: ignore[misc]
         array = np.asarray(X)
         if array.dtype.kind not in "biuf":
             if np.iscomplexobj(array):
@@ -81,7 +84,7 @@ except ImportError:  # what is needed of it when it is not there
         if len(lengths) > 1:
             raise ValueError(f"Found input variables with inconsistent numbers of samples: {sorted(lengths)}")
 
-    def column_or_1d(y: Any, warn: bool = False) -> np.ndarray:  # type: ignore[misc]
+    def column_or_1d(y: Any, warn: bool = False) -> Array:  # type: ignore[misc]
         array = np.asarray(y)
         if array.ndim == 2 and array.shape[1] == 1:
             if warn:
@@ -102,7 +105,7 @@ def _seed_of(random_state: Any) -> int:
     return int(random_state)
 
 
-def _samples(X: Any, least: int) -> np.ndarray:
+def _samples(X: Any, least: int) -> Array:
     """(N, F) numbers as float32; pixels (N, H, W) or (N, C, H, W) of bytes stay bytes."""
     if getattr(X, "ndim", 2) in (3, 4) and getattr(X, "dtype", None) is not None:
         images = np.ascontiguousarray(X)
@@ -116,7 +119,7 @@ def _samples(X: Any, least: int) -> np.ndarray:
     return np.ascontiguousarray(_check_array(X, dtype=[np.float32], ensure_min_samples=least), dtype=np.float32)
 
 
-def _hashed(rows: np.ndarray, start: np.ndarray) -> np.ndarray:
+def _hashed(rows: Array, start: Array) -> Array:
     """A 64-bit number for each row, from its bytes."""
     data = np.ascontiguousarray(rows.reshape(len(rows), -1)).view(np.uint8).reshape(len(rows), -1)
     data = np.pad(data, ((0, 0), (0, -data.shape[1] % 4))).view(np.uint32)
@@ -128,7 +131,7 @@ def _hashed(rows: np.ndarray, start: np.ndarray) -> np.ndarray:
     return number
 
 
-def _order(*arrays: Optional[np.ndarray]) -> np.ndarray:
+def _order(*arrays: Optional[Array]) -> Array:
     """An order of the samples that depends on what they are and not on where they stand, so that the order of the rows does not matter."""
     number = np.zeros(len(arrays[0]), np.uint64)  # type: ignore[arg-type]
     for array in arrays:
@@ -137,7 +140,7 @@ def _order(*arrays: Optional[np.ndarray]) -> np.ndarray:
     return np.argsort(number, kind="stable")
 
 
-def _weighted(samples: np.ndarray, y: np.ndarray, sample_weight: Any) -> "tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]":
+def _weighted(samples: Array, y: Array, sample_weight: Any) -> "tuple[Array, Array, Optional[Array]]":
     """Without the samples whose weight is 0: they are as good as not there."""
     if sample_weight is None:
         return samples, y, None
@@ -150,7 +153,7 @@ def _weighted(samples: np.ndarray, y: np.ndarray, sample_weight: Any) -> "tuple[
     return samples[kept], y[kept], None if (weights[kept] == weights[kept][0]).all() else weights[kept]
 
 
-class _Network(_Base):
+class _Network(_Base):  # type: ignore[misc]
     """What both estimators share."""
 
     _task: str
@@ -194,9 +197,9 @@ class _Network(_Base):
         keys["seed"] = _seed_of(self.random_state)
         return keys
 
-    def _fit(self, X: np.ndarray, y: np.ndarray, sample_weight: Optional[np.ndarray]) -> None:
+    def _fit(self, X: Array, y: Array, sample_weight: Optional[Array]) -> None:
         order = _order(X, y, sample_weight)
-        arrays: Dict[str, np.ndarray] = {"x_train": X[order], "y_train": y[order]}
+        arrays: Dict[str, Array] = {"x_train": X[order], "y_train": y[order]}
         if sample_weight is not None:
             arrays["w_train"] = sample_weight[order]
         config = self.config if isinstance(self.config, Mapping) else None
@@ -259,7 +262,7 @@ class _Network(_Base):
             out.write(self._model.to_bytes())
 
 
-class Classifier(_ClassifierMixin, _Network):
+class Classifier(_ClassifierMixin, _Network):  # type: ignore[misc]
     """A network that is trained layer by layer with forward evaluations only.
 
     Parameters
@@ -323,12 +326,12 @@ class Classifier(_ClassifierMixin, _Network):
         self._rule = (self.summary_.get("vote") or {}).get("rule", "last")
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Array:
         """(N,) labels."""
         decision = self._ask(X)["decision"]
-        return self.classes_[decision]
+        return np.asarray(self.classes_[decision])
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any) -> Array:
         """(N, K) probabilities, in the order of classes_: the softmax of the scores by which the network decides, at the temperature of its
         loss; shares of the votes where the layers vote by majority. A row does not depend on the others."""
         answer = self._ask(X)
@@ -336,17 +339,17 @@ class Classifier(_ClassifierMixin, _Network):
         if self._rule in ("majority", "majority_early"):
             shares = sum(np.eye(len(self.classes_))[s.argmax(axis=1)] for s in scores)
             shares[np.arange(len(shares)), answer["decision"]] += 0.5
-            return shares / shares.sum(axis=1, keepdims=True)
+            return np.asarray(shares / shares.sum(axis=1, keepdims=True))
         logits = (scores[-1] if self._rule == "last" else sum(scores)) / self._temperature
         logits = logits - logits.max(axis=1, keepdims=True)
         exponentials = np.exp(logits)
-        return exponentials / exponentials.sum(axis=1, keepdims=True)
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
     def _more_tags(self) -> Dict[str, Any]:
         return {"requires_y": True}
 
 
-class Regressor(_RegressorMixin, _Network):
+class Regressor(_RegressorMixin, _Network):  # type: ignore[misc]
     """Regression by a network that is trained layer by layer with forward evaluations only. Arguments and attributes as those of Classifier,
     without classes_. Targets are scaled to [-1, 1] for training, and back."""
 
@@ -368,9 +371,9 @@ class Regressor(_RegressorMixin, _Network):
         self._fit(samples, np.ascontiguousarray(targets), weights)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Array:
         """(N,) or (N, T) values in the units of y."""
-        values = self._ask(X)["values"]
+        values: Array = self._ask(X)["values"]
         return values.ravel() if self._single else values
 
     def _more_tags(self) -> Dict[str, Any]:

@@ -7,13 +7,15 @@ import json
 import os
 import pathlib
 import tomllib
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
 from . import _core
 from ._device import cores_of
 from ._settings import overrides_of, toml_text
+from ._types import Array
 
 
 class Run:
@@ -44,13 +46,13 @@ class Run:
         lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         records: List[Dict[str, Any]] = [json.loads(line) for line in lines if line]
         try:
-            import pandas
+            import pandas  # type: ignore[import]
         except ImportError:
             return records
         return pandas.DataFrame(records)
 
     @property
-    def checkpoint(self) -> Dict[str, np.ndarray]:
+    def checkpoint(self) -> Dict[str, Array]:
         with np.load(self.folder / "checkpoint.npz") as arrays:
             return {name: arrays[name] for name in arrays.files}
 
@@ -138,21 +140,23 @@ class Network:
         """Numbers of a sample."""
         return self._core.features
 
-    def scores(self, X: Any) -> List[np.ndarray]:
+    def scores(self, X: Any) -> List[Array]:
         """One (N, K) array a layer that decides."""
-        return self._core.predict(_rows(X))["scores"]
+        scores: List[Array] = self._core.predict(_rows(X))["scores"]
+        return scores
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Array:
         """(N,) classes by number or name, or (N,) or (N, T) values. X : samples as the network was trained on, one a row or as images."""
         answer = self._core.predict(_rows(X))
         if self.task == "regression":
-            values = answer["values"]
+            values: Array = answer["values"]
             return values.ravel() if values.shape[1] == 1 else values
         names = np.array(self._core.class_texts or self._core.class_names)
-        return names[answer["decision"]] if len(names) else answer["decision"]
+        decision: Array = answer["decision"]
+        return np.asarray(names[decision]) if len(names) else decision
 
 
-def _rows(X: Any) -> np.ndarray:
+def _rows(X: Any) -> Array:
     samples = np.asarray(X)
     if samples.dtype == object:
         raise TypeError("X: must hold numbers; got an array of objects")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any, Dict, Optional
 
 import numpy as np
 
 from . import _core
 from ._device import _range_of
 from ._settings import overrides_of, toml_text
+from ._types import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Question:
 
     id: int
     device: int
-    theta: np.ndarray
-    x: np.ndarray
+    theta: Array
+    x: Array
 
     @property
     def rows(self) -> int:
@@ -141,7 +143,7 @@ class Session:
         self.close()
 
 
-def arrays_of(data: Any, task: str) -> dict:
+def arrays_of(data: Any, task: str) -> Dict[str, Any]:
     """(X, y) or (X, y, X_test, y_test) as the module wants them."""
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 4):
         raise ValueError("data: must be (X, y) or (X, y, X_test, y_test)")
