@@ -5,7 +5,7 @@
   tools/tables.py measure DIR [NAME ..] --binary build/release/ffzero [--seeds 5] [--solvers default,ff_ad,ff_dd] [--check]
                                                      trains on them and prints the medians of the test metric, as Markdown
   tools/tables.py measure DIR .. --folds             the same by 3-fold cross-validation inside the train parts, where settings are chosen:
-                                                     the test parts stay untouched
+                                                     the test parts stay untouched; --set and --config pass settings on
 
 The rivals stand on the same splits, with standardised features: MLPClassifier for classes; the better of RidgeCV and MLPRegressor for
 numbers. --check ends with 6 if a median is further behind than asked: 0.02 for classes (ff_dd 0.04), 0.05 of R^2 (ff_dd 0.10).
@@ -34,6 +34,34 @@ except ImportError as missing:
     sys.exit(77)
 
 CHOSEN = ["iris", "wine", "breast_cancer", "digits", "diabetes", "friedman1"]
+
+
+def sparse_linear(n, features, used, noise, seed):
+    """A few features count; noise in standard deviations of what they give."""
+    random = np.random.default_rng(seed)
+    x, w = random.normal(size=(n, features)), np.zeros(features)
+    w[:used] = random.normal(size=used)
+    return x, x @ w + noise * np.sqrt((w**2).sum()) * random.normal(size=n)
+
+
+def steps(n, seed):
+    random = np.random.default_rng(seed)
+    x = random.uniform(-1, 1, size=(n, 6))
+    return x, np.where(x[:, 0] > 0, 1.0, 0) + 0.5 * np.abs(x[:, 1]) * (x[:, 2] > 0.3) + 0.2 * random.normal(size=n)
+
+
+def heavy_tails(n, seed):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(n, 8))
+    return x, x[:, 0] - 0.5 * x[:, 1] + 0.5 * random.standard_t(2.5, size=n)
+
+
+def sines(n, seed):
+    random = np.random.default_rng(seed)
+    x = random.uniform(-1, 1, size=(n, 4))
+    return x, np.sin(3 * x[:, 0]) + np.sin(3 * x[:, 1]) * x[:, 2] + 0.1 * random.normal(size=n)
+
+
 # Further tables that were made, so that settings are not fitted to six of them. name: (maker, options)
 MADE = {
     "friedman1": (datasets.make_friedman1, {"n_samples": 500, "noise": 1.0, "random_state": 0}),
@@ -67,8 +95,18 @@ MADE = {
     "linear": (datasets.make_regression, {"n_samples": 1500, "n_features": 20, "noise": 30, "random_state": 9}),
     "friedman2": (datasets.make_friedman2, {"n_samples": 800, "noise": 50, "random_state": 10}),
     "friedman3": (datasets.make_friedman3, {"n_samples": 800, "noise": 0.1, "random_state": 11}),
+    "sparse_120": (sparse_linear, {"n": 180, "features": 20, "used": 3, "noise": 1.0, "seed": 1}),
+    "sparse_400": (sparse_linear, {"n": 600, "features": 50, "used": 5, "noise": 0.7, "seed": 2}),
+    "weak_300": (sparse_linear, {"n": 450, "features": 10, "used": 10, "noise": 2.0, "seed": 3}),
+    "steps": (steps, {"n": 600, "seed": 4}),
+    "heavy": (heavy_tails, {"n": 500, "seed": 5}),
+    "sines": (sines, {"n": 900, "seed": 6}),
+    "friedman1_noisy": (datasets.make_friedman1, {"n_samples": 450, "noise": 4.0, "random_state": 21}),
+    "friedman1_clean": (datasets.make_friedman1, {"n_samples": 1200, "noise": 0.3, "random_state": 22}),
+    "friedman2_small": (datasets.make_friedman2, {"n_samples": 240, "noise": 100, "random_state": 23}),
 }
-NUMBERS = {"diabetes", "friedman1", "linear_50", "linear", "friedman2", "friedman3"}
+NUMBERS = {"diabetes", "friedman1", "linear_50", "linear", "friedman2", "friedman3", "sparse_120", "sparse_400", "weak_300"}
+NUMBERS |= {"steps", "heavy", "sines", "friedman1_noisy", "friedman1_clean", "friedman2_small"}
 
 
 def table(name):
@@ -109,11 +147,11 @@ def rival(name, arrays, seed):
 
 
 def train(binary, file, solver, seed, folder, more):
-    command = [binary, "train", "--dataset", "npz", "--data-dir", file, "--seed", str(seed), "--out", folder, "--quiet", "--no-report"]
+    command = [binary, "train", *more, "--dataset", "npz", "--data-dir", file, "--seed", str(seed), "--out", folder, "--quiet", "--no-report"]
     command += ["--set", "training.log_test=false", "--set", "training.log_samples=0"]
     command += ["--set", "dataset.task=" + ("regression" if name_of(file) in NUMBERS else "classification")]
     command += [] if solver == "default" else ["--solver", solver]
-    done = subprocess.run([str(word) for word in command] + more, capture_output=True, text=True, check=False)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{name_of(file)}, {solver}, seed {seed}: {done.stderr.strip()}")
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))["final"]["test"]
@@ -174,8 +212,10 @@ def main():
     parser.add_argument("--folds", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--set", dest="more", action="append", default=[], help="passed on to ffzero train")
+    parser.add_argument("--config", type=pathlib.Path, help="settings in TOML for ffzero train")
     options = parser.parse_args()
     options.more = [word for pair in options.more for word in ("--set", pair)]
+    options.more += [] if options.config is None else [options.config]
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.what == "make":
         for name in options.names or CHOSEN:
