@@ -118,7 +118,7 @@ void CallMap::read_many(std::span<const std::span<const float>> thetas, const Co
     throw;
   }
   wait_ended();
-  address_.reading += thetas.size();
+  address_.key.number += thetas.size();
   for (std::size_t i = 0; i < thetas.size(); ++i) {
     if (ys[i].rows() != x.rows() || ys[i].cols() != description_.outputs)
       throw DeviceError(description_.name, "must answer " + number_of(x.rows()) + " x " + number_of(description_.outputs) + " readings",
@@ -151,7 +151,7 @@ void CallMap::safe() const {
 
 void CallMap::begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const {
   const std::lock_guard lock(busy_);
-  address_ = {.stream = stream, .step = step, .reading = 0, .lasting = lasting};
+  address_ = {.key = {.stream = stream, .step = step}, .lasting = lasting};
 }
 
 Matrix<float> CallMap::reference_readings(std::span<const float> theta, Index repeats) const {

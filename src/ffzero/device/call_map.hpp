@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ffzero/base/parameter_range.hpp"
+#include "ffzero/device/reading_key.hpp"
 #include "ffzero/map/forward_map.hpp"
 #include "ffzero/map/instrument.hpp"
 
@@ -35,9 +36,9 @@ struct CallDescription {
 using DeviceCall =
     std::function<void(std::span<const std::span<const float>> thetas, const ConstMatrixRef<float>& x, std::span<Matrix<float>> ys)>;
 
-/// Which reading this is: the same in a run that is gone on with. See Instrument::begin_readings.
+/// Which reading this is; the key says nothing about the device, whose function knows it.
 struct CallAddress {
-  std::uint64_t stream = 0, step = 0, reading = 0;
+  ReadingKey key;
   bool lasting = false;  ///< every session of the run asks for it again
   friend auto operator<=>(const CallAddress&, const CallAddress&) = default;
 };

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -16,15 +15,9 @@
 
 #include "ffzero/base/device_receipt.hpp"
 #include "ffzero/device/descriptor.hpp"
+#include "ffzero/device/reading_key.hpp"
 
 namespace ffzero {
-
-/// Which reading of a run it is. Within one step of one stream they are numbered in the order in which they are asked for.
-struct ReadingKey {
-  std::uint32_t device = 0;  ///< position of the layer
-  std::uint64_t stream = 0, step = 0, number = 0;
-  friend auto operator<=>(const ReadingKey&, const ReadingKey&) = default;
-};
 
 /// What a reading gave.
 struct KeptReading {

@@ -33,7 +33,7 @@ void RequestQueue::read(std::size_t device, const CallAddress& first, std::span<
   std::vector<bool> known(thetas.size());
   for (std::size_t i = 0; i < thetas.size(); ++i) {
     CallAddress at = first;
-    at.reading += i;
+    at.key.number += i;
     if (const auto kept = kept_.answers.find(at); kept != kept_.answers.end()) {
       if (kept->second.rows() != ys[i].rows() || kept->second.cols() != ys[i].cols())
         throw DataError("session", "a kept answer must be " + size_of(ys[i]), size_of(kept->second), "the file is damaged");
@@ -65,7 +65,7 @@ void RequestQueue::mark() {
   const std::lock_guard lock(mutex_);
   std::erase_if(kept_.answers, [&](const auto& entry) {
     const CallAddress& at = entry.first;
-    return !at.lasting && !(at.stream == last_.stream && at.step == last_.step);
+    return !at.lasting && !(at.key.stream == last_.key.stream && at.key.step == last_.key.step);
   });
   std::erase_if(told_, [&](const auto& entry) { return !kept_.answers.contains(entry.second); });
 }

@@ -26,7 +26,7 @@ void put(NpzArchive& archive, const RequestQueue::Kept& kept) {
   std::vector<std::int64_t> addresses, sizes;
   std::vector<float> readings;
   for (const auto& [at, y] : kept.answers) {
-    for (const std::uint64_t part : {at.stream, at.step, at.reading, std::uint64_t{at.lasting}})
+    for (const std::uint64_t part : {at.key.stream, at.key.step, at.key.number, std::uint64_t{at.lasting}})
       addresses.push_back(static_cast<std::int64_t>(part));
     sizes.insert(sizes.end(), {y.rows(), y.cols()});
     readings.insert(readings.end(), y.data(), y.data() + y.size());
@@ -57,7 +57,7 @@ RequestQueue::Kept take(NpzArchive& archive, const std::string& place) {
     if (rows < 0 || columns < 1 || rows > kMost || columns > kMost || usize(rows * columns) > readings.size() - at)
       damaged("must hold the readings of each answer");
     const auto part = [&](std::size_t k) { return static_cast<std::uint64_t>(addresses[2 * i + k]); };
-    kept.answers[{.stream = part(0), .step = part(1), .reading = part(2), .lasting = part(3) != 0}] =
+    kept.answers[{.key = {.stream = part(0), .step = part(1), .number = part(2)}, .lasting = part(3) != 0}] =
         Eigen::Map<const Matrix<float>>(readings.data() + at, rows, columns);
     at += usize(rows * columns);
   }

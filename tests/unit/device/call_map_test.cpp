@@ -87,7 +87,7 @@ TEST(CallMap, CountsReadingsFromWhereTheyBegin) {
   map.read_many(pair, Matrix<float>::Ones(1, 3), ys, false);
   map.begin_readings(8, 6, false);
   map.read_many(pair, Matrix<float>::Ones(1, 3), ys, false);
-  EXPECT_EQ(seen, (std::vector<CallAddress>{{8, 5, 0}, {8, 5, 2}, {8, 6, 0}}));
+  EXPECT_EQ(seen, (std::vector<CallAddress>{{{0, 8, 5, 0}}, {{0, 8, 5, 2}}, {{0, 8, 6, 0}}}));
 }
 
 TEST(CallMap, RefusesWhatCannotBe) {
@@ -121,7 +121,7 @@ std::vector<float> readings_of(RequestQueue& queue, int steps) {
   const std::vector<std::span<const float>> pair{as_span(theta), as_span(theta)};
   for (int s = 0; s < steps; ++s) {
     std::vector<Matrix<float>> ys(2, Matrix<float>(1, 1));
-    queue.read(0, {.stream = 0, .step = static_cast<std::uint64_t>(s), .reading = 0}, pair, Matrix<float>::Constant(1, 3, 1.0F), ys);
+    queue.read(0, {.key = {.step = static_cast<std::uint64_t>(s)}}, pair, Matrix<float>::Constant(1, 3, 1.0F), ys);
     for (const auto& y : ys) read.push_back(y(0, 0));
   }
   queue.finish();
