@@ -25,6 +25,7 @@ void add_eval(CLI::App& app, Commands& commands);
 void add_predict(CLI::App& app, Commands& commands);
 void add_inspect(CLI::App& app, Commands& commands);
 void add_probe(CLI::App& app, Commands& commands);
+void add_calibrate(CLI::App& app, Commands& commands);
 void add_datasets(CLI::App& app, Commands& commands);
 void add_report(CLI::App& app, Commands& commands);
 void add_light(CLI::App& app, Commands& commands);

@@ -138,6 +138,7 @@ int main(int argc, char** argv) {
   app::add_predict(cli, commands);
   app::add_inspect(cli, commands);
   app::add_probe(cli, commands);
+  app::add_calibrate(cli, commands);
   app::add_datasets(cli, commands);
   app::add_report(cli, commands);
   app::add_light(cli, commands);

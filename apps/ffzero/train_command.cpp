@@ -13,6 +13,7 @@
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/report.hpp"
+#include "ffzero/run/calibrate.hpp"
 #include "ffzero/run/run.hpp"
 #include "output.hpp"
 #include "progress.hpp"
@@ -162,6 +163,11 @@ int run_train(const TrainOptions& options) {
     return kInterrupted;
   }
   if (options.json) fmt::print("{}\n", result.summary.dump(2));
+  if (const auto lost = chip_loss(result.folder, cache_dir()))
+    display.message(
+        fmt::format("on this chip {} {:.4f}; its model at the same phases {:.4f}. `ffzero calibrate {}` fits a twin to the chip, "
+                    "gradient.estimator = \"twin\" trains with one (docs/imperfect.md)",
+                    lost->metric, lost->chip, lost->model, shell_word(result.folder.string())));
   display.message(fmt::format("written to {}", result.folder.string()));
   return kDone;
 }

@@ -12,6 +12,7 @@ enum class Information {
   opaque,    ///< losses of perturbed evaluations, one number each
   grouped,   ///< one loss for each group of outputs, all perturbed in the same evaluation
   activity,  ///< outputs perturbed sample by sample, and the layer's input
+  twin,      ///< readings, and the derivatives of a model of the device
   adjoint,   ///< exact derivatives
 };
 
@@ -26,6 +27,8 @@ enum class Information {
       return "grouped";
     case Information::activity:
       return "activity";
+    case Information::twin:
+      return "twin";
     case Information::adjoint:
       return "adjoint";
   }

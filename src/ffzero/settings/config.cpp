@@ -466,6 +466,9 @@ void Config::check_combinations(const DataFacts& facts) const {
       fail("gradient.distribution", "directions are gaussian, rademacher, hadamard or coordinate", "use \"gaussian\" or \"auto\"");
     if (estimator != "directional" && v.is("gradient.eps", "measured"))
       fail("gradient.eps", "only directional estimates have an eps to measure", "give a number");
+    if (estimator == "twin" && (!v.is("model.kind", "photonic") || end_to_end))
+      fail("gradient.estimator", "a twin is that of a photonic chip with a local loss",
+           "use model.kind = \"photonic\" and scope \"local\"");
     if (estimator == "coordinate" && (!v.is("model.kind", "photonic") || end_to_end))
       fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss",
            "use model.kind = \"photonic\" and scope \"local\"");

@@ -47,6 +47,19 @@ EstimatorOptions estimator_options(const Values& v) {
   if (auto own = registered<NamedEstimator>(estimators(), v, "gradient.options")) return std::move(*own);
   if (v.is("gradient.estimator", "adjoint")) return AdjointOptions{};
   if (v.is("gradient.estimator", "coordinate")) return CoordinateOptions{};
+  if (v.is("gradient.estimator", "twin"))
+    return TwinOptions{.along = v.is("gradient.twin.order", "along"),
+                       .calibration = {.freedom = v.is("gradient.twin.fit", "all") ? TwinFreedom::all : TwinFreedom::couplers,
+                                       .settings = v.integer("gradient.twin.settings"),
+                                       .samples = v.integer("gradient.twin.samples"),
+                                       .spread = v.number("gradient.twin.spread"),
+                                       .steps = v.integer("gradient.twin.steps"),
+                                       .lr = v.number("gradient.twin.lr")},
+                       .start_epochs = v.integer("gradient.twin.start"),
+                       .refine_epochs = v.integer("gradient.twin.refine"),
+                       .fit_lr = v.number("gradient.twin.fit_lr"),
+                       .file = v.word("gradient.twin.file"),
+                       .gate = v.number("gradient.twin.gate")};
   if (v.is("gradient.estimator", "activity")) {
     const std::string space = v.word("gradient.distribution");
     return ActivityPerturbation{.space = space == "full"   ? ActivitySpace::full

@@ -35,12 +35,17 @@ std::string local_only(const Values& v) {
   return v.is("objective.scope", "end_to_end") ? "it belongs to objective.scope = \"local\" or \"grouped\"" : "";
 }
 std::string directional_or_activity(const Values& v) {
-  return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "coordinate")
+  return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "coordinate") || v.is("gradient.estimator", "twin")
              ? "it belongs to gradient.estimator = \"directional\" or \"activity\""
              : "";
 }
 std::string directional_only(const Values& v) {
   return v.is("gradient.estimator", "directional") ? "" : "it belongs to gradient.estimator = \"directional\"";
+}
+std::string twin_only(const Values& v) { return v.is("gradient.estimator", "twin") ? "" : "it belongs to gradient.estimator = \"twin\""; }
+std::string twin_first(const Values& v) {
+  if (!twin_only(v).empty()) return twin_only(v);
+  return v.is("gradient.twin.order", "first") ? "" : "it belongs to gradient.twin.order = \"first\"";
 }
 std::string several_directions(const Values& v) {
   if (!directional_only(v).empty()) return directional_only(v);
@@ -303,6 +308,25 @@ std::vector<KeyInfo> make_table() {
 
   choice("gradient.aggregation", "average", {"average", "aligned"},
          "How several directions become a gradient: their average, or the least-squares solution in their span.", several_directions, true);
+  choice("gradient.twin.order", "first", {"first", "along"},
+         "first: the twin is calibrated, the network trained on it, then refined on the chip; along: trained on the chip, the twin fitted "
+         "meanwhile.",
+         twin_only);
+  choice("gradient.twin.fit", "couplers", {"couplers", "all"},
+         "Errors that the twin may have: of couplers and offsets of phases, or also of gains, crosstalk and detectors.", twin_only);
+  add("gradient.twin.file", text, "", 0, 0, "A calibration of this chip to begin with (ffzero calibrate). Empty: none.", twin_only);
+  add("gradient.twin.start", integer, 0, 0, 1e6, "Epochs on the twin without errors, before it is calibrated near the phases reached.",
+      twin_first);
+  add("gradient.twin.settings", integer, 68, 2, 1e6, "Settings of the phases that are read to calibrate; one in ten is held out.",
+      twin_first);
+  add("gradient.twin.samples", integer, 16, 1, 1e6, "Samples read at each setting.", twin_first);
+  add("gradient.twin.spread", number, 0.2, 1e-6, 10, "Spread of the settings around the phases reached, rad.", twin_first);
+  add("gradient.twin.steps", integer, 10000, 1, 1e8, "Steps of the fit, one setting each.", twin_first);
+  add("gradient.twin.lr", number, 3e-3, 1e-9, 1, "Learning rate of the fit (Adam, along a cosine).", twin_first);
+  add("gradient.twin.gate", number, 1.0, 1e-9, 1e9, "Largest relative error of the held-out readings with which training goes on.",
+      twin_first);
+  add("gradient.twin.refine", integer, 2, 0, 1e6, "Last epochs, which are trained on the chip, the twin fitted along.", twin_first);
+  add("gradient.twin.fit_lr", number, 1e-3, 1e-9, 1, "Learning rate of the twin while it is fitted along.", twin_only);
   add("gradient.recycle", number, 0.0, 0, 1,
       "Share of what a new difference tells that a memory of past ones takes over; the memory is a control variate. 0: no memory.",
       directional_only, true);

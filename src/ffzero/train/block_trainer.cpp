@@ -168,6 +168,7 @@ std::optional<double> BlockTrainer<S>::step(const Position& at, std::span<const 
   const std::span<S> parameters = theta();
   const RandomStream directions(session_.plan.seed, Stream::direction, static_cast<std::uint32_t>(setup.first), position);
   if (number == 0) check_first_step<S>(setup, batch, parameters, directions, *session_.executor, session_.ledger);
+  setup.gradient->begin_step(number, setup.steps, setup.options.epochs);
   const double loss = setup.gradient->estimate(batch, parameters, directions, as_span(gradient_));
   if (setup.gradient->missing_pairs() >= setup.gradient->pairs_of_step()) return std::nullopt;
   if (number == 0) first_loss_ = loss;

@@ -68,6 +68,14 @@ void validate_estimator(const EstimatorOptions& estimator, std::string_view plac
     fields.at_least(1, activity->directions, "directions");
     fields.positive(activity->eps, "eps");
   }
+  if (const auto* twin = std::get_if<TwinOptions>(&estimator)) {
+    const Fields fields(place, "TwinOptions");
+    twin->calibration.validate();
+    fields.at_least(0, twin->start_epochs, "start_epochs");
+    fields.at_least(0, twin->refine_epochs, "refine_epochs");
+    fields.positive(twin->fit_lr, "fit_lr");
+    fields.positive(twin->gate, "gate");
+  }
 }
 
 }  // namespace
@@ -81,6 +89,7 @@ std::string estimator_name(const EstimatorOptions& options) {
   if (const auto* named = std::get_if<NamedEstimator>(&options)) return named->name;
   if (std::holds_alternative<DirectionalOptions>(options)) return "directional";
   if (std::holds_alternative<ActivityPerturbation>(options)) return "activity";
+  if (std::holds_alternative<TwinOptions>(options)) return "twin";
   return std::holds_alternative<CoordinateOptions>(options) ? "coordinate" : "adjoint";
 }
 

@@ -10,6 +10,7 @@
 #include "ffzero/base/registry.hpp"
 #include "ffzero/gradient/directional.hpp"
 #include "ffzero/loss/loss.hpp"
+#include "ffzero/map/mesh/chip_twin.hpp"
 #include "ffzero/objective/activity.hpp"
 #include "ffzero/objective/layer.hpp"
 #include "ffzero/update/rule.hpp"
@@ -32,6 +33,19 @@ enum class Scope {
 
 /// The gradient of the powers of one interferometer mesh, phase by phase, from shifted readings; two a phase and sample.
 struct CoordinateOptions {};
+/// A chip is read, its twin gives the slopes  [docs/imperfect.md, Twins].
+struct TwinOptions {
+  /// True: from the first step on the chip is read at every step and the twin, without errors at first, is fitted along. False: the network
+  /// is trained on the twin (start_epochs without errors, then calibrated), and on the chip in the last refine_epochs, the twin fitted
+  /// along.
+  bool along = false;
+  CalibrationOptions calibration = {};
+  Index start_epochs = 0;   ///< >= 0
+  Index refine_epochs = 2;  ///< >= 0
+  double fit_lr = 1e-3;     ///< of the twin while it is fitted along, > 0
+  std::string file = {};    ///< a calibration to begin with, in place of readings; empty: none
+  double gate = 1.0;        ///< largest relative error of held-out readings that a calibrated twin may have, > 0
+};
 /// Exact derivatives: refused for maps that can only be evaluated.
 struct AdjointOptions {};
 /// An estimator of estimators() (train/step_gradient.hpp), by name. Networks of float alone.
@@ -40,7 +54,8 @@ struct NamedEstimator {
   NamedNumbers numbers = {};  ///< in place of its defaults
 };
 /// Where the gradient comes from. An eps of kMeasured is for DirectionalOptions alone.
-using EstimatorOptions = std::variant<DirectionalOptions, ActivityPerturbation, CoordinateOptions, AdjointOptions, NamedEstimator>;
+using EstimatorOptions =
+    std::variant<DirectionalOptions, ActivityPerturbation, CoordinateOptions, TwinOptions, AdjointOptions, NamedEstimator>;
 /// Spelling of the key `gradient.estimator`.
 [[nodiscard]] std::string estimator_name(const EstimatorOptions& options);
 

@@ -34,6 +34,10 @@ std::string described(const BlockPlan& block) {
   if (const auto* a = std::get_if<ActivityPerturbation>(&o.estimator))
     estimator += fmt::format("(space {}, directions {}, eps {})", static_cast<int>(a->space), a->directions, a->eps);
   if (const auto* n = std::get_if<NamedEstimator>(&o.estimator)) estimator += described(estimators().numbers(n->name, n->numbers));
+  if (const auto* t = std::get_if<TwinOptions>(&o.estimator))
+    estimator += fmt::format("(along {}, freedom {}, settings {}, samples {}, spread {}, steps {}, lr {}, start {}, refine {}, fit_lr {})",
+                             t->along, static_cast<int>(t->calibration.freedom), t->calibration.settings, t->calibration.samples,
+                             t->calibration.spread, t->calibration.steps, t->calibration.lr, t->start_epochs, t->refine_epochs, t->fit_lr);
   std::string loss = make_loss<double>(o.loss)->name();
   if (const auto* l = std::get_if<NamedLoss>(&o.loss)) loss = l->name + described(losses().numbers(l->name, l->numbers));
   if (const auto* l = std::get_if<CrossEntropyOptions>(&o.loss))

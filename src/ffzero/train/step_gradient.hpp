@@ -18,6 +18,8 @@ template <class S>
 class StepGradient {
  public:
   virtual ~StepGradient() = default;
+  /// Called before the estimate of step `number` of a training of `epochs` epochs of `steps` steps.
+  virtual void begin_step(Index /*number*/, Index /*steps*/, Index /*epochs*/) {}
   /// gradient (dimension of the block), overwritten. random: the directions of this step. Returns the loss that training logs for free.
   virtual double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) = 0;
   /// Training evaluations that one sample costs in one step, all layers of the block together.

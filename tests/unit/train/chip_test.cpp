@@ -129,6 +129,82 @@ TEST(ChipInTraining, RefusesWhatItCannotDo) {
             path.string() + ": array e_l must have shape (16, 8); got (8, 4); the chip is of another size: check dataset.crop");
 }
 
+Settings with_twin(Settings more) {
+  Settings s = on_chip({{"gradient.estimator", "twin"},
+                        {"gradient.twin.settings", "12"},
+                        {"gradient.twin.samples", "4"},
+                        {"gradient.twin.steps", "200"},
+                        {"update.lr", "0.01"},
+                        {"training.epochs", "4"}});
+  s.insert(s.end(), more.begin(), more.end());
+  return s;
+}
+
+TEST(TwinInTraining, BillsItsReadings) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto first = run<float>(
+      resolved(with_twin({{"gradient.twin.start", "1"}, {"gradient.twin.refine", "1"}, {"gradient.twin.gate", "1000"}}), splits), splits);
+  EXPECT_EQ(first.record.ledger.layer(0).training, 12 * 4 + kTrain);  // the calibration, and the last epoch
+  EXPECT_EQ(first.record.information, Information::twin);
+  EXPECT_EQ(to_string(first.record.information), "twin");
+  const Settings along{{"gradient.estimator", "twin"}, {"gradient.twin.order", "along"}, {"training.epochs", "2"}};
+  EXPECT_EQ(run<float>(resolved(on_chip(along), splits), splits).record.ledger.layer(0).training, 2 * kTrain);
+}
+
+TEST(TwinInTraining, ResumesBitForBit) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Settings noise{{"model.mesh.chip.read_noise", "0.01"}, {"model.mesh.chip.dac_bits", "8"}};
+  for (Settings settings : {with_twin({{"gradient.twin.start", "1"}, {"gradient.twin.refine", "2"}, {"gradient.twin.gate", "1000"}}),
+                            on_chip({{"gradient.estimator", "twin"}, {"gradient.twin.order", "along"}, {"gradient.twin.fit", "all"}})}) {
+    settings.insert(settings.end(), noise.begin(), noise.end());
+    const Config config = resolved(settings, splits);
+    std::vector<TrainerState> kept;
+    TrainEvents events;
+    events.save = [&](const TrainerState& state) { kept.push_back(state); };
+    events.save_every_s = 0.0;
+    const auto whole = run<float>(config, splits, 1, events);
+    ASSERT_GT(kept.size(), 2U);
+    for (const TrainerState& state : kept) {
+      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
+      trainer.restore(state, "checkpoint");
+      static_cast<void>(trainer.run());
+      EXPECT_EQ(Vector<float>(as_vector(trainer.network().theta(0, 1))), whole.theta);
+    }
+  }
+}
+
+TEST(TwinInTraining, ComesNearTheIdealWhereTheModelAloneFails) {
+  // The same training on the ideal mesh, loaded on the chip, loses what a calibrated twin keeps.
+  const Splits splits = make_glyphs(1, 400, 200);
+  const Settings chip{{"model.mesh.chip.coupler", "0.2"}, {"model.mesh.chip.phase", "0.3"}};
+  const auto accuracy = [&](Settings more) {
+    Settings s = with_twin({{"training.epochs", "20"}, {"training.batch_size", "20"}, {"gradient.twin.refine", "0"}});
+    s.insert(s.end(), chip.begin(), chip.end());
+    s.insert(s.end(), more.begin(), more.end());
+    return run<float>(resolved(s, splits), splits).record.final_test.value;
+  };
+  const double direct = accuracy({{"gradient.twin.start", "20"}});
+  const double twin = accuracy({{"gradient.twin.start", "8"}, {"gradient.twin.settings", "60"}, {"gradient.twin.steps", "3000"}});
+  EXPECT_GT(twin, direct + 0.1);
+}
+
+TEST(TwinInTraining, StopsAtItsGate) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const std::string line = message_of<CheckError>([&] {
+    static_cast<void>(run<float>(resolved(with_twin({{"gradient.twin.steps", "1"}, {"gradient.twin.gate", "1e-6"}}), splits), splits));
+  });
+  EXPECT_EQ(line.substr(0, 92), "gradient.twin: a calibrated twin may miss held-out readings by a relative error of 1e-06; go");
+  EXPECT_NE(line.find("use gradient.estimator = \"directional\""), std::string::npos);
+}
+
+TEST(TwinInTraining, NeedsAChip) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  Settings ideal{{"model.kind", "photonic"}, {"dataset.crop", "4"}, {"training.batch_size", "16"}, {"gradient.estimator", "twin"}};
+  EXPECT_EQ(message_of<ConfigError>([&] { static_cast<void>(run<float>(resolved(ideal, splits), splits)); }),
+            "gradient.estimator: a twin is that of one chip whose powers the loss reads; got another block; use a photonic model with "
+            "model.mesh.chip.*, objective.scope = \"local\" and model.mesh.parallel = 1");
+}
+
 TEST(ChipInTraining, CoordinateRuleSeesTheChip) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   const auto coordinate = run<float>(

@@ -1,0 +1,69 @@
+// The loss of a block of one device whose slopes come from a twin.
+// SPDX-License-Identifier: MIT
+#include "ffzero/objective/twin_block_loss.hpp"
+
+namespace ffzero {
+
+template <class S>
+void TwinBlockLoss<S>::read(std::span<const S> theta, Matrix<S>& readings) const {
+  readings.resize(this->batch_size(), this->chain_.output_size());
+  this->chain_.prepare(theta, Matrix<S>(0, this->dimension_), this->batch_->x, this->executor_);
+  // One after the other: readings have their order.
+  for (auto& shard : this->shards_) {
+    const Matrix<S>& z = this->chain_.forward(theta, this->batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
+    this->keep_reads(z, shard);
+    readings.middleRows(shard.first, shard.rows) = z;
+  }
+  this->count_reads(1);
+  this->bill_training(1);
+}
+
+template <class S>
+void TwinBlockLoss<S>::read(std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& readings) const {
+  const Layer<S>& layer = *this->block_.layers[0];
+  Matrix<S> y(x.rows(), layer.map->output_shape().size());
+  layer.map->forward(theta, x, y);
+  for (const ForwardMap<S>* map : layer.tail()) {
+    readings.resize(x.rows(), map->output_shape().size());
+    map->forward({}, y, readings);
+    y = readings;
+  }
+  readings = y;
+  const Index first = this->block_.first_layer;
+  this->ledger_.bill(first, first + 1, &Evaluations::training, x.rows());
+}
+
+template <class S>
+double TwinBlockLoss<S>::slope(MatrixRef<S> readings) const {
+  const auto& head = *this->block_.head;
+  const double scale = this->reduction_scale();
+  double sum = 0.0;
+  for (auto& shard : this->shards_) {
+    const Targets targets = this->batch_->targets.rows(shard.first, shard.rows);
+    const Matrix<S> z = readings.middleRows(shard.first, shard.rows);
+    shard.work.scores.resize(z.rows(), head.groups() * head.classes());
+    head.scores(z, shard.work.scores);
+    shard.plus_losses.resize(z.rows(), this->loss_groups());
+    this->block_.loss->values(shard.work.scores, head.classes(), targets, shard.plus_losses);
+    sum += shard.plus_losses.sum() * scale;
+    shard.work.gs.resize(z.rows(), shard.work.scores.cols());
+    this->block_.loss->gradient(shard.work.scores, head.classes(), targets, shard.work.gs);
+    if (scale != 1.0) shard.work.gs *= static_cast<S>(scale);
+    Matrix<S> slopes(z.rows(), z.cols());
+    head.pullback(z, shard.work.gs, slopes);
+    readings.middleRows(shard.first, shard.rows) = slopes;
+  }
+  return sum;
+}
+
+template <class S>
+void TwinBlockLoss<S>::keep_modelled(const ConstMatrixRef<S>& readings) const {
+  if (this->batch_->reads == nullptr) return;
+  this->batch_->reads->sum = readings;
+  this->batch_->reads->evaluations = 1;
+}
+
+template class TwinBlockLoss<float>;
+template class TwinBlockLoss<double>;
+
+}  // namespace ffzero
