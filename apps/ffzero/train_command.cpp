@@ -163,7 +163,7 @@ int run_train(const TrainOptions& options) {
     return kInterrupted;
   }
   if (options.json) fmt::print("{}\n", result.summary.dump(2));
-  if (const auto lost = chip_loss(result.folder, cache_dir()))
+  if (const auto lost = options.quiet ? std::nullopt : chip_loss(result.folder, cache_dir()))
     display.message(
         fmt::format("on this chip {} {:.4f}; its model at the same phases {:.4f}. `ffzero calibrate {}` fits a twin to the chip, "
                     "gradient.estimator = \"twin\" trains with one (docs/imperfect.md)",

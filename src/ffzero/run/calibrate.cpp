@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/checkpoint/checkpoint.hpp"
 #include "ffzero/run/evaluate.hpp"
 #include "ffzero/settings/configured.hpp"
 #include "ffzero/train/source.hpp"
@@ -111,6 +112,9 @@ nlohmann::ordered_json calibrate_run(const CalibrateRequest& request) {
 }
 
 std::optional<ChipLoss> chip_loss(const std::filesystem::path& run, const std::filesystem::path& cache_dir) {
+  // Runs of other models are not even loaded: devices may be gone.
+  const TrainerState state = read_checkpoint(run / "checkpoint.npz");
+  if (!state.described_by_config || !Config::parse(state.description, "config").values().is("model.kind", "photonic")) return std::nullopt;
   const TrainedNetwork chip(load_run(run));
   bool errors = false;
   for (Index i = 0; i < chip.network().layers(); ++i)

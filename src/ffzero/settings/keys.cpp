@@ -322,7 +322,7 @@ std::vector<KeyInfo> make_table() {
   add("gradient.twin.samples", integer, 16, 1, 1e6, "Samples read at each setting.", twin_first);
   add("gradient.twin.spread", number, 0.2, 1e-6, 10, "Spread of the settings around the phases reached, rad.", twin_first);
   add("gradient.twin.steps", integer, 10000, 1, 1e8, "Steps of the fit, one setting each.", twin_first);
-  add("gradient.twin.lr", number, 3e-3, 1e-9, 1, "Learning rate of the fit (Adam, along a cosine).", twin_first);
+  add("gradient.twin.lr", number, 3e-3, 1e-9, 1, "Of the fit: learning rate of Adam, along a cosine.", twin_first);
   add("gradient.twin.gate", number, 1.0, 1e-9, 1e9, "Largest relative error of the held-out readings with which training goes on.",
       twin_first);
   add("gradient.twin.refine", integer, 2, 0, 1e6, "Last epochs, which are trained on the chip, the twin fitted along.", twin_first);
@@ -445,12 +445,16 @@ const KeyInfo& nearest_key(std::string_view asked) {
   });
   if (key_distance(asked, nearest->name) <= 1) return *nearest;
   const std::string opening = spaced(last_part(asked));
-  const auto described = std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) {
+  const auto opens = [&](const KeyInfo& k) {
     return opening.size() > 3 && k.doc.size() >= opening.size() &&
            std::equal(opening.begin(), opening.end(), k.doc.begin(),
                       [](char a, char b) { return a == static_cast<char>(std::tolower(static_cast<unsigned char>(b))); });
-  });
-  return described != table.end() ? *described : *nearest;
+  };
+  // Of several, the most general one.
+  const KeyInfo* described = nullptr;
+  for (const KeyInfo& key : table)
+    if (opens(key) && (described == nullptr || key.name.size() < described->name.size())) described = &key;
+  return described != nullptr ? *described : *nearest;
 }
 
 // Whatever its bytes are.
