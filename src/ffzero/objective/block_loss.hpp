@@ -54,6 +54,8 @@ class BlockLoss : public ScalarFunction<S> {
   /// Adds a reading of the shard's samples to the batch's reads, if they are wanted.
   void keep_reads(const ConstMatrixRef<S>& z, const Shard& shard) const;
   void count_reads(Index evaluations) const;
+  /// losses (rows of the shard, loss groups), of what the head reads; the scores are left in shard.work.
+  void score_side(const ConstMatrixRef<S>& z, Shard& shard, Matrix<double>& losses) const;
 
   Block<S> block_;
   const Executor& executor_;
@@ -74,7 +76,6 @@ class BlockLoss : public ScalarFunction<S> {
   void joint_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void evaluate(std::span<const S> theta, std::span<double> losses) const;
   static void cut(Index rows, bool independent, std::vector<Shard>& shards);
-  void score_side(const ConstMatrixRef<S>& z, Shard& shard, Matrix<double>& losses) const;
 
   const LinearMap<S>* linear_ = nullptr;  // set if the block is one map that is affine in its parameters
   const PairedMap<S>* paired_ = nullptr;

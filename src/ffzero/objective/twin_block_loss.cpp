@@ -20,15 +20,13 @@ void TwinBlockLoss<S>::read(std::span<const S> theta, Matrix<S>& readings) const
 
 template <class S>
 void TwinBlockLoss<S>::read(std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& readings) const {
-  const Layer<S>& layer = *this->block_.layers[0];
-  Matrix<S> y(x.rows(), layer.map->output_shape().size());
-  layer.map->forward(theta, x, y);
-  for (const ForwardMap<S>* map : layer.tail()) {
-    readings.resize(x.rows(), map->output_shape().size());
-    map->forward({}, y, readings);
-    y = readings;
-  }
-  readings = y;
+  const ForwardMap<S>& map = *this->block_.layers[0]->map;
+  Matrix<S> y(x.rows(), map.output_shape().size());
+  map.forward(theta, x, y);
+  std::vector<Matrix<S>> buffers;
+  const Matrix<S>* head_input = nullptr;
+  this->chain_.run_tail(y, buffers, head_input);
+  readings = *head_input;
   const Index first = this->block_.first_layer;
   this->ledger_.bill(first, first + 1, &Evaluations::training, x.rows());
 }
@@ -41,10 +39,7 @@ double TwinBlockLoss<S>::slope(MatrixRef<S> readings) const {
   for (auto& shard : this->shards_) {
     const Targets targets = this->batch_->targets.rows(shard.first, shard.rows);
     const Matrix<S> z = readings.middleRows(shard.first, shard.rows);
-    shard.work.scores.resize(z.rows(), head.groups() * head.classes());
-    head.scores(z, shard.work.scores);
-    shard.plus_losses.resize(z.rows(), this->loss_groups());
-    this->block_.loss->values(shard.work.scores, head.classes(), targets, shard.plus_losses);
+    this->score_side(z, shard, shard.plus_losses);
     sum += shard.plus_losses.sum() * scale;
     shard.work.gs.resize(z.rows(), shard.work.scores.cols());
     this->block_.loss->gradient(shard.work.scores, head.classes(), targets, shard.work.gs);

@@ -112,14 +112,14 @@ nlohmann::ordered_json calibrate_run(const CalibrateRequest& request) {
 }
 
 std::optional<ChipLoss> chip_loss(const std::filesystem::path& run, const std::filesystem::path& cache_dir) {
-  // Runs of other models are not even loaded: devices may be gone.
+  // Other runs are not even loaded: devices may be gone.
   const TrainerState state = read_checkpoint(run / "checkpoint.npz");
-  if (!state.described_by_config || !Config::parse(state.description, "config").values().is("model.kind", "photonic")) return std::nullopt;
+  if (!state.described_by_config) return std::nullopt;
+  const Config config = Config::parse(state.description, "config");
+  const Values& values = config.values();
+  const bool errors = !chip_options(values).ideal() || !values.word("model.mesh.chip.file").empty();
+  if (!values.is("model.kind", "photonic") || !errors) return std::nullopt;
   const TrainedNetwork chip(load_run(run));
-  bool errors = false;
-  for (Index i = 0; i < chip.network().layers(); ++i)
-    errors |= dynamic_cast<const ChipMesh<float>*>(chip.network().layer(i).map.get()) != nullptr;
-  if (!errors) return std::nullopt;
   std::vector<std::pair<std::string, std::string>> none{{"model.mesh.chip.file", "\"\""}};
   for (const char* key : {"coupler", "phase", "phase_gain", "crosstalk", "dac_bits", "stuck", "loss_db", "detector_gain", "read_noise",
                           "adc_bits", "drift_rms"})

@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "ffzero/head/prototypes.hpp"
+#include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/run/mesh_light.hpp"
 #include "ffzero/settings/build_network.hpp"
 
@@ -119,14 +120,6 @@ Matrix<float> power_by_class(const EvaluationInputs& in, const Matrix<float>& po
   return (sum.array().colwise() / count.array().max(1.0)).cast<float>();
 }
 
-// Columns of one of several meshes side by side: real parts of all, then imaginary parts of all.
-Matrix<float> mesh_columns(const Matrix<float>& fields, Index ports, Index mesh) {
-  const Index all = fields.cols() / 2;
-  Matrix<float> own(fields.rows(), 2 * ports);
-  own << fields.middleCols(mesh * ports, ports), fields.middleCols(all + mesh * ports, ports);
-  return own;
-}
-
 void add_light(const EvaluationInputs& in, const std::vector<MeshView>& meshes, NpzArchive& archive) {
   const Matrix<float> x = encoded(in, std::min(in.light_sample, in.splits.test.size() - 1), 1);
   const std::span<const float> row(x.data(), usize(x.size()));
@@ -163,7 +156,7 @@ Index add_features(const EvaluationInputs& in, const std::vector<MeshView>& mesh
       energy.row(i) << static_cast<float>(mean_power(x)), static_cast<float>(mean_power(y)), static_cast<float>(mean_power(out.passed_on));
       for (Index part = 0; mesh < meshes.size() && meshes[mesh].layer == i; ++part, ++mesh)
         archive[fmt::format("mesh_power.{}", mesh)] =
-            array_of(power_by_class(in, powers_of(mesh_columns(y, meshes[mesh].layout.ports(), part))));
+            array_of(power_by_class(in, powers_of(fields_of_mesh<float>(y, meshes[mesh].layout.ports(), part))));
     }
     x.swap(out.passed_on);
   }

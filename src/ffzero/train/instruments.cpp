@@ -44,18 +44,20 @@ const Instrument<S>& Instruments<S>::at(Index layer) const {
 template <class S>
 void Instruments<S>::address(Index last, ReadingPurpose purpose, std::uint64_t step) const {
   constexpr std::uint64_t kPurposes = 8, kBlockShift = 40;
+  const auto stream = [purpose](Index layer) {
+    return static_cast<std::uint64_t>(layer) * kPurposes + static_cast<std::uint64_t>(purpose);
+  };
   for (const InstrumentRecord& record : records_)
     if (record.layer < last)
       at(record.layer)
-          .begin_readings(static_cast<std::uint64_t>(record.layer) * kPurposes + static_cast<std::uint64_t>(purpose),
-                          (static_cast<std::uint64_t>(last) << kBlockShift) + step,
+          .begin_readings(stream(record.layer), (static_cast<std::uint64_t>(last) << kBlockShift) + step,
                           purpose == ReadingPurpose::pass || purpose == ReadingPurpose::front);
   if (addressed_.empty()) return;
   ReadingSeries own = series(last, purpose, step);
   own.step += static_cast<std::uint64_t>(last) << kBlockShift;
   for (const auto& [layer, part] : addressed_) {
     if (layer >= last) continue;
-    own.stream = static_cast<std::uint64_t>(layer) * kPurposes + static_cast<std::uint64_t>(purpose);
+    own.stream = stream(layer);
     part->begin_series(own);
   }
 }

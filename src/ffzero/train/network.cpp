@@ -236,10 +236,17 @@ void Network<S>::infer_until(Index i, Index map, const ConstMatrixRef<S>& x, Mat
   seen.swap(buffers.mapped);
   const bool whole_network = end_to_end_ && i + 1 == layers();
   const Index before = map <= passed ? map - 1 : (whole_network ? 0 : layer.loss_after);
-  for (Index k = 0; k < before; ++k) {
-    infer_map<S>(*layer.passed_on[usize(k)], {}, seen, buffers.mapped);
-    seen.swap(buffers.mapped);
-  }
+  const auto steps = std::span<const LayerStep<S>>(passed_on_[usize(i)]).first(usize(before));
+  if (steps.empty()) return;
+  std::vector<Matrix<S>> outputs(steps.size());
+  run_steps<S>(
+      steps, Phase::inference, {}, seen, {},
+      [&](std::size_t k) -> MatrixRef<S> {
+        outputs[k].resize(seen.rows(), steps[k].outputs);
+        return outputs[k];
+      },
+      [](std::size_t, const MatrixRef<S>&) {});
+  seen.swap(outputs.back());
 }
 
 template <class S>

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "ffzero/base/error.hpp"
+#include "mesh_samples.hpp"
 #include "support/expect_error.hpp"
 #include "support/gradient_check.hpp"
 #include "support/property.hpp"
@@ -30,25 +31,6 @@ ChipOptions visible(std::uint64_t seed = 1) {
           .loss_db = 0.2,
           .loss_spread = 0.2,
           .detector_gain = 0.1};
-}
-
-template <class S>
-Vector<S> haar(const ForwardMap<S>& map, std::uint64_t seed = 1) {
-  Vector<S> theta(map.parameter_count());
-  map.initialise(as_span(theta), RandomStream(seed, Stream::test));
-  return theta;
-}
-
-template <class S>
-Matrix<S> light(Index rows, Index ports, std::uint64_t seed) {
-  return normal_matrix<S>(rows, 2 * ports, seed) / static_cast<S>(std::sqrt(2.0 * static_cast<double>(ports)));
-}
-
-template <class S>
-Matrix<S> forward(const ForwardMap<S>& map, const Vector<S>& theta, const Matrix<S>& x) {
-  Matrix<S> y(x.rows(), map.output_shape().size());
-  map.forward(as_span(theta), x, y);
-  return y;
 }
 
 /// sum of weights times powers, and its slopes.

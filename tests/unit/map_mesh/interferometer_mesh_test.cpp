@@ -13,6 +13,7 @@
 
 #include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/map/mesh/reference_mesh.hpp"
+#include "mesh_samples.hpp"
 #include "support/expect_error.hpp"
 #include "support/gradient_check.hpp"
 #include "support/property.hpp"
@@ -21,26 +22,6 @@ namespace ffzero::test {
 namespace {
 
 constexpr double kFloatTolerance = 1e-5;
-
-template <class S>
-Vector<S> haar(const InterferometerMesh<S>& mesh, std::uint64_t seed = 1) {
-  Vector<S> theta(mesh.parameter_count());
-  mesh.initialise(as_span(theta), RandomStream(seed, Stream::test));
-  return theta;
-}
-
-/// Random light, about 1 per sample.
-template <class S>
-Matrix<S> light(Index rows, Index ports, std::uint64_t seed) {
-  return normal_matrix<S>(rows, 2 * ports, seed) / static_cast<S>(std::sqrt(2.0 * static_cast<double>(ports)));
-}
-
-template <class S>
-Matrix<S> forward(const ForwardMap<S>& map, const Vector<S>& theta, const Matrix<S>& x) {
-  Matrix<S> y(x.rows(), map.output_shape().size());
-  map.forward(as_span(theta), x, y);
-  return y;
-}
 
 template <class S>
 double worst(const Matrix<S>& a, const Matrix<double>& b) {

@@ -135,14 +135,6 @@ mesh_kernel::Batch batch_of(const ConstMatrixRef<float>& m) {
   return {.re = m.data(), .im = m.data() + m.cols() / 2, .stride = m.outerStride(), .rows = m.rows()};
 }
 
-/// The columns of chip m in fields (or powers) of all chips.
-template <class S>
-Matrix<S> fields_of(const ConstMatrixRef<S>& all, Index ports, Index m) {
-  Matrix<S> one(all.rows(), 2 * ports);
-  one << all.middleCols(m * ports, ports), all.middleCols(all.cols() / 2 + m * ports, ports);
-  return one;
-}
-
 }  // namespace
 
 template <class S>
@@ -286,7 +278,7 @@ void ChipMesh<S>::pullback(std::span<const S> theta, const ConstMatrixRef<S>& x,
   for (Index m = 0; m < count(); ++m) {
     Matrix<S> part(gx == nullptr ? 0 : x.rows(), x.cols());
     MatrixRef<S> part_ref = part;
-    sweep_back(m, of_chip(theta, m), now, x, fields_of<S>(y, layout_.ports(), m), fields_of<S>(gy, layout_.ports(), m),
+    sweep_back(m, of_chip(theta, m), now, x, fields_of_mesh<S>(y, layout_.ports(), m), fields_of_mesh<S>(gy, layout_.ports(), m),
                gtheta.subspan(usize(m * size), usize(size)), {}, gx == nullptr ? nullptr : &part_ref);
     if (gx == nullptr) continue;
     if (m == 0)

@@ -25,6 +25,14 @@ class FieldMap : public AdjointMap<S> {
   Index ports_;
 };
 
+/// The columns of mesh m of several side by side, as a batch of its own: (B, 2 ports).   all (B, 2 k ports): fields of k meshes
+template <class S>
+[[nodiscard]] Matrix<S> fields_of_mesh(const ConstMatrixRef<S>& all, Index ports, Index m) {
+  Matrix<S> one(all.rows(), 2 * ports);
+  one << all.middleCols(m * ports, ports), all.middleCols(all.cols() / 2 + m * ports, ports);
+  return one;
+}
+
 /// psi = g/2 |E|^2 + phi_b/2,  E <- sqrt(1 - alpha) cos(psi) exp(-i psi) E.
 template <class S>
 class ElectroOptic final : public FieldMap<S> {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 
+#include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/map/mesh/scratch.hpp"
 #include "ffzero/map/shape_check.hpp"
 
@@ -23,14 +24,6 @@ struct MeshColumns {
         powers(only_powers) {}
   [[nodiscard]] FieldTarget<S> target() { return {&re, powers ? nullptr : &im}; }
 };
-
-/// The same columns as a batch of their own.
-template <class S>
-Matrix<S> fields_of(const ConstMatrixRef<S>& all, Index ports, Index m) {
-  Matrix<S> one(all.rows(), 2 * ports);
-  one << all.middleCols(m * ports, ports), all.middleCols(all.cols() / 2 + m * ports, ports);
-  return one;
-}
 
 }  // namespace
 
@@ -90,7 +83,7 @@ void ParallelMeshes<S>::pullback(std::span<const S> theta, const ConstMatrixRef<
   Matrix<S> part(gx == nullptr ? 0 : x.rows(), x.cols());
   MatrixRef<S> part_ref = part;
   for (Index m = 0; m < count_; ++m) {
-    mesh_.pullback(of_mesh(theta, m), x, fields_of<S>(y, ports(), m), fields_of<S>(gy, ports(), m), of_mesh(gtheta, m),
+    mesh_.pullback(of_mesh(theta, m), x, fields_of_mesh<S>(y, ports(), m), fields_of_mesh<S>(gy, ports(), m), of_mesh(gtheta, m),
                    gx == nullptr ? nullptr : &part_ref);
     if (gx == nullptr) continue;
     if (m == 0) {
