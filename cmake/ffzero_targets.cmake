@@ -54,5 +54,6 @@ function(ffzero_add_test name)
     set(lock RESOURCE_LOCK ${ARG_LOCK})
   endif()
   # The labels last: CMake takes them apart on the way, and whatever followed would be read as their values.
-  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${lock} LABELS "${labels}")
+  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${lock} ENVIRONMENT_MODIFICATION
+                       "PATH=path_list_prepend:${FFZERO_PYTHON_FOLDER}" LABELS "${labels}")
 endfunction()

@@ -95,6 +95,8 @@ class Conversation {
   /// Ends the stream as the sudden end of the host would, with `bytes` as its last words. How the program ended, and after how long: it has
   /// the time to reach its safe state and kEnding; "" if it is none, "signal ..." if it had to be killed.
   std::string disappear(std::string_view bytes, double& ms) {
+    // A fast program would else have answered before the end.
+    transport_->stop_reading();
     for (int i = 0; i < 1000 && !bytes.empty(); ++i) {
       const auto moved = transport_->exchange(bytes, in_, Milliseconds(10));
       bytes.remove_prefix(moved.sent);

@@ -161,6 +161,8 @@ class ExecTransport final : public DescriptorTransport {
     return ending_;
   }
 
+  void stop_reading() noexcept override { output_.reset(); }
+
   void drop() noexcept override {
     input_.reset();
     output_.reset();
@@ -193,6 +195,7 @@ class ExecTransport final : public DescriptorTransport {
   [[nodiscard]] int input() const override { return output_.get(); }
   [[nodiscard]] int output() const override { return input_.get(); }
   [[nodiscard]] int side() const override { return error_.get(); }
+  [[nodiscard]] bool closed() const override { return !input_.open(); }
   void drain_side() override {
     std::array<char, 4096> piece;
     // A flood must not keep the protocol waiting: at most 1 MiB in one go, of which the last 64 KiB are kept.

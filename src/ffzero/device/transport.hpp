@@ -32,6 +32,9 @@ class Transport {
   /// Ends the stream. A program gets `grace` to end by itself, then TERM, once more `grace`, then KILL for its process group. May be called
   /// again; does nothing then.
   virtual void close(Milliseconds grace) noexcept = 0;
+  /// Nothing is read any more: whatever the device writes from now on fails, as if this process had ended. Without effect where one
+  /// direction cannot be closed by itself (sockets, serial lines).
+  virtual void stop_reading() noexcept {}
   /// Ends the stream in both directions as the sudden end of this process would: nothing more is read, a program is left to itself. close()
   /// has still to be called.
   virtual void drop() noexcept { close(Milliseconds(0)); }

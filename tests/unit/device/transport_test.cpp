@@ -269,58 +269,63 @@ TEST(ReferenceDevices, OfTheLibraryPassItWithEverythingOn) {
 
 struct Fault {
   const char *name, *step;
+  friend void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
 };
 
-TEST(BrokenDevices, AreFoundByTheConformanceTest) {
-  const std::vector<Fault> faults{{"exits", "hello is answered"},
-                                  {"no_flush", "hello is answered"},
-                                  {"one_hello", "hello again"},
-                                  {"takes_long_lines", "a line longer"},
-                                  {"get_lies", "read back"},
-                                  {"never_unready", "before ready"},
-                                  {"takes_all", "out of range"},
-                                  {"applies_at_once", "a staged set"},
-                                  {"forgets_sets", "A, B, A"},
-                                  {"crash", "evaluations without growth"},
-                                  {"late", "declared times"},
-                                  {"leaks_nan", "a NaN stays"},
-                                  {"reversed", "a batch equals"},
-                                  {"nan", "a reading repeats"},
-                                  {"wrong_count", "single bytes"},
-                                  {"words", "single bytes"},
-                                  {"takes_any_verb", "an unknown verb"},
-                                  {"safe_does_nothing", "safe reaches"},
-                                  {"swallows", "missing row"},
-                                  {"ignores_eval_0", "eval 0 applies"},
-                                  {"counts_from_one", "inputs that are kept"},
-                                  {"ignores_address", "a reading with an address"},
-                                  {"ignores_first_row", "a reading with an address"},
-                                  {"stages_part", "out of range"},
-                                  {"takes_nan", "out of range"},
-                                  {"forgets_refused", "outlives a refused eval"},
-                                  {"stays", "the end of the stream"},
-                                  {"dies_of_it", "the end of the host"},
-                                  {"undeclared_noise", "a reading repeats"}};
+CheckOptions short_check() {
   CheckOptions options;
   options.out_of_range = true;
   options.silence_s = 0.0;
   options.calls = 40;
-  for (const Fault& fault : faults) {
-    // Programs may start slowly; one that never answers need not be waited for so long.
-    options.hello = Milliseconds(std::string(fault.name) == "no_flush" ? 3000 : 30000);
-    EXPECT_NE(failures(checked(broken(fault.name), options)).find(fault.step), std::string::npos) << fault.name;
-  }
-  // Proper ones: plain, with a slew limit that it insists on, with kept inputs and addresses.
-  for (const char* proper : {"", "slow", "able"}) EXPECT_EQ(failures(checked(broken(proper), options)), "") << proper;
-  // A leak goes on; growth that ends is none.
+  return options;
+}
+
+class BrokenDevice : public ::testing::TestWithParam<Fault> {};
+
+TEST_P(BrokenDevice, IsFoundByTheConformanceTest) {
+  const auto& [fault, step] = GetParam();
+  CheckOptions options = short_check();
+  // Programs may start slowly; one that never answers need not be waited for so long.
+  options.hello = Milliseconds(std::string(fault) == "no_flush" ? 3000 : 30000);
+  EXPECT_NE(failures(checked(broken(fault), options)).find(step), std::string::npos);
+  EXPECT_TRUE(no_children());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Faults, BrokenDevice,
+    ::testing::Values(Fault{"exits", "hello is answered"}, Fault{"no_flush", "hello is answered"}, Fault{"one_hello", "hello again"},
+                      Fault{"takes_long_lines", "a line longer"}, Fault{"get_lies", "read back"}, Fault{"never_unready", "before ready"},
+                      Fault{"takes_all", "out of range"}, Fault{"applies_at_once", "a staged set"}, Fault{"forgets_sets", "A, B, A"},
+                      Fault{"crash", "evaluations without growth"}, Fault{"late", "declared times"}, Fault{"leaks_nan", "a NaN stays"},
+                      Fault{"reversed", "a batch equals"}, Fault{"nan", "a reading repeats"}, Fault{"wrong_count", "single bytes"},
+                      Fault{"words", "single bytes"}, Fault{"takes_any_verb", "an unknown verb"},
+                      Fault{"safe_does_nothing", "safe reaches"}, Fault{"swallows", "missing row"},
+                      Fault{"ignores_eval_0", "eval 0 applies"}, Fault{"counts_from_one", "inputs that are kept"},
+                      Fault{"ignores_address", "a reading with an address"}, Fault{"ignores_first_row", "a reading with an address"},
+                      Fault{"stages_part", "out of range"}, Fault{"takes_nan", "out of range"},
+                      Fault{"forgets_refused", "outlives a refused eval"}, Fault{"stays", "the end of the stream"},
+                      Fault{"dies_of_it", "the end of the host"}, Fault{"undeclared_noise", "a reading repeats"}),
+    [](const auto& param) { return std::string(param.param.name); });
+
+// Plain, with a slew limit that it insists on, with kept inputs and addresses.
+class ProperDevice : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(ProperDevice, PassesTheConformanceTest) { EXPECT_EQ(failures(checked(broken(GetParam()), short_check())), ""); }
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ProperDevice, ::testing::Values("", "slow", "able"),
+                         [](const auto& param) { return *param.param == 0 ? std::string("plain") : std::string(param.param); });
+
+TEST(BrokenDevices, LeakWhereMemoryGoesOnGrowing) {
+  CheckOptions options = short_check();
   options.calls = 1000;
   EXPECT_NE(failures(checked(broken("leaks"), options)).find("evaluations without growth"), std::string::npos);
   EXPECT_EQ(failures(checked(broken("fills_a_cache"), options)), "");
-  options.calls = 40;
-  // It has declared a watchdog and has none.
+}
+
+TEST(BrokenDevices, AreFoundWithoutTheWatchdogThatTheyDeclare) {
+  CheckOptions options = short_check();
   options.silence_s = 1.0;
   EXPECT_NE(failures(checked(broken(""), options)).find("silence reaches"), std::string::npos);
-  EXPECT_TRUE(no_children());
 }
 
 /// A server that does not care whether its host is still there.
