@@ -29,11 +29,7 @@ int calibrate(CalibrateOptions o) {
   if (!o.since.empty()) o.request.since = o.since;
   o.request.options.freedom = o.fit == "all" ? TwinFreedom::all : TwinFreedom::couplers;
   o.request.cache_dir = cache_dir();
-  for (const std::string& set : o.sets) {
-    const auto equals = set.find('=');
-    if (equals == std::string::npos) throw UsageError("--set", "must be KEY=VALUE", set);
-    o.request.overrides.emplace_back(set.substr(0, equals), set.substr(equals + 1));
-  }
+  for (const std::string& set : o.sets) o.request.overrides.push_back(split_assignment(set));
   if (!o.data_dir.empty()) o.request.overrides.emplace_back("dataset.dir", o.data_dir);
   catch_interrupts();
   o.request.stop = interrupted;

@@ -35,6 +35,13 @@ std::filesystem::path cache_dir() {
   return "ffzero-data";
 }
 
+std::pair<std::string, std::string> split_assignment(const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw UsageError("--set", "must be key=value", "\"" + text + "\"", "for example --set training.epochs=5");
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
 void catch_interrupts() {
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);

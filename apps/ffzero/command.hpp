@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ffzero/settings/device_layers.hpp"
@@ -41,6 +42,9 @@ void add_help(CLI::App& app, Commands& commands);
 
 /// --device and --trust-devices, into `access`, which outlives the command line.
 void add_device_options(CLI::App& command, DeviceAccess& access);
+
+/// Key and value of an argument of --set. @throws UsageError if there is no key
+[[nodiscard]] std::pair<std::string, std::string> split_assignment(const std::string& text);
 
 /// $XDG_CACHE_HOME/ffzero, or ~/.cache/ffzero: where data sets live.
 [[nodiscard]] std::filesystem::path cache_dir();

@@ -18,8 +18,8 @@ namespace ffzero::app {
 namespace {
 
 struct SweepArguments {
-  std::string study, out, part;
-  std::vector<std::string> merge;
+  std::string study, out, part, data_dir;
+  std::vector<std::string> merge, sets;
   int jobs = 0;
   bool quiet = false;
   DeviceAccess devices;
@@ -36,8 +36,20 @@ void show_results(const Study& study, const std::filesystem::path& out, bool qui
   if (!quiet) note("written to {} (table.md, table.csv, table.json, report.html)\n", out.string());
 }
 
+// What was said beside the study, as it must be said again to go on with it.
+std::string said_beside(const SweepArguments& arguments) {
+  std::string text;
+  if (!arguments.data_dir.empty()) text += " --data-dir " + shell_word(arguments.data_dir);
+  for (const auto& set : arguments.sets) text += " --set " + shell_word(set);
+  return text;
+}
+
 int run_sweep(const SweepArguments& arguments) {
-  const Study study = read_study(arguments.study);
+  std::vector<std::pair<std::string, std::string>> overrides;
+  // As a whole path: a study may be gone on with from another folder.
+  if (!arguments.data_dir.empty()) overrides.emplace_back("dataset.dir", std::filesystem::absolute(arguments.data_dir).string());
+  for (const auto& set : arguments.sets) overrides.push_back(split_assignment(set));
+  const Study study = read_study(arguments.study, overrides);
   if (!arguments.merge.empty()) {
     const std::filesystem::path out = arguments.out.empty() ? arguments.merge.front() : arguments.out;
     merge_study(study, {arguments.merge.begin(), arguments.merge.end()}, out);
@@ -52,13 +64,13 @@ int run_sweep(const SweepArguments& arguments) {
   if (!arguments.part.empty()) request.part = parse_study_part(arguments.part);
   const std::string folder = shell_word(request.out.string());
   const std::string part = arguments.part.empty() ? "" : " --part " + arguments.part;
-  const std::string go_on = fmt::format("ffzero sweep {} --out {}{}", shell_word(arguments.study), folder, part);
+  const std::string go_on = fmt::format("ffzero sweep {}{} --out {}{}", shell_word(arguments.study), said_beside(arguments), folder, part);
   const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
   if (result.code == kInterrupted) return result.code;
   if (request.part.count > 1) {
     if (!arguments.quiet)
-      note("part {} is in {}; when every part is finished: ffzero sweep {} --merge {}\n", arguments.part, request.out.string(),
-           shell_word(arguments.study), folder);
+      note("part {} is in {}; when every part is finished: ffzero sweep {}{} --merge {}\n", arguments.part, request.out.string(),
+           shell_word(arguments.study), said_beside(arguments), folder);
     return result.code;
   }
   show_results(study, request.out, arguments.quiet);
@@ -73,6 +85,10 @@ void add_sweep(CLI::App& app, Commands& commands) {
       app.add_subcommand("sweep", "Run a study: a grid over settings and seeds, side by side; a study that was cut off is gone on with");
   sweep->add_option("study", arguments->study, "study in TOML: base, cells, seeds, [grid]")->required();
   sweep->add_option("--out", arguments->out, "folder of the study (default: runs/<name>)");
+  sweep->add_option("--data-dir", arguments->data_dir, "folder with the data set of every run (npz, csv: the file)");
+  sweep->add_option("--set", arguments->sets, "key=value: override any key of base, may be repeated")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   sweep->add_option("--jobs", arguments->jobs, "runs at once, one core each; 0: one a core")->check(CLI::Range(0, 1024));
   auto* part = sweep->add_option("--part", arguments->part, "i/n: train every n-th run from number i on, as one of n machines or tasks");
   sweep->add_option("--merge", arguments->merge, "train nothing: bring the runs of these folders of parts together, and draw the table")

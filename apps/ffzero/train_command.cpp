@@ -32,13 +32,6 @@ struct TrainOptions {
   DeviceAccess devices;
 };
 
-std::pair<std::string, std::string> split_assignment(const std::string& text) {
-  const auto equals = text.find('=');
-  if (equals == std::string::npos || equals == 0)
-    throw UsageError("--set", "must be key=value", "\"" + text + "\"", "for example --set training.epochs=5");
-  return {text.substr(0, equals), text.substr(equals + 1)};
-}
-
 // log.txt of a run's folder. What matters is in the other files, whose failures are errors; a log that cannot be written is not worth a
 // run.
 class RunLog {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "program.hpp"
+#include "refusal.hpp"
 
 namespace ffzero {
 namespace {
@@ -52,6 +53,24 @@ TEST(Sweep, KilledHalfWayAndGoneOnWithGivesTheTableOfAnUninterruptedOne) {
     EXPECT_EQ(test::read_file(place.path("parts") / file), test::read_file(place.path("whole") / file)) << file;
   EXPECT_EQ(rest.out, whole.out);
   EXPECT_TRUE(fs::exists(place.path("parts") / "report.html"));
+}
+
+TEST(Sweep, TakesSettingsBesideTheStudy) {
+  Workplace place;
+  write_npz(place.path("data.npz"), test::sample_archive());
+  const std::string study = place
+                                .write("study.toml",
+                                       "cells = [\"ff_dd\"]\n[base]\ndataset.name = \"npz\"\nmodel.layers = [12, 6]\n"
+                                       "[grid]\nupdate.lr = [1e-3, 1e-2]\n")
+                                .string();
+  test::succeed(place, {"sweep", study, "--out", "s", "--data-dir", "data.npz", "--set", "training.epochs=1", "--set", "seed=4"});
+  EXPECT_EQ(finished_runs(place.path("s")), 2U);
+  const std::string config = test::read_file(place.path("s/configs/s00-seed4.toml"));
+  EXPECT_THAT(config, HasSubstr("dataset.dir = \"" + place.path("data.npz").string() + "\""));
+  EXPECT_THAT(config, HasSubstr("training.epochs = 1"));
+  test::expect_refused(place, {"sweep", study, "--out", "t", "--set", "update.lr=1"}, 3, {"update.lr", "must not be listed in the study"});
+  test::expect_refused(place, {"sweep", study, "--out", "t", "--set", "update.rl=1"}, 3, {"did you mean"});
+  test::expect_refused(place, {"sweep", study, "--out", "t", "--set", "seed"}, 2, {"must be key=value"});
 }
 
 TEST(Sweep, InPartsGivesTheTableOfTheWhole) {

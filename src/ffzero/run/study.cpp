@@ -230,12 +230,21 @@ void add_setting(Study& study, const RunSettings& settings, const std::vector<st
                           !settings.device_tables.empty()});
 }
 
-Study parse_study(const std::string& text, const std::string& place, const std::filesystem::path& folder) {
+Study parse_study(const std::string& text, const std::string& place, const std::filesystem::path& folder,
+                  const std::vector<std::pair<std::string, std::string>>& overrides) {
   const toml::table table = parse_toml(text, place);
   require_known_keys(table, place);
   Study study;
   study.name = name_of(table, place);
   RunSettings base = read_base(table, place, folder);
+  const std::vector<Axis> axes = axes_of(table, place);
+  for (const auto& [key, value] : overrides) {
+    (void)key_info(key, "command line");
+    if (std::any_of(axes.begin(), axes.end(), [&key = key](const Axis& axis) { return axis.key == key; }) ||
+        (key == "seed" && table.contains("seeds")))
+      throw ConfigError("command line: " + key, "must not be listed in the study", key + "=" + value, "change it in " + place);
+    set_key(base.keys, key, override_value(key, value));
+  }
   std::vector<std::int64_t> seeds;
   for (const Value& seed : list_of(table, "seeds", place)) {
     (void)checked_value(key_info("seed", place), seed, place + ": seeds");
@@ -253,7 +262,6 @@ Study parse_study(const std::string& text, const std::string& place, const std::
     base.keys.erase(seed);
   }
   if (seeds.empty()) seeds.push_back(only);
-  const std::vector<Axis> axes = axes_of(table, place);
   std::vector<std::size_t> at(axes.size(), 0);
   while (true) {
     add_combination(study, base, axes, at, seeds);
@@ -263,6 +271,8 @@ Study parse_study(const std::string& text, const std::string& place, const std::
   }
 }
 
-Study read_study(const std::filesystem::path& file) { return parse_study(read_toml_text(file), file.string(), file.parent_path()); }
+Study read_study(const std::filesystem::path& file, const std::vector<std::pair<std::string, std::string>>& overrides) {
+  return parse_study(read_toml_text(file), file.string(), file.parent_path(), overrides);
+}
 
 }  // namespace ffzero

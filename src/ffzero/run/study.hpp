@@ -55,10 +55,12 @@ struct RunSettings {
 ///   seeds = [0, 1, 2]      cells = ["ff_dd", "bp_ad"]       shorthand for objective.scope and gradient.estimator
 ///   [grid]                 update.lr = [1e-2, 1e-3]         any key with the list of its values; keys that are lists take lists of lists
 /// All combinations are run; settings that come out the same because a key was dropped are run once.
-/// @throws ConfigError naming the file, the key and what is wrong.
-[[nodiscard]] Study read_study(const std::filesystem::path& file);
+/// overrides: keys and values that take the place of those of base, as after --set
+/// @throws ConfigError naming the file, the key and what is wrong; for overrides of what the study lists (seeds, cells, [grid]) too.
+[[nodiscard]] Study read_study(const std::filesystem::path& file, const std::vector<std::pair<std::string, std::string>>& overrides = {});
 /// The same from text; relative files are looked for in `folder`.
-[[nodiscard]] Study parse_study(const std::string& text, const std::string& place, const std::filesystem::path& folder);
+[[nodiscard]] Study parse_study(const std::string& text, const std::string& place, const std::filesystem::path& folder,
+                                const std::vector<std::pair<std::string, std::string>>& overrides = {});
 
 /// Appends the runs of one setting, one a seed; used by studies that are not grids.
 void add_setting(Study& study, const RunSettings& settings, const std::vector<std::pair<std::string, std::string>>& asked,

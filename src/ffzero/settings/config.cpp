@@ -25,19 +25,6 @@ namespace {
 using json = nlohmann::json;
 using Flat = TomlKeys;
 
-// "--set key=value": TOML if it parses, a bare word otherwise (names need no quotes on a command line).
-json parse_override(const std::string& key, const std::string& value) {
-  toml::table table;
-  try {
-    table = parse_toml("v = " + value, "command line");
-  } catch (const ConfigError&) {
-    return value;
-  }
-  // A line break in the value would begin another key.
-  if (table.size() != 1) return value;
-  return toml_value_of(*table.get("v"), "command line: " + key);
-}
-
 std::string toml_value(const json& v) {
   if (v.is_number_float()) {
     const std::string text = fmt::format("{}", v.get<double>());
@@ -120,6 +107,18 @@ void complete_earlier(Values& v, const std::string& place) {
 
 }  // namespace
 
+json override_value(const std::string& key, const std::string& text) {
+  toml::table table;
+  try {
+    table = parse_toml("v = " + text, "command line");
+  } catch (const ConfigError&) {
+    return text;
+  }
+  // A line break in the text would begin another key.
+  if (table.size() != 1) return text;
+  return toml_value_of(*table.get("v"), "command line: " + key);
+}
+
 std::vector<std::pair<std::string, std::string>> solver_overrides(const std::string& solver) {
   const auto cell = [](const char* scope, const char* estimator) {
     return std::vector<std::pair<std::string, std::string>>{{"objective.scope", scope}, {"gradient.estimator", estimator}};
@@ -171,7 +170,7 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
   flatten_toml(table, "", place, flat);
   for (const auto& [key, value] : flat) config.values_.set(key, value, place);
   complete_earlier(config.values_, place);
-  for (const auto& [key, value] : more.overrides) config.values_.set(key, parse_override(key, value), "command line");
+  for (const auto& [key, value] : more.overrides) config.values_.set(key, override_value(key, value), "command line");
   config.take_devices(more.devices, place);
   config.apply_preset();
   return config;

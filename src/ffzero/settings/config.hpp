@@ -90,6 +90,9 @@ class Config {
   bool resolved_ = false;
 };
 
+/// The value behind "key=": TOML if `text` parses as such, a bare word otherwise (names need no quotes on a command line).
+[[nodiscard]] nlohmann::json override_value(const std::string& key, const std::string& text);
+
 /// Objective and estimator of a --solver name. @throws ConfigError naming the valid names.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> solver_overrides(const std::string& solver);
 
