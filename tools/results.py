@@ -24,7 +24,7 @@ FOURIER = ("--model photonic --set dataset.optical_field=fourier --set dataset.c
            "--set training.log_samples=0")
 CROP10 = "--model photonic --set dataset.optical_field=amplitude --set dataset.crop=10 --set model.mesh.layers=1 --set training.log_samples=0"
 
-READOUT = "--set model.mesh.readout=trained"
+READOUT = "--set model.mesh.linear_head=trained"
 
 # name: (arguments, number of seeds)
 STUDIES = {
@@ -39,17 +39,17 @@ STUDIES = {
     "glyphs_default": ("--dataset glyphs", 3),
     # Convolutional, issue 3
     "cnn4_bp_ad": (f"--preset paper_mnist --solver bp_ad {MNIST} --epochs 5", 3),
-    "cnn4_ff_ad": (f"--preset paper_mnist --solver ff_ad {MNIST} --epochs 5 --control", 3),
-    "cnn4_ff_dd": (f"--preset paper_mnist --solver ff_dd {MNIST} --epochs 5 --control", 3),
-    "cnn16_ff_ad": ("studies/cnn_adjoint.toml --control", 3),
-    "cnn32_ff_ad": ("studies/cnn_adjoint.toml --control --set model.conv.channels=[32,32] --epochs 1", 3),
-    "fashion_ff_ad": (f"--preset paper_fashion --solver ff_ad {FASHION} --epochs 5 --control {QUIET}", 3),
+    "cnn4_ff_ad": (f"--preset paper_mnist --solver ff_ad {MNIST} --epochs 5 --baseline", 3),
+    "cnn4_ff_dd": (f"--preset paper_mnist --solver ff_dd {MNIST} --epochs 5 --baseline", 3),
+    "cnn16_ff_ad": ("studies/cnn_adjoint.toml --baseline", 3),
+    "cnn32_ff_ad": ("studies/cnn_adjoint.toml --baseline --set model.conv.channels=[32,32] --epochs 1", 3),
+    "fashion_ff_ad": (f"--preset paper_fashion --solver ff_ad {FASHION} --epochs 5 --baseline {QUIET}", 3),
     "fashion_bp_ad": (f"--preset paper_fashion --solver bp_ad {FASHION} --epochs 5 {QUIET}", 3),
     # Learning per evaluation, issue 5
     "opaque_40": ("studies/opaque_pixels.toml", 5),
     "opaque_pca_40": ("studies/opaque_pca.toml", 5),
     "opaque_pca_200": ("studies/opaque_pca.toml --epochs 100 --set model.pca=[40,40,40,40]", 5),
-    "grouped_20": ("studies/grouped.toml --control", 5),
+    "grouped_20": ("studies/grouped.toml --baseline", 5),
     "grouped_40": ("studies/grouped.toml --epochs 20", 3),
     "grouped_200": ("studies/grouped.toml --epochs 100 --layers 1280,1280,1280", 5),
     "activity_80": ("studies/activity.toml", 5),
@@ -60,8 +60,8 @@ STUDIES = {
     "cnn_directions_all": ("studies/cnn_directions_all.toml", 3),
     "fashion_activity": (f"studies/activity.toml {FASHION} --epochs 20 --set dataset.flip=true --set model.dropout=0.1 --set model.input_dropout=0.1",
                          3),
-    "cnn_32_wide": ("studies/cnn_wide_head.toml --control", 3),
-    "fashion_cnn": (f"studies/cnn_wide_head.toml {FASHION} --set dataset.shift=0 --set model.conv.channels=[64,64] --epochs 2 --control", 3),
+    "cnn_32_wide": ("studies/cnn_wide_head.toml --baseline", 3),
+    "fashion_cnn": (f"studies/cnn_wide_head.toml {FASHION} --set dataset.shift=0 --set model.conv.channels=[64,64] --epochs 2 --baseline", 3),
     # Photonic with the paper's settings, issue 4
     **{f"crop5_{cell}": (f"--preset paper --model photonic --solver {cell} {MNIST} --classes 5 --set dataset.crop=5 --epochs 100"
                          " --set training.log_test=false --set training.log_samples=0", 3) for cell in ("ff_dd", "ff_ad", "bp_dd", "bp_ad")},
@@ -69,11 +69,11 @@ STUDIES = {
                          " --set training.log_test=false --set training.log_samples=0", 3) for cell in ("ff_dd", "ff_ad")},
     # Photonic, better than the paper. Training with a readout fitted afterwards is the same training: the accuracy with the prototypes alone
     # is the last one of metrics.jsonl, printed as "prototypes alone".
-    "crop10_readout_ff_dd_40": (f"--preset opaque {CROP10} {MNIST} --epochs 20 {READOUT} --control", 3),
-    "fourier_ff_ad": (f"--preset adjoint {FOURIER} {MNIST} --epochs 40 --lr 1e-2 --control", 3),
-    "fourier_joint_ff_ad": (f"--preset adjoint {FOURIER} {MNIST} --epochs 40 --lr 1e-2 --set model.mesh.readout=joint --control", 3),
-    "fourier_readout_ff_dd_40": (f"--preset opaque {FOURIER} {MNIST} --epochs 20 {READOUT} --control", 3),
-    "fourier_readout_ff_dd_200": (f"--preset opaque {FOURIER} {MNIST} --epochs 100 {READOUT} --control", 3),
+    "crop10_readout_ff_dd_40": (f"--preset opaque {CROP10} {MNIST} --epochs 20 {READOUT} --baseline", 3),
+    "fourier_ff_ad": (f"--preset adjoint {FOURIER} {MNIST} --epochs 40 --lr 1e-2 --baseline", 3),
+    "fourier_joint_ff_ad": (f"--preset adjoint {FOURIER} {MNIST} --epochs 40 --lr 1e-2 --set model.mesh.linear_head=joint --baseline", 3),
+    "fourier_readout_ff_dd_40": (f"--preset opaque {FOURIER} {MNIST} --epochs 20 {READOUT} --baseline", 3),
+    "fourier_readout_ff_dd_200": (f"--preset opaque {FOURIER} {MNIST} --epochs 100 {READOUT} --baseline", 3),
 }
 
 TRAIN_SIZES = {"mnist": 60000, "fashion-mnist": 60000}  # the functions and the glyphs have 10,000
@@ -122,7 +122,7 @@ CHOICES = {
     "bp_dd_40": ("studies/end_to_end_directions.toml", {
         "linear_batch_16_lr_5e-4": "", "linear_batch_16_lr_2.5e-4": "--lr 2.5e-4",
         "linear_batch_64_lr_1e-3": "--set training.batch_size=64 --lr 1e-3", "relu_batch_16_lr_5e-4": "--set model.activation=relu"}),
-    "cnn_directions": ("studies/cnn_directions_exact_head.toml --set control.untrained=false", {
+    "cnn_directions": ("studies/cnn_directions_exact_head.toml --set baseline.untrained=false", {
         "lr_5e-3": "--lr 5e-3", "lr_2e-3": ""}),
     "grouped_20": ("studies/grouped.toml", {
         "two_layers_pca_60": "--layers 640,640 --set model.pca=[40,60]",

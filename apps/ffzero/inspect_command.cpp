@@ -6,6 +6,7 @@
 #include <string>
 
 #include "command.hpp"
+#include "ffzero/run/baseline.hpp"
 #include "ffzero/run/evaluate.hpp"
 #include "progress.hpp"
 
@@ -43,9 +44,9 @@ void print_results(const json& run) {
   if (!summary.at("vote").is_null())
     fmt::print("{:<10} {:>19} {:>9} {:>9}\n", "vote", text(summary.at("vote").at("rule")), share(summary.at("vote").at("train")),
                share(summary.at("vote").at("test")));
-  if (!summary.at("control").is_null())
-    fmt::print("{:<10} {:>19} {:>9} {:>9}\n", "control", "untrained layers", share(summary.at("control").at("train")),
-               share(summary.at("control").at("test")));
+  if (const auto& baseline = baseline_of(summary); !baseline.is_null())
+    fmt::print("{:<10} {:>19} {:>9} {:>9}  {}\n", "baseline", "", share(baseline.at("train")), share(baseline.at("test")),
+               text(baseline.at("kind")));
 }
 
 void print_position(const json& run) {

@@ -200,7 +200,8 @@ void add_train(CLI::App& app, Commands& commands) {
   flag("--preset", "preset", "default | paper | paper_stable | paper_mnist | paper_fashion | opaque | grouped | activity | adjoint");
   flag("--budget", "budget.forward_evals", "stop before the training evaluations pass this number");
   train->add_flag_callback(
-      "--control", [options] { options->flags.emplace_back("control.untrained", "true"); }, "also train the same head on untrained layers");
+      "--baseline,--control", [options] { options->flags.emplace_back("baseline.untrained", "true"); },
+      "also train the same head on untrained layers; photonic: a linear classifier on the same inputs (--control: its name before 0.2)");
   train->add_option("--out", options->out, "run folder to create (default: runs/<dataset>-<solver>)");
   train->add_option("--resume", options->resume, "go on with the run in this folder");
   train->add_option("--replay", options->replay, "repeat the run in this folder from its journal, without its devices");

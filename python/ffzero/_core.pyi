@@ -95,6 +95,8 @@ def run_training(
     threads: int,
     on_epoch: Optional[Callable[[str], Any]],
     stop: Optional[Callable[[], bool]],
+    arrays: Dict[str, npt.NDArray[Any]],
+    devices: List[Device],
 ) -> None: ...
 def load_model(data: bytes, place: str, devices: List[Device]) -> Model: ...
 def make_glyphs(

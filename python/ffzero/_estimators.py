@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _core
 from ._device import Device, cores_of
+from ._interrupts import Interrupts
 from ._settings import overrides_of, toml_text
 from ._types import Array
 
@@ -181,7 +182,7 @@ class _Network(_Base):  # type: ignore[misc]
         self.verbose = verbose
 
     def _keys(self) -> Dict[str, Any]:
-        keys: Dict[str, Any] = {"dataset.name": "npz", "dataset.dir": "memory", "training.log_test": False, "training.log_samples": 0}
+        keys: Dict[str, Any] = {"dataset.name": "memory", "training.log_test": False, "training.log_samples": 0}
         if isinstance(self.layers, str):
             if self.layers != "auto":
                 raise ValueError(f"layers: must be 'auto' or a list of widths; got {self.layers!r}")
@@ -210,7 +211,9 @@ class _Network(_Base):  # type: ignore[misc]
         if self._task == "regression":
             overrides = overrides_of({"dataset.task": "regression"}) + overrides
         on_epoch = self._print_epoch if self.verbose else None
-        self._model = _core.fit(toml_text(self.config), overrides, arrays, self._task, self._devices, int(self.threads), on_epoch, None)
+        text = toml_text(self.config)
+        with Interrupts() as interrupts:
+            self._model = _core.fit(text, overrides, arrays, self._task, self._devices, int(self.threads), on_epoch, interrupts.requested)
         self._shape = X.shape[1:]
         self.n_features_in_ = int(np.prod(self._shape))
         self.n_iter_ = max(1, int(self._model.epochs))

@@ -8,12 +8,14 @@ import os
 import pathlib
 import tomllib
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
 from . import _core
-from ._device import cores_of
+from ._data import arrays_of, with_test
+from ._device import Device, cores_of
+from ._interrupts import Interrupts
 from ._settings import overrides_of, toml_text
 from ._types import Array
 
@@ -88,6 +90,8 @@ def train(
     keys: Optional[Mapping[str, Any]] = None,
     *,
     out: Any,
+    data: Optional[Sequence[Any]] = None,
+    devices: Optional[Sequence[Device]] = None,
     resume: bool = False,
     report: bool = True,
     threads: int = 0,
@@ -101,7 +105,11 @@ def train(
     config : a TOML file, TOML, a dict of keys, or None: the defaults
     keys : further keys, stronger than config
     out : the folder; must not exist, unless `resume`
-    resume : go on with the run in `out`, whose settings hold
+    data : samples in place of a data set: (X, y), or (X, y, X_test, y_test). X : (N, F) numbers, or (N, H, W) or (N, C, H, W) bytes or
+        numbers. y : (N,) whole numbers from 0: classes; real numbers, (N,) or (N, T): targets. Without test samples every fifth
+        one, of every class alike, is set aside for testing, the same ones each time
+    devices : from `device` or `connect`: the layers, in the order of the data flow; dense layers follow only where config says so
+    resume : go on with the run in `out`, whose settings hold; with the same data and devices
     report : draw report.html and figures/ at the end
     threads : 0: one for each core
     on_epoch : called with a dict after each epoch
@@ -113,11 +121,18 @@ def train(
 
     Raises
     ------
-    ConfigError, DataError, UsageError for a folder that exists, KeyboardInterrupt after Ctrl-C: the run is saved and can be resumed.
+    ConfigError, DataError, UsageError for a folder that exists, ValueError for data that do not fit, whatever a device raises, and
+    KeyboardInterrupt after Ctrl-C, when the step is over; the run is saved and can be resumed.
     """
     told = None if on_epoch is None else (lambda text: on_epoch(json.loads(text)))
     overrides = overrides_of(config if isinstance(config, Mapping) else None, keys)
-    _core.run_training(toml_text(config), overrides, os.fspath(out), resume, report, int(threads), told, stop)
+    cores = cores_of(devices)
+    text = toml_text(config)
+    if cores and not resume and "layers" not in tomllib.loads(text).get("model", {}) and not any(key == "model.layers" for key, _ in overrides):
+        overrides += overrides_of({"model.layers": []})
+    arrays = {} if data is None else with_test(arrays_of(data))
+    with Interrupts(stop) as interrupts:
+        _core.run_training(text, overrides, os.fspath(out), resume, report, int(threads), told, interrupts.requested, arrays, cores)
     return Run(out)
 
 

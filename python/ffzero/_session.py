@@ -7,9 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, Dict, Optional
 
-import numpy as np
-
 from . import _core
+from ._data import arrays_of
 from ._device import _range_of
 from ._settings import overrides_of, toml_text
 from ._types import Array
@@ -85,8 +84,7 @@ class Session:
             "name": name,
         }
         base = {
-            "dataset.name": "npz",
-            "dataset.dir": "memory",
+            "dataset.name": "memory",
             "dataset.task": task,
             "training.log_test": False,
             "training.log_samples": 0,
@@ -141,22 +139,3 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def arrays_of(data: Any, task: str) -> Dict[str, Any]:
-    """(X, y) or (X, y, X_test, y_test) as the module wants them."""
-    if not isinstance(data, (tuple, list)) or len(data) not in (2, 4):
-        raise ValueError("data: must be (X, y) or (X, y, X_test, y_test)")
-    arrays = {}
-    for name, x, y in zip(("train", "test"), data[0::2], data[1::2]):
-        samples = np.asarray(x)
-        if samples.dtype == object:
-            raise TypeError("data: samples must be numbers; got an array of objects")
-        if samples.dtype != np.uint8 or samples.ndim == 2:
-            samples = samples.astype(np.float32)
-        labels = np.asarray(y)
-        if labels.dtype == object:
-            raise TypeError("data: labels must be numbers; got an array of objects")
-        arrays["x_" + name] = np.ascontiguousarray(samples)
-        arrays["y_" + name] = np.ascontiguousarray(labels.astype(np.int64 if task == "classification" else np.float64))
-    return arrays

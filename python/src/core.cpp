@@ -124,11 +124,16 @@ ffzero::NpyArray npy_of(const py::array& given) {
   throw py::type_error("arrays must hold real numbers; got dtype " + std::string(py::str(contiguous.dtype())));
 }
 
+ffzero::NpzArchive archive_of(const py::dict& arrays) {
+  ffzero::NpzArchive archive;
+  for (const auto& [name, value] : arrays) archive[name.cast<std::string>()] = npy_of(value.cast<py::array>());
+  return archive;
+}
+
 /// x_train, y_train and, if there are any, w_train, x_test, y_test. Without test samples the first of training take their place; what is
 /// measured on them is not shown.
 ffzero::Splits splits_of(const py::dict& arrays, const std::string& task) {
-  ffzero::NpzArchive archive;
-  for (const auto& [name, value] : arrays) archive[name.cast<std::string>()] = npy_of(value.cast<py::array>());
+  ffzero::NpzArchive archive = archive_of(arrays);
   const bool own_test = archive.contains("x_test");
   if (!own_test) {
     archive["x_test"] = archive.at("x_train");
@@ -252,10 +257,16 @@ struct Model {
   bool interrupted = false;
 };
 
+ffzero::DeviceAccess access_of(const std::vector<Device>& devices) {
+  ffzero::DeviceAccess access;
+  for (const Device& device : devices) access.addresses.push_back("python:" + device.name);
+  return access;
+}
+
 ffzero::Config config_of(const std::string& toml, const Overrides& overrides, const std::vector<Device>& devices) {
   ffzero::ConfigSources sources;
   sources.overrides = overrides;
-  for (const Device& device : devices) sources.devices.addresses.push_back("python:" + device.name);
+  sources.devices = access_of(devices);
   return ffzero::Config::parse(toml, "config", sources);
 }
 
@@ -315,8 +326,7 @@ Model fit(const std::string& toml, const Overrides& overrides, const py::dict& a
 /// From the bytes of a checkpoint.
 Model load_model(const std::string& bytes, const std::string& place, const std::vector<Device>& devices) {
   const ffzero::DeviceMaps<float> maps = maps_of(devices);
-  ffzero::DeviceAccess access;
-  for (const Device& device : devices) access.addresses.push_back("python:" + device.name);
+  const ffzero::DeviceAccess access = access_of(devices);
   const Released released;
   ffzero::LoadedRun run =
       ffzero::load_run(ffzero::parse_npz({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}, place), place, access);
@@ -444,12 +454,15 @@ py::list check_address(const std::string& address, bool out_of_range, std::int64
   return result;
 }
 
-/// As `ffzero train`: into a run folder.
+/// As `ffzero train`: into a run folder. arrays: x_train, y_train, x_test, y_test, or none. devices: in place of addresses, or none
 void run_folder(const std::string& toml, const Overrides& overrides, const std::string& out, bool resume, bool report, int threads,
-                const py::object& on_epoch, const py::object& stop) {
+                const py::object& on_epoch, const py::object& stop, const py::dict& arrays, const std::vector<Device>& devices) {
   Interrupts interrupts(stop);
   ffzero::RunRequest request;
   request.threads = threads;
+  if (!arrays.empty()) request.arrays = std::make_shared<const ffzero::NpzArchive>(archive_of(arrays));
+  request.devices = access_of(devices);
+  request.maps = maps_of(devices);
   if (resume) {
     request.resume = out;
   } else {
@@ -572,7 +585,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("fit", &fit, py::arg("toml"), py::arg("overrides"), py::arg("arrays"), py::arg("task"), py::arg("devices"), py::arg("threads"),
         py::arg("on_epoch"), py::arg("stop"));
   m.def("run_training", &run_folder, py::arg("toml"), py::arg("overrides"), py::arg("out"), py::arg("resume"), py::arg("report"),
-        py::arg("threads"), py::arg("on_epoch"), py::arg("stop"));
+        py::arg("threads"), py::arg("on_epoch"), py::arg("stop"), py::arg("arrays"), py::arg("devices"));
   m.def("load_model", &load_model, py::arg("data"), py::arg("place"), py::arg("devices"));
 
   py::class_<Session>(m, "Session")

@@ -1,8 +1,12 @@
 """Devices in Python, ask and tell, runs."""
 
+import concurrent.futures
 import json
+import multiprocessing
 import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -145,7 +149,7 @@ class TestSession(unittest.TestCase):
                 session.tell(q.id, bench(q.theta, q.x))
             self.assertTrue(session.finished)
             whole = session.result().to_bytes()
-        keys = {"dataset.name": "npz", "dataset.dir": "memory", "training.log_test": False, "training.log_samples": 0, "model.layers": []}
+        keys = {"dataset.name": "memory", "training.log_test": False, "training.log_samples": 0, "model.layers": []}
         overrides = overrides_of(keys, {**CONFIG, "seed": 3})
         arrays = {"x_train": data[0], "y_train": data[1]}
         direct = ffzero._core.fit("", overrides, arrays, "classification", [new_bench()._core], 1, None, None)
@@ -195,6 +199,27 @@ class TestSession(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "closed"):
             session.ask()
 
+    def test_is_answered_by_four_processes(self):
+        data = table()
+        with session_of(data) as session:
+            while (q := session.ask()) is not None:
+                session.tell(q.id, bench(q.theta, q.x))
+            whole = session.result().to_bytes()
+        spawn = multiprocessing.get_context("spawn")
+        with session_of(data) as session, concurrent.futures.ProcessPoolExecutor(4, mp_context=spawn) as pool:
+            under_way, most = {}, 0
+            while not session.finished:
+                q = session.ask(timeout=0.01 if under_way else None)
+                if q is not None:
+                    under_way[pool.submit(bench, q.theta, q.x)] = q.id
+                    most = max(most, len(under_way))
+                elif under_way:
+                    done = concurrent.futures.wait(under_way, return_when=concurrent.futures.FIRST_COMPLETED).done
+                    for answer in done:
+                        session.tell(under_way.pop(answer), answer.result())
+            self.assertEqual(most, 4)
+            self.assertEqual(thetas(session.result().to_bytes()), thetas(whole))
+
 
 def thetas(data):
     import io
@@ -234,6 +259,84 @@ class TestRuns(unittest.TestCase):
             self.assertIsNone(part.summary)
             rest = ffzero.train(out=os.path.join(place, "part"), resume=True, report=False)
             np.testing.assert_array_equal(whole.checkpoint["layer0.theta"], rest.checkpoint["layer0.theta"])
+
+    def test_train_on_samples_and_devices_of_the_program(self):
+        x, y = table(90)
+        keys = {**CONFIG, "training.epochs": 6, "training.save_every_s": 0, "seed": 3}
+        with tempfile.TemporaryDirectory() as place:
+            def folder(name):
+                return os.path.join(place, name)
+
+            whole = ffzero.train(None, keys, data=(x, y), devices=[new_bench()], out=folder("whole"), report=True)
+            self.assertEqual(whole.config["dataset"]["name"], "memory")
+            self.assertGreater(whole.summary["final"]["test"], 0.6)
+            self.assertEqual(whole.summary["information"], "opaque")
+            self.assertTrue((pathlib.Path(folder("whole")) / "report.html").exists())
+
+            class OutOfCoffee(Exception):
+                pass
+
+            calls = []
+
+            def failing(theta, x):
+                calls.append(1)
+                if len(calls) > 60:
+                    raise OutOfCoffee("empty")
+                return bench(theta, x)
+
+            with self.assertRaisesRegex(OutOfCoffee, "empty"):
+                ffzero.train(None, keys, data=(x, y), devices=[new_bench(failing)], out=folder("part"), report=False)
+            self.assertIsNone(ffzero.read_run(folder("part")).summary)
+            rest = ffzero.train(data=(x, y), devices=[new_bench()], out=folder("part"), resume=True, report=False)
+            np.testing.assert_array_equal(whole.checkpoint["layer0.theta"], rest.checkpoint["layer0.theta"])
+            net = ffzero.load(folder("part"), devices=[new_bench()])
+            self.assertEqual(net.predict(x).shape, (90,))
+
+    def test_say_what_is_wrong_with_data(self):
+        x, y = table()
+        with tempfile.TemporaryDirectory() as place:
+            out = os.path.join(place, "run")
+            for data, error, words in (
+                ((x, y[:5]), ValueError, "as many samples"),
+                ((x,), ValueError, "X_test"),
+                ((x.astype(object), y), TypeError, "dtype object"),
+                ((x, np.array(["a"] * len(y))), TypeError, "labels must be numbers"),
+                ((x * np.nan, y), ffzero.DataError, "finite"),
+                ((x[:2], y[:2]), ValueError, "at least 3 samples"),
+            ):
+                with self.assertRaisesRegex(error, words):
+                    ffzero.train(None, CONFIG, data=data, out=out)
+                self.assertFalse(os.path.exists(out))
+            with self.assertRaisesRegex(ffzero.ConfigError, "take the place of the data set"):
+                ffzero.train(None, {"dataset.name": "glyphs"}, data=(x, y), out=out)
+            ffzero.train(None, {"training.epochs": 2, "model.layers": [6]}, data=(x, y), out=out, report=False, stop=lambda: True)
+            with self.assertRaisesRegex(ffzero.FfzeroError, "must be given again"):
+                ffzero.train(out=out, resume=True)
+            self.assertIsNotNone(ffzero.train(data=(x, y), out=out, resume=True, report=False).summary)
+
+    def test_control_c_waits_for_the_step_and_saves(self):
+        program = """
+import numpy as np, ffzero, os, signal, sys, threading, time
+x, y = np.random.default_rng(0).normal(size=(64, 4)).astype("f"), np.arange(64) % 2
+ended = []
+def bench(theta, x):
+    if len(ended) == 50:
+        threading.Timer(0.005, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        time.sleep(0.05)
+    ended.append(time.monotonic())
+    return np.tanh(x @ theta.reshape(4, 6))
+device = ffzero.device(bench, inputs=4, outputs=6, parameters=24, range=(-2, 2))
+try:
+    ffzero.train(None, {"training.epochs": 100000}, data=(x, y), devices=[device], out=sys.argv[1], report=False)
+except KeyboardInterrupt:
+    print("interrupted", len(ended) > 50, time.monotonic() - ended[50] < 1.0)
+run = ffzero.train(data=(x, y), devices=[device], out=sys.argv[1], resume=True, report=False, stop=lambda: len(ended) > 200)
+print(run.summary)
+"""
+        with tempfile.TemporaryDirectory() as place:
+            command = [sys.executable, "-c", program, os.path.join(place, "run")]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.stdout, "interrupted True True\nNone\n", done.stderr)
 
 
 if __name__ == "__main__":

@@ -478,7 +478,7 @@ TEST(DeviceTraining, RefusesInOneLine) {
   EXPECT_EQ(test::lines_of(late.err).size(), 1U) << late.err;
   fs::remove_all(place.path("run"));
   test::expect_refused(place, with(""), 2, {"--device: must"});
-  test::expect_refused(place, with(kServe, {"--control"}), 3, {"control.untrained"});
+  test::expect_refused(place, with(kServe, {"--control"}), 3, {"baseline.untrained"});
   test::expect_refused(place, test::train_on(place, test::sample_archive(kData)) + Arguments{"--solver", "ff_ad", "--device", kServe}, 3,
                        {"a device answers with its outputs"});
   test::expect_refused(place, with(kServe, {"--model", "mlp"}), 3, {"model.kind = \"device\""});

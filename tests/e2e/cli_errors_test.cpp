@@ -37,7 +37,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadSetting{"Fraction", {"--set", "training.epochs=2.5"}, {"training.epochs", "integer", "2.5"}},
         BadSetting{"TextForANumber", {"--eps", "small"}, {"gradient.eps", "number", "\"small\""}},
         BadSetting{"NumberForAList", {"--set", "model.layers=10"}, {"model.layers", "list", "10"}},
-        BadSetting{"NumberForAFlag", {"--set", "control.untrained=1"}, {"control.untrained", "true or false", "1"}},
+        BadSetting{"NumberForAFlag", {"--set", "baseline.untrained=1"}, {"baseline.untrained", "true or false", "1"}},
         BadSetting{
             "GroupsThatDoNotDivide", {"--layers", "12,12", "--set", "model.groups=5"}, {"model.groups", "divide", "12", "5", "divisor"}},
         BadSetting{"GroupsTooSmallForTheClasses",
@@ -51,8 +51,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadSetting{"CoordinatesOfADenseNetwork", {"--solver", "ff_coordinate"}, {"gradient.estimator", "mesh", "coordinate"}},
         BadSetting{"NoLayers", {"--layers", ""}, {"model.layers", "at least one", "[]"}},
         BadSetting{"NotANumber", {"--lr", "nan"}, {"update.lr", "at least", "got nan"}},
-        BadSetting{"ControlOfASingleLayer", {"--control", "--layers", "10"}, {"control.untrained", "in front of the head", "--control"}},
-        BadSetting{"ControlEndToEnd", {"--control", "--solver", "bp_ad"}, {"control.untrained", "local losses", "--control"}},
+        BadSetting{"ControlOfASingleLayer", {"--control", "--layers", "10"}, {"baseline.untrained", "in front of the head", "--baseline"}},
+        BadSetting{"ControlEndToEnd", {"--control", "--solver", "bp_ad"}, {"baseline.untrained", "local losses", "--baseline"}},
         BadSetting{"UnknownSolver", {"--solver", "ff_xy"}, {"--solver", "ff_dd", "\"ff_xy\""}}),
     [](const auto& parameter) { return parameter.param.name; });
 

@@ -106,6 +106,7 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
                      {"epochs", r.epochs},
                      {"layers", layers},
                      {"vote", vote},
+                     {"baseline", nullptr},
                      {"control", nullptr},
                      {"stopped_by", r.stopped_by},
                      {"preset", r.preset},

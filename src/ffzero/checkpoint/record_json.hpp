@@ -11,7 +11,8 @@ namespace ffzero {
 
 /// One line of metrics.jsonl. metric: accuracy | r2
 [[nodiscard]] nlohmann::ordered_json to_json(const EpochRecord& record, const std::string& metric);
-/// What summary.json, schema version 1, says about learning; "control" is null. The writer adds the control, the machine and the version.
+/// What summary.json, schema version 1, says about learning; "baseline" (before 0.2 and beside it: "control") is null. The writer adds it,
+/// the machine and the version.
 [[nodiscard]] nlohmann::ordered_json to_json(const RunRecord& record);
 
 }  // namespace ffzero

@@ -87,6 +87,12 @@ Splits idx_dataset(const DatasetOptions& o) {
 Splits raw_splits(const DatasetOptions& o, std::optional<Task> task) {
   if (o.name == "mnist" || o.name == "fashion-mnist" || o.name == "idx") return idx_dataset(o);
   if (o.name == "npz") return npz_dataset(read_npz(o.dir), task, o.dir.string(), o.csv.weights);
+  if (o.name == "memory") {
+    if (!o.archive)
+      throw ConfigError("dataset.name", "samples of a program's memory must be given again", "none",
+                        "ffzero.train(data=...) in Python, or dataset.name = \"npz\" with a file of the same samples");
+    return npz_dataset(*o.archive, task, "data", o.csv.weights);
+  }
   if (o.name == "csv") {
     const std::string text = read_csv_text(o.dir);
     CsvReader reader(text, o.dir.string());
@@ -95,7 +101,8 @@ Splits raw_splits(const DatasetOptions& o, std::optional<Task> task) {
   if (o.name == "glyphs") return make_glyphs(o.seed);
   if (o.name == "function1") return make_function1(o.seed);
   if (o.name == "function2") return make_function2(o.seed);
-  throw ConfigError("dataset.name", "must be mnist, fashion-mnist, function1, function2, glyphs, npz, csv or idx", "\"" + o.name + "\"");
+  throw ConfigError("dataset.name", "must be mnist, fashion-mnist, function1, function2, glyphs, npz, csv, idx or memory",
+                    "\"" + o.name + "\"");
 }
 
 bool chooses_classes(const DatasetOptions& o) { return o.classes != 0 || !o.class_list.empty(); }

@@ -5,26 +5,29 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ffzero/dataset/csv_dataset.hpp"
 #include "ffzero/dataset/dataset.hpp"
+#include "ffzero/tensor/npz.hpp"
 
 namespace ffzero {
 
 /// The keys of [dataset] that decide which samples there are; how they enter the network is the encoder's.
 struct DatasetOptions {
-  std::string name = "glyphs";  ///< one of kDatasetNames
+  std::string name = "glyphs";  ///< one of kDatasetNames, or "memory": `archive`
   std::filesystem::path dir;    ///< mnist, fashion-mnist, idx: files in dir/<name>/ or in dir; npz, csv: the file itself; else unused
   std::string task = "auto";    ///< auto | classification | regression
   Index classes = 0;            ///< the first K labels; 0: all of them
-  std::vector<std::int32_t> class_list;  ///< or these labels, relabelled 0 .. K - 1 in this order
-  Index validation = 0;                  ///< the LAST so many training samples (after the choice of classes) are held out
-  std::uint64_t seed = 0;                ///< of glyphs, function1 and function2
-  CsvOptions csv;                        ///< of csv; .weights also of npz: the array of the training samples' weights
-  Index threads = 1;                     ///< 1: files are read one after the other; else those of an IDX test set beside the others
+  std::vector<std::int32_t> class_list;       ///< or these labels, relabelled 0 .. K - 1 in this order
+  Index validation = 0;                       ///< the LAST so many training samples (after the choice of classes) are held out
+  std::uint64_t seed = 0;                     ///< of glyphs, function1 and function2
+  CsvOptions csv;                             ///< of csv; .weights also of npz and memory: the array of the training samples' weights
+  std::shared_ptr<const NpzArchive> archive;  ///< of memory: the arrays of npz_dataset
+  Index threads = 1;                          ///< 1: files are read one after the other; else those of an IDX test set beside the others
 };
 
 inline constexpr std::array<std::string_view, 8> kDatasetNames{"mnist",  "fashion-mnist", "function1", "function2",

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "ffzero/report/run_figures.hpp"
+#include "ffzero/run/baseline.hpp"
 
 namespace ffzero {
 
@@ -93,8 +94,8 @@ std::vector<Bar> bars_of(const RunData& run) {
     bars.push_back({layer.at("name"), layer.at("test").at("value"), layer.at("train").at("value")});
   if (const auto& vote = run.summary.at("vote"); vote.is_object())
     bars.push_back({"vote: " + vote.at("rule").get<std::string>(), vote.at("test"), vote.at("train")});
-  if (const auto& control = run.summary.at("control"); control.is_object())
-    bars.push_back({"control", control.at("test"), control.at("train")});
+  if (const auto& baseline = baseline_of(run.summary); baseline.is_object())
+    bars.push_back({"baseline", baseline.at("test"), baseline.at("train")});
   return bars;
 }
 

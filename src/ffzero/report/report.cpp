@@ -13,6 +13,7 @@
 #include "ffzero/report/run_data.hpp"
 #include "ffzero/report/run_figures.hpp"
 #include "ffzero/report/table.hpp"
+#include "ffzero/run/baseline.hpp"
 
 namespace ffzero {
 
@@ -44,7 +45,8 @@ std::string tiles_of(const RunData& run) {
   std::string html = "<div class=\"tiles\">\n";
   html += tile(shown(s.at("final").at("test")), "test " + run.metric);
   html += tile(shown(s.at("final").at("train")), "train " + run.metric);
-  if (s.at("control").is_object()) html += tile(shown(s.at("control").at("test")), "control: same head, untrained layers");
+  if (const auto& baseline = baseline_of(s); baseline.is_object())
+    html += tile(shown(baseline.at("test")), "baseline: " + baseline.at("kind").get<std::string>());
   html += tile(short_number(s.at("forward_evals").at("training")), "forward evaluations of training");
   html += tile(seconds(s.at("wall_s").at("total")), "wall time, of which " + seconds(s.at("wall_s").at("training")) + " training");
   if (s.contains("peak_rss_bytes")) html += tile(fmt::format("{:.0f} MB", s.at("peak_rss_bytes").get<double>() / 1e6), "largest memory");
@@ -60,9 +62,10 @@ Table layer_table(const RunData& run) {
   const json& vote = run.summary.at("vote");
   if (vote.is_object())
     table.rows.push_back({"vote: " + vote.at("rule").get<std::string>(), shown(vote.at("test")), shown(vote.at("train")), "-", "-", "-"});
-  const json& control = run.summary.at("control");
-  if (control.is_object())
-    table.rows.push_back({"control: untrained layers", shown(control.at("test")), shown(control.at("train")), "-", "-", "-"});
+  const json& baseline = baseline_of(run.summary);
+  if (baseline.is_object())
+    table.rows.push_back(
+        {"baseline: " + baseline.at("kind").get<std::string>(), shown(baseline.at("test")), shown(baseline.at("train")), "-", "-", "-"});
   return table;
 }
 

@@ -16,7 +16,7 @@
 #include "ffzero/base/input_file.hpp"
 #include "ffzero/checkpoint/checkpoint.hpp"
 #include "ffzero/checkpoint/record_json.hpp"
-#include "ffzero/run/control.hpp"
+#include "ffzero/run/baseline.hpp"
 #include "ffzero/run/details.hpp"
 #include "ffzero/run/evaluation_data.hpp"
 #include "ffzero/run/run_folder.hpp"
@@ -110,8 +110,12 @@ std::string joined(const RunRecord& record) {
 
 }  // namespace
 
-Splits load_splits(const Config& config, const fs::path& cache_dir) {
+Splits load_splits(const Config& config, const fs::path& cache_dir, std::shared_ptr<const NpzArchive> arrays) {
   DatasetOptions options = dataset_options(config.values());
+  if (arrays && options.name != "memory")
+    throw ConfigError("dataset.name", "samples that are given take the place of the data set", "\"" + options.name + "\"",
+                      "drop the key, or the samples");
+  options.archive = std::move(arrays);
   if (options.dir.empty()) options.dir = cache_dir;
   return load_dataset(options);
 }
@@ -184,9 +188,12 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   const auto from_settings = [&](auto work) { return source != nullptr ? from_checkpoint(source->place, work) : work(); };
   Config config = from_settings(
       [&] { return source != nullptr ? Config::parse(source->state.description, source->place + " (config)") : Config::load(sources); });
+  // A data set that the user names beside samples that are given is refused by load_splits.
+  if (request.arrays && source == nullptr && !config.values().is_explicit("dataset.name")) config.set("dataset.name", "memory", "data");
+  for (const std::string& notice : config.notices()) say(notice);
   if (earlier) config.allow(request.devices);
   if (repeated) config.allow({.addresses = {}, .trusted = false, .stand_ins = false, .recorded = journal->devices(config)});
-  const Splits splits = from_settings([&] { return load_splits(config, request.cache_dir); });
+  const Splits splits = from_settings([&] { return load_splits(config, request.cache_dir, request.arrays); });
   from_settings([&] { config.resolve(data_facts(splits)); });
   const int wanted = wanted_threads(config, request);
   const auto executor = std::make_shared<const Executor>(wanted);
@@ -215,7 +222,7 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
                            .save_every_s = config.values().number("training.save_every_s")};
   std::unique_ptr<Trainer<float>> made;
   from_settings([&] {
-    made.reset(new Trainer<float>(make_trainer<float>(config, splits, executor, train_events)));
+    made.reset(new Trainer<float>(make_trainer<float>(config, splits, executor, train_events, request.maps)));
     if (earlier) made->restore(earlier->state, earlier->place);
   });
   Trainer<float>& trainer = *made;
@@ -249,11 +256,11 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   record.total_s += load_s;
   if (record.stopped_by == "interrupt") return {nullptr, folder.path(), true};
 
-  json control = nullptr;
-  if (config.values().flag("control.untrained")) {
-    say("training the control: the same head on untrained layers");
-    control = run_control(config, splits, executor, train_events);
-    // Half a control says nothing; resuming trains it anew.
+  json baseline = nullptr;
+  if (config.values().flag("baseline.untrained")) {
+    say("training the baseline: the same head on untrained layers");
+    baseline = run_baseline(config, splits, executor, train_events);
+    // Half a baseline says nothing; resuming trains it anew.
     if (events.stop_requested && events.stop_requested()) return {nullptr, folder.path(), true};
   }
   folder.write_arrays("evaluation.npz", evaluation_data({.config = config,
@@ -263,7 +270,8 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
                                                          .splits = splits,
                                                          .executor = executor}));
   json summary = to_json(record);
-  summary["control"] = control;
+  summary["baseline"] = baseline;
+  summary["control"] = std::move(baseline);
   add_details(summary, trainer.outputs(), splits.test);
   summary["peak_rss_bytes"] = peak_rss_bytes();
   summary["machine"] = machine_description(executor->threads());

@@ -4,10 +4,12 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
+#include "ffzero/settings/build_network.hpp"
 #include "ffzero/settings/config.hpp"
 #include "ffzero/train/trainer.hpp"
 
@@ -22,6 +24,8 @@ struct RunRequest {
   std::optional<int> threads;                   ///< instead of those of the settings; 0: one a core
   std::filesystem::path cache_dir;              ///< where data sets are looked for if dataset.dir is empty
   DeviceAccess devices = {};                    ///< where the devices of the run are, or that its file may say so
+  std::shared_ptr<const NpzArchive> arrays;     ///< samples in place of those that the settings name: the arrays of npz_dataset
+  DeviceMaps<float> maps = {};                  ///< layers in place of devices that have addresses: one for each of `devices`
 };
 
 struct RunEvents {
@@ -59,8 +63,9 @@ struct LoadedRun {
 /// The same from memory; `place` stands for the file in messages. Safe for any arrays whatsoever.
 [[nodiscard]] LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const DeviceAccess& devices = {});
 
-/// Data of a run; dataset.dir empty: `cache_dir`.
-[[nodiscard]] Splits load_splits(const Config& config, const std::filesystem::path& cache_dir);
+/// Data of a run; dataset.dir empty: `cache_dir`; dataset.name = "memory": `arrays`.
+[[nodiscard]] Splits load_splits(const Config& config, const std::filesystem::path& cache_dir,
+                                 std::shared_ptr<const NpzArchive> arrays = nullptr);
 
 /// Host name free description of the machine: processor, cores, BLAS, compiler.
 [[nodiscard]] nlohmann::ordered_json machine_description(int threads);

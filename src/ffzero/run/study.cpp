@@ -48,6 +48,12 @@ Config resolved(const Keys& said, const std::string& layer_tables) {
   return config;
 }
 
+// Of a key that may have had another name; unknown ones are found later.
+std::string name_now(const std::string& key) {
+  const auto found = std::find_if(renamed_keys().begin(), renamed_keys().end(), [&](const RenamedKey& r) { return r.before == key; });
+  return found == renamed_keys().end() ? key : std::string(found->now);
+}
+
 // A configuration as keys and [[layer]] tables.
 RunSettings base_settings(toml::table table, const std::string& place) {
   RunSettings settings;
@@ -67,6 +73,7 @@ RunSettings base_settings(toml::table table, const std::string& place) {
     model->erase("device");
   }
   flatten_toml(table, "", place, settings.keys);
+  for (auto& [key, value] : settings.keys) key = name_now(key);
   return settings;
 }
 
@@ -108,7 +115,7 @@ std::vector<Axis> axes_of(const toml::table& study, const std::string& place) {
     (void)key_info(key, place + ": grid");
     if (!values.is_array() || values.empty())
       throw ConfigError(place + ": grid." + key, "needs a list of values", values.dump(), "write [value, value]");
-    axes.push_back({key, values.get<std::vector<Value>>()});
+    axes.push_back({name_now(key), values.get<std::vector<Value>>()});
   }
   return axes;
 }
@@ -240,10 +247,10 @@ Study parse_study(const std::string& text, const std::string& place, const std::
   const std::vector<Axis> axes = axes_of(table, place);
   for (const auto& [key, value] : overrides) {
     (void)key_info(key, "command line");
-    if (std::any_of(axes.begin(), axes.end(), [&key = key](const Axis& axis) { return axis.key == key; }) ||
+    if (std::any_of(axes.begin(), axes.end(), [now = name_now(key)](const Axis& axis) { return axis.key == now; }) ||
         (key == "seed" && table.contains("seeds")))
       throw ConfigError("command line: " + key, "must not be listed in the study", key + "=" + value, "change it in " + place);
-    set_key(base.keys, key, override_value(key, value));
+    set_key(base.keys, name_now(key), override_value(key, value));
   }
   std::vector<std::int64_t> seeds;
   for (const Value& seed : list_of(table, "seeds", place)) {

@@ -143,7 +143,7 @@ class NetworkBuilder {
     parts_.input = input;
     parts_.classes = classes;
     parts_.end_to_end = v.is("objective.scope", "end_to_end");
-    parts_.fitted_readout = v.is("model.kind", "photonic") && !parts_.end_to_end && v.is("model.mesh.readout", "trained");
+    parts_.fitted_readout = v.is("model.kind", "photonic") && !parts_.end_to_end && v.is("model.mesh.linear_head", "trained");
     parts_.seed = seed_;
     // Several targets of a regression are groups of outputs, each with one prototype.
     if (v.is("dataset.task", "regression") && !parts_.end_to_end) head_classes_ = 1;
@@ -263,9 +263,9 @@ class NetworkBuilder {
     // |z| is sqrt(max(sum I^2, 1e-12)).
     layer.head =
         prototype_head(layer.name, ports, parallel, 1e-6, {.key = "dataset.crop", .remedy = "let more light in, or use fewer classes"});
-    if (!parts_.end_to_end && config_.values().is("model.mesh.readout", "joint")) {
+    if (!parts_.end_to_end && config_.values().is("model.mesh.linear_head", "joint")) {
       if (parallel > 1)
-        throw ConfigError("model.mesh.readout", "a readout that learns along with the mesh looks at one mesh",
+        throw ConfigError("model.mesh.linear_head", "a readout that learns along with the mesh looks at one mesh",
                           fmt::format("model.mesh.parallel = {}", parallel), "use \"trained\"");
       const auto& prototypes = dynamic_cast<const PrototypeHead<S>&>(*layer.head).prototypes(0);
       layer.head = std::make_shared<ReadoutHead<S>>(prototypes.template cast<double>(), v.number("objective.temperature"));

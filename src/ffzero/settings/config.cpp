@@ -40,7 +40,7 @@ std::string toml_value(const json& v) {
 
 Scope scope_of(const Values& v) {
   if (v.is("objective.scope", "end_to_end")) return Scope::end_to_end;
-  return v.is("objective.scope", "grouped") ? Scope::grouped : Scope::local;
+  return v.is("objective.scope", "blocks") ? Scope::grouped : Scope::local;
 }
 
 constexpr std::size_t kMostDevices = 64;
@@ -70,7 +70,7 @@ constexpr std::array kAlwaysWritten{"seed",
                                     "training.log_samples",
                                     "training.log_test",
                                     "budget.forward_evals",
-                                    "control.untrained"};
+                                    "baseline.untrained"};
 
 // The tables [[model.device]], taken out of the document.
 std::vector<DeviceLayer> device_tables(toml::table& table, const std::string& place) {
@@ -168,9 +168,9 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
   config.devices_ = device_tables(table, place);
   Flat flat;
   flatten_toml(table, "", place, flat);
-  for (const auto& [key, value] : flat) config.values_.set(key, value, place);
+  for (const auto& [key, value] : flat) config.say(key, value, place);
   complete_earlier(config.values_, place);
-  for (const auto& [key, value] : more.overrides) config.values_.set(key, override_value(key, value), "command line");
+  for (const auto& [key, value] : more.overrides) config.say(key, override_value(key, value), "command line");
   config.take_devices(more.devices, place);
   config.apply_preset();
   return config;
@@ -207,7 +207,12 @@ void Config::allow(const DeviceAccess& access, const std::vector<DeviceShape>& s
   stand_ins_.resize(devices_.size());
 }
 
-void Config::set(const std::string& key, const json& value, const std::string& place) { values_.set(key, value, place); }
+void Config::set(const std::string& key, const json& value, const std::string& place) { say(key, value, place); }
+
+void Config::say(const std::string& key, const json& value, const std::string& place) {
+  values_.set(key, value, place);
+  if (const std::string notice = renaming_notice(key, value); !notice.empty()) notices_.push_back(place + ": " + notice);
+}
 
 void Config::apply_preset() {
   const std::string preset = values_.word("preset");
@@ -318,7 +323,7 @@ void Config::resolve(const DataFacts& facts) {
   }
   resolved_ = true;
   if (!paper) fit_narrow_layers(facts);
-  check_control(facts);
+  check_baseline(facts);
   check_combinations(facts);
 }
 
@@ -413,18 +418,18 @@ void Config::check_used(const Values& v, const std::vector<std::string>& said) c
   }
 }
 
-void Config::check_control(const DataFacts& facts) const {
-  if (!values_.flag("control.untrained")) return;
+void Config::check_baseline(const DataFacts& facts) const {
+  if (!values_.flag("baseline.untrained")) return;
   const auto fail = [&](const std::string& requirement, const std::string& value) {
-    throw ConfigError(fmt::format("{}: control.untrained", values_.place_of("control.untrained")), requirement, value, "drop --control");
+    throw ConfigError(fmt::format("{}: baseline.untrained", values_.place_of("baseline.untrained")), requirement, value, "drop --baseline");
   };
-  if (values_.is("model.kind", "device")) fail("devices are not trained a second time for a control", "model.kind = \"device\"");
+  if (values_.is("model.kind", "device")) fail("devices are not trained a second time for a baseline", "model.kind = \"device\"");
   if (values_.is("model.kind", "photonic")) {
-    if (facts.regression) fail("the control of a photonic network is a classifier", "a regression task");
+    if (facts.regression) fail("the baseline of a photonic network is a classifier", "a regression task");
     return;
   }
   if (values_.is("objective.scope", "end_to_end"))
-    fail("a control of untrained layers needs local losses", "objective.scope = \"end_to_end\"");
+    fail("a baseline of untrained layers needs local losses", "objective.scope = \"end_to_end\"");
   if (values_.is("model.kind", "mlp") && layer_count() < 2) fail("needs a layer in front of the head", "a single layer");
 }
 
@@ -471,9 +476,9 @@ void Config::check_combinations(const DataFacts& facts) const {
     if (estimator == "coordinate" && (!v.is("model.kind", "photonic") || end_to_end))
       fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss",
            "use model.kind = \"photonic\" and scope \"local\"");
-    if (!end_to_end && v.is("model.kind", "photonic") && v.is("model.mesh.readout", "joint") &&
+    if (!end_to_end && v.is("model.kind", "photonic") && v.is("model.mesh.linear_head", "joint") &&
         (estimator == "activity" || !v.is("objective.loss", "cross_entropy")))
-      fail("model.mesh.readout", "a readout that learns along with the mesh needs cross-entropy and no activity perturbation",
+      fail("model.mesh.linear_head", "a readout that learns along with the mesh needs cross-entropy and no activity perturbation",
            "use objective.loss = \"cross_entropy\", or \"trained\"");
     if (v.integer("training.batch_size") > facts.train_size)
       fail("training.batch_size", fmt::format("must not exceed the {} training samples", facts.train_size), "choose a smaller batch");

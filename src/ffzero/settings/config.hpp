@@ -57,6 +57,8 @@ class Config {
   [[nodiscard]] const std::vector<std::string>& recorded() const noexcept { return recorded_; }
   /// Position of the first device among the layers.
   [[nodiscard]] Index first_device() const { return isize(values_.at("model.layers_before").size()); }
+  /// One line for each key or word that has another name now.
+  [[nodiscard]] const std::vector<std::string>& notices() const noexcept { return notices_; }
   /// Says where the devices of these settings are reached, or that they may be reached at all; the settings themselves stay as they are.
   /// shapes: of the devices, for access.stand_ins. @throws UsageError if the number of addresses is another one
   void allow(const DeviceAccess& access, const std::vector<DeviceShape>& shapes = {});
@@ -70,6 +72,8 @@ class Config {
     std::vector<std::pair<std::string, nlohmann::json>> values;
     std::string place;
   };
+  /// What the user or a file says: with a notice where the name is an old one.
+  void say(const std::string& key, const nlohmann::json& value, const std::string& place);
   void take_devices(const DeviceAccess& access, const std::string& place);
   void apply_preset();
   void fit_projection_pool(const Shape& sample);
@@ -77,7 +81,7 @@ class Config {
   void fit_narrow_layers(const DataFacts& facts);
   [[nodiscard]] Index smallest_projected_map(const Shape& input) const;
   void resolve_values(Values& v, const DataFacts& facts) const;
-  void check_control(const DataFacts& facts) const;
+  void check_baseline(const DataFacts& facts) const;
   void check_combinations(const DataFacts& facts) const;
   void check_used(const Values& v, const std::vector<std::string>& said) const;
 
@@ -85,7 +89,7 @@ class Config {
   std::vector<LayerTable> layers_;
   std::vector<DeviceLayer> devices_;
   std::vector<DeviceShape> stand_ins_;
-  std::vector<std::string> recorded_;
+  std::vector<std::string> recorded_, notices_;
   DataFacts facts_;
   bool resolved_ = false;
 };

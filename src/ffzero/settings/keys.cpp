@@ -108,12 +108,13 @@ std::vector<KeyInfo> make_table() {
          {"default", "paper", "paper_stable", "paper_mnist", "paper_fashion", "opaque", "grouped", "activity", "adjoint"},
          "A named set of values under the user's own.");
 
-  choice("dataset.name", "glyphs", {"mnist", "fashion-mnist", "function1", "function2", "glyphs", "npz", "csv", "idx"},
-         "Data set; glyphs is built in and needs no file.");
+  choice("dataset.name", "glyphs", {"mnist", "fashion-mnist", "function1", "function2", "glyphs", "npz", "csv", "idx", "memory"},
+         "Data set; glyphs is built in and needs no file; memory: arrays of the program that calls (ffzero.train in Python).");
   add("dataset.dir", text, "", 0, 0,
       "Folder with the files, in <dir>/<name>/ or <dir>; for npz and csv the file itself. Empty: the cache folder.", [](const Values& v) {
         const auto name = v.word("dataset.name");
-        return name == "glyphs" || name.starts_with("function") ? std::string("this data set is made, not read") : std::string();
+        return name == "glyphs" || name == "memory" || name.starts_with("function") ? std::string("this data set is not read from files")
+                                                                                    : std::string();
       });
   choice("dataset.task", "auto", {"auto", "classification", "regression"},
          "auto: functions and real targets regress, labels classify; whole numbers that may be either are asked about.");
@@ -123,8 +124,8 @@ std::vector<KeyInfo> make_table() {
   add("dataset.weights", text, "", 0, 0,
       "How much each training sample counts in the losses: a column of a csv, or an array of an npz. Empty: all alike.",
       [](const Values& v) {
-        return v.is("dataset.name", "csv") || v.is("dataset.name", "npz") ? std::string()
-                                                                          : std::string("it belongs to dataset.name = \"csv\" or \"npz\"");
+        const bool may = v.is("dataset.name", "csv") || v.is("dataset.name", "npz") || v.is("dataset.name", "memory");
+        return may ? std::string() : std::string("it belongs to dataset.name = \"csv\", \"npz\" or \"memory\"");
       });
   add("dataset.test", number, 0.2, 0.0001, 0.9999, "Share of a csv's rows that becomes the test set, of every class alike.", csv_only);
   add("dataset.split_seed", integer, 0, 0, 9007199254740991.0, "Of the shuffle of a csv's rows before the test set is taken.", csv_only);
@@ -211,8 +212,9 @@ std::vector<KeyInfo> make_table() {
                mesh_key});
   choice("model.mesh.nonlinearity", "electro_optic", {"electro_optic", "detect", "none"}, "Between the meshes.", mesh_key);
   add("model.mesh.parallel", integer, 1, 1, 1024, "Meshes side by side on the same input; each has prototypes of its own.", mesh_key);
-  choice("model.mesh.readout", "prototypes", {"prototypes", "trained", "joint"},
-         "trained: then a digital linear readout on the intensities that training measured; joint: one that learns along with the mesh.",
+  choice("model.mesh.linear_head", "none", {"none", "trained", "joint"},
+         "trained: behind the mesh a digital linear head on the intensities that training measured; joint: one that learns along with the "
+         "mesh.",
          [](const Values& v) { return mesh_key(v).empty() ? local_only(v) : mesh_key(v); });
   choice("model.mesh.direction", "joint", {"joint", "separate"},
          "One unit direction over all phases, or one each for theta, phi and gamma (paper).", mesh_key);
@@ -246,10 +248,10 @@ std::vector<KeyInfo> make_table() {
   add("model.mesh.chip.write_s", number, 1e-4, 0, 1e6, "Nominal time of setting all phases, seconds.", mesh_key);
   add("model.mesh.chip.row_s", number, 1e-6, 0, 1e6, "Nominal time of reading a sample, seconds.", mesh_key);
 
-  choice("objective.scope", "local", {"local", "end_to_end", "grouped"},
+  choice("objective.scope", "local", {"local", "end_to_end", "blocks"},
          "One loss per layer, one for the network, or one for every few layers.");
-  add("objective.block_layers", integer, 2, 1, 1024, "Layers per block of scope grouped.", [](const Values& v) {
-    return v.is("objective.scope", "grouped") ? std::string() : std::string("it belongs to objective.scope = \"grouped\"");
+  add("objective.block_layers", integer, 2, 1, 1024, "Layers per block of scope blocks.", [](const Values& v) {
+    return v.is("objective.scope", "blocks") ? std::string() : std::string("it belongs to objective.scope = \"blocks\"");
   });
   choice("objective.loss", "auto", auto_or(losses().built_in()),
          "n_pair: cross-entropy with a margin. auto: cross_entropy, squared in regression; paper presets take the paper's.", always, true);
@@ -417,7 +419,7 @@ std::vector<KeyInfo> make_table() {
       "samples, else last.",
       deciding_key);
   t.back().before = "last";
-  add("control.untrained", boolean, false, 0, 0, "Train the same head on untrained layers and put it beside the result.");
+  add("baseline.untrained", boolean, false, 0, 0, "Train the same head on untrained layers and put it beside the result.");
   return t;
 }
 
@@ -487,7 +489,34 @@ const std::vector<KeyInfo>& keys() {
   return table;
 }
 
+const std::vector<RenamedKey>& renamed_keys() {
+  static const std::vector<RenamedKey> table{
+      {.before = "control.untrained", .now = "baseline.untrained", .words = {}},
+      {.before = "model.mesh.readout", .now = "model.mesh.linear_head", .words = {{"prototypes", "none"}}},
+      {.before = "objective.scope", .now = "objective.scope", .words = {{"grouped", "blocks"}}},
+  };
+  return table;
+}
+
+std::string renaming_notice(std::string_view name, const json& value) {
+  for (const RenamedKey& key : renamed_keys()) {
+    if (name != key.before && name != key.now) continue;
+    std::string before(key.before), now(key.now);
+    bool word = false;
+    for (const auto& [old_word, new_word] : key.words)
+      if (value.is_string() && value.get<std::string>() == old_word) {
+        before += fmt::format(" = \"{}\"", old_word);
+        now += fmt::format(" = \"{}\"", new_word);
+        word = true;
+      }
+    if (word || name != key.now) return fmt::format("{} is called {} since 0.2", before, now);
+  }
+  return "";
+}
+
 const KeyInfo& key_info(std::string_view name, std::string_view place) {
+  for (const RenamedKey& key : renamed_keys())
+    if (name == key.before) name = key.now;
   const auto& table = keys();
   const auto found = std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) { return k.name == name; });
   if (found != table.end()) return *found;
@@ -502,7 +531,18 @@ void require_choice(const KeyInfo& key, const json& value, std::string_view plac
     wrong_value(key, place, fmt::format("must be one of {}", fmt::join(choices, ", ")), value);
 }
 
-json checked_value(const KeyInfo& key, const json& value, std::string_view place) {
+// The word as it is spelt now.
+json with_new_word(const KeyInfo& key, const json& value) {
+  if (!value.is_string()) return value;
+  for (const RenamedKey& renamed : renamed_keys())
+    if (renamed.now == key.name)
+      for (const auto& [before, now] : renamed.words)
+        if (value.get<std::string>() == before) return now;
+  return value;
+}
+
+json checked_value(const KeyInfo& key, const json& asked, std::string_view place) {
+  const json value = with_new_word(key, asked);
   switch (key.type) {
     case KeyType::boolean:
       if (!value.is_boolean()) wrong_value(key, place, "must be true or false", value);

@@ -34,11 +34,23 @@ struct KeyInfo {
   std::function<std::vector<std::string>()> registered = {};
 };
 
+/// A key of version 0.1 that has another name now, or words of its values that have.
+struct RenamedKey {
+  std::string_view before;  ///< the old name; equal to `now` where only words changed
+  std::string_view now;
+  std::vector<std::pair<std::string_view, std::string_view>> words;  ///< old, new
+};
+
 /// The table, in the order of the manual.
 [[nodiscard]] const std::vector<KeyInfo>& keys();
-/// @throws ConfigError naming the nearest valid key if there is none of that name.
+/// Old names and words, which are accepted throughout 0.x.
+[[nodiscard]] const std::vector<RenamedKey>& renamed_keys();
+/// "control.untrained is called baseline.untrained since 0.2", or empty if neither the key nor its value has an old name.
+[[nodiscard]] std::string renaming_notice(std::string_view name, const nlohmann::json& value);
+/// Of the key that is called so now, or was before. @throws ConfigError naming the nearest valid key if there is none of that name.
 [[nodiscard]] const KeyInfo& key_info(std::string_view name, std::string_view place);
-/// The value in the table's own form (lists for lists, integers for integral numbers). @throws ConfigError for a wrong type or range.
+/// The value in the table's own form (lists for lists, integers for integral numbers, words as they are spelt now).
+/// @throws ConfigError for a wrong type or range.
 [[nodiscard]] nlohmann::json checked_value(const KeyInfo& key, const nlohmann::json& value, std::string_view place);
 
 /// Values of all keys: defaults, under a preset, under what the user said.

@@ -39,7 +39,7 @@ PresetValues dense(std::string_view preset, const Values& v) {
                  {"model.activation", "none"},
                  {"update.lr", 2e-3},
                  {"training.batch_size", 8}});
-  else if (v.is("objective.scope", "grouped"))
+  else if (v.is("objective.scope", "blocks"))
     add(values, {{"model.layers", json::array({50, 30})}, {"model.pca", json::array({40})}});
   else if (preset == "opaque")
     add(values, {{"model.layers", json::array({100, 100})},

@@ -18,7 +18,7 @@ ScaleKind feature_scale(const Values& v) { return scale_kind_from(v.word("datase
 
 Index layers_per_block(const Values& v, Index layers) {
   if (v.is("objective.scope", "end_to_end")) return layers;
-  return v.is("objective.scope", "grouped") ? v.integer("objective.block_layers") : 1;
+  return v.is("objective.scope", "blocks") ? v.integer("objective.block_layers") : 1;
 }
 
 Index evaluation_rows(const Values& v) {

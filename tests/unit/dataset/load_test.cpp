@@ -196,7 +196,7 @@ TEST(LoadDataset, MakesTheBuiltInSets) {
   o.classes = 3;
   EXPECT_EQ(refusal<ConfigError>(o), "dataset.classes: has no effect in regression; remove it");
   EXPECT_EQ(refusal<ConfigError>(options("cifar")),
-            "dataset.name: must be mnist, fashion-mnist, function1, function2, glyphs, npz, csv or idx; got \"cifar\"");
+            "dataset.name: must be mnist, fashion-mnist, function1, function2, glyphs, npz, csv, idx or memory; got \"cifar\"");
 }
 
 TEST(LoadDataset, ReadsTables) {

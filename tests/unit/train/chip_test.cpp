@@ -47,9 +47,9 @@ TEST(ChipInTraining, WithoutErrorsChangesNoBit) {
 
 TEST(ChipInTraining, ResumesAndSharesWorkBitForBit) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
-  for (const Settings& settings : {everything({{"preset", "opaque"}, {"model.mesh.readout", "trained"}}),
+  for (const Settings& settings : {everything({{"preset", "opaque"}, {"model.mesh.linear_head", "trained"}}),
                                    everything({{"preset", "opaque"}, {"model.mesh.layers", "2"}, {"gradient.directions", "2"}}),
-                                   everything({{"preset", "adjoint"}, {"model.mesh.readout", "joint"}}),
+                                   everything({{"preset", "adjoint"}, {"model.mesh.linear_head", "joint"}}),
                                    everything({{"preset", "opaque"}, {"model.mesh.parallel", "2"}, {"gradient.eps", "measured"}})}) {
     const Config config = resolved(settings, splits);
     std::vector<TrainerState> kept;

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <array>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/settings/presets.hpp"
@@ -173,13 +174,31 @@ TEST(Config, ARuleChosenByValidationNeedsSamplesForIt) {
   EXPECT_EQ(resolved("vote.rule = \"validated\"\n[dataset]\nvalidation = 100").values().word("vote.rule"), "validated");
 }
 
+TEST(Config, TakesTheWordsOfVersion01) {
+  const auto config = [](const std::string& text) { return Config::parse(text, "a.toml"); };
+  for (const auto& [before, now, notice] : std::vector<std::array<std::string, 3>>{
+           {"control.untrained = true", "baseline.untrained = true", "a.toml: control.untrained is called baseline.untrained since 0.2"},
+           {"objective.scope = \"grouped\"", "objective.scope = \"blocks\"",
+            "a.toml: objective.scope = \"grouped\" is called objective.scope = \"blocks\" since 0.2"},
+           {"model.mesh.readout = \"joint\"", "model.mesh.linear_head = \"joint\"",
+            "a.toml: model.mesh.readout is called model.mesh.linear_head since 0.2"},
+           {"model.mesh.readout = \"prototypes\"", "model.mesh.linear_head = \"none\"",
+            "a.toml: model.mesh.readout = \"prototypes\" is called model.mesh.linear_head = \"none\" since 0.2"}}) {
+    const Config said = config(before), meant = config(now);
+    for (const KeyInfo& key : keys()) EXPECT_EQ(said.values().at(key.name), meant.values().at(key.name)) << before << ": " << key.name;
+    EXPECT_EQ(said.notices(), std::vector<std::string>{notice});
+    EXPECT_TRUE(meant.notices().empty());
+  }
+  for (const RenamedKey& key : renamed_keys()) EXPECT_EQ(key_info(key.before, "").name, key.now);
+}
+
 TEST(Config, RefusesAControlThatThereIsNot) {
-  expect_parts(refusal("control.untrained = true\nmodel.layers = [20]"),
-               {"a.toml: control.untrained", "in front of the head", "drop --control"});
-  expect_parts(refusal("control.untrained = true\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\""),
-               {"control.untrained", "local losses", "end_to_end"});
-  expect_parts(refusal("control.untrained = true\nmodel.kind = \"photonic\"", kFunction), {"control.untrained", "regression"});
-  EXPECT_TRUE(resolved("control.untrained = true\nmodel.kind = \"photonic\"").values().flag("control.untrained"));
+  expect_parts(refusal("baseline.untrained = true\nmodel.layers = [20]"),
+               {"a.toml: baseline.untrained", "in front of the head", "drop --baseline"});
+  expect_parts(refusal("baseline.untrained = true\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\""),
+               {"baseline.untrained", "local losses", "end_to_end"});
+  expect_parts(refusal("baseline.untrained = true\nmodel.kind = \"photonic\"", kFunction), {"baseline.untrained", "regression"});
+  EXPECT_TRUE(resolved("baseline.untrained = true\nmodel.kind = \"photonic\"").values().flag("baseline.untrained"));
 }
 
 TEST(Config, NeedsALayer) {

@@ -66,7 +66,7 @@ TEST(Ledger, FollowsTheClosedFormulaOfEveryCell) {
        3 * 24},
       {"bp_dd", {{"objective.scope", "end_to_end"}, {"gradient.estimator", "directional"}, {"gradient.directions", "2"}}, 4, true, false},
       {"bp_ad", {{"objective.scope", "end_to_end"}, {"gradient.estimator", "adjoint"}}, 1, true, true},
-      {"grouped layers", {{"objective.scope", "grouped"}, {"gradient.estimator", "directional"}}, 2, true, false},
+      {"grouped layers", {{"objective.scope", "blocks"}, {"gradient.estimator", "directional"}}, 2, true, false},
       {"ff_ad", {{"gradient.estimator", "adjoint"}}, 1, false, true},
       {"activity, prototypes", {{"gradient.estimator", "activity"}}, 1 + 2 * kClasses, false, true, kClasses, 1 + 2 * kClasses},
       {"activity, span",

@@ -26,12 +26,13 @@ Settings photonic(Settings more) {
 }
 
 std::vector<Settings> with_readout() {
-  return {photonic({{"preset", "opaque"}, {"model.mesh.readout", "trained"}}),
-          photonic({{"preset", "adjoint"}, {"model.mesh.readout", "trained"}, {"model.mesh.layers", "2"}}),
-          photonic({{"preset", "opaque"}, {"model.mesh.readout", "trained"}, {"model.mesh.parallel", "2"}, {"gradient.directions", "2"}}),
-          photonic({{"preset", "default"}, {"gradient.estimator", "coordinate"}, {"model.mesh.readout", "trained"}}),
-          photonic({{"preset", "adjoint"}, {"model.mesh.readout", "joint"}, {"model.mesh.layers", "2"}}),
-          photonic({{"preset", "opaque"}, {"model.mesh.readout", "joint"}})};
+  return {
+      photonic({{"preset", "opaque"}, {"model.mesh.linear_head", "trained"}}),
+      photonic({{"preset", "adjoint"}, {"model.mesh.linear_head", "trained"}, {"model.mesh.layers", "2"}}),
+      photonic({{"preset", "opaque"}, {"model.mesh.linear_head", "trained"}, {"model.mesh.parallel", "2"}, {"gradient.directions", "2"}}),
+      photonic({{"preset", "default"}, {"gradient.estimator", "coordinate"}, {"model.mesh.linear_head", "trained"}}),
+      photonic({{"preset", "adjoint"}, {"model.mesh.linear_head", "joint"}, {"model.mesh.layers", "2"}}),
+      photonic({{"preset", "opaque"}, {"model.mesh.linear_head", "joint"}})};
 }
 
 TEST(TrainedReadout, CostsNothingBeyondTheReadingsOfTraining) {
@@ -39,7 +40,7 @@ TEST(TrainedReadout, CostsNothingBeyondTheReadingsOfTraining) {
   for (const Settings& settings : with_readout()) {
     const Config config = resolved(settings, splits);
     Settings without = settings;
-    without.emplace_back("model.mesh.readout", "prototypes");
+    without.emplace_back("model.mesh.linear_head", "none");
     const auto read = run<float>(config, splits), plain = run<float>(resolved(without, splits), splits);
     EXPECT_EQ(read.record.ledger.total(), plain.record.ledger.total());
     EXPECT_EQ(read.record.front_ends, std::vector<std::string>{"trained readout"});
@@ -48,8 +49,8 @@ TEST(TrainedReadout, CostsNothingBeyondTheReadingsOfTraining) {
 
 TEST(TrainedReadout, OfAnUntrainedMeshIsBilledOneReading) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
-  const auto result =
-      run<float>(resolved(photonic({{"preset", "opaque"}, {"model.mesh.readout", "trained"}, {"training.epochs", "0"}}), splits), splits);
+  const auto result = run<float>(
+      resolved(photonic({{"preset", "opaque"}, {"model.mesh.linear_head", "trained"}, {"training.epochs", "0"}}), splits), splits);
   EXPECT_EQ(result.record.ledger.layer(0).training, 0);
   EXPECT_EQ(result.record.ledger.layer(0).propagation, kTrain);
   EXPECT_GT(result.record.final_train.value, 0.5);  // 17 numbers for each of ten classes fit sixty samples well
@@ -58,7 +59,7 @@ TEST(TrainedReadout, OfAnUntrainedMeshIsBilledOneReading) {
 TEST(TrainedReadout, IsFittedOnWhatABudgetLeftRead) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   const auto result = run<float>(
-      resolved(photonic({{"preset", "opaque"}, {"model.mesh.readout", "trained"}, {"budget.forward_evals", "64"}}), splits), splits);
+      resolved(photonic({{"preset", "opaque"}, {"model.mesh.linear_head", "trained"}, {"budget.forward_evals", "64"}}), splits), splits);
   EXPECT_EQ(result.record.stopped_by, "budget");
   EXPECT_EQ(result.record.ledger.layer(0).training, 64);  // 32 samples, both sides
   EXPECT_EQ(result.record.ledger.layer(0).propagation, 0);
@@ -127,7 +128,7 @@ TEST(ReadoutHead, StartsNearThePrototypesAndScoresDarknessZero) {
 TEST(JointReadout, LearnsBetterThanTheOneFittedAfterwards) {
   const Splits splits = make_glyphs(1, 400, 100);
   const auto accuracy_with = [&](const char* readout) {
-    return run<float>(resolved(photonic({{"preset", "adjoint"}, {"model.mesh.readout", readout}, {"training.epochs", "20"}}), splits),
+    return run<float>(resolved(photonic({{"preset", "adjoint"}, {"model.mesh.linear_head", readout}, {"training.epochs", "20"}}), splits),
                       splits)
         .record.final_train.value;
   };
@@ -138,15 +139,16 @@ TEST(JointReadout, NeedsCrossEntropyAndOneMesh) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   EXPECT_NE(message_of<ConfigError>([&] {
               static_cast<void>(
-                  resolved(photonic({{"preset", "opaque"}, {"model.mesh.readout", "joint"}, {"objective.loss", "cosine"}}), splits));
+                  resolved(photonic({{"preset", "opaque"}, {"model.mesh.linear_head", "joint"}, {"objective.loss", "cosine"}}), splits));
             }).find("needs cross-entropy"),
             std::string::npos);
-  const Config parallel = resolved(photonic({{"preset", "opaque"}, {"model.mesh.readout", "joint"}, {"model.mesh.parallel", "2"}}), splits);
+  const Config parallel =
+      resolved(photonic({{"preset", "opaque"}, {"model.mesh.linear_head", "joint"}, {"model.mesh.parallel", "2"}}), splits);
   EXPECT_EQ(
       message_of<ConfigError>([&] {
         static_cast<void>(build_network<float>(parallel, {2, 1, 16}, 10, std::make_shared<const Executor>(1)));
       }),
-      "model.mesh.readout: a readout that learns along with the mesh looks at one mesh; got model.mesh.parallel = 2; use \"trained\"");
+      "model.mesh.linear_head: a readout that learns along with the mesh looks at one mesh; got model.mesh.parallel = 2; use \"trained\"");
 }
 
 TEST(TrainedReadout, RefusesReadingsOfAnotherSize) {

@@ -36,7 +36,7 @@ std::vector<Settings> many_settings() {
       quick({{"gradient.estimator", "activity"}, {"gradient.distribution", "span"}, {"update.warmup", "5"}}),
       quick({{"gradient.estimator", "directional"}, {"model.groups", "2"}, {"model.pca", "[5, 4]"}, {"update.hold_norm", "true"}}),
       quick({{"objective.scope", "end_to_end"}, {"gradient.estimator", "adjoint"}, {"model.dropout", "0.2"}}),
-      quick({{"objective.scope", "grouped"}, {"gradient.estimator", "directional"}, {"model.layers", "[16, 12, 8]"}}),
+      quick({{"objective.scope", "blocks"}, {"gradient.estimator", "directional"}, {"model.layers", "[16, 12, 8]"}}),
       quick({{"gradient.estimator", "directional"},
              {"gradient.directions", "3"},
              {"gradient.aggregation", "aligned"},
