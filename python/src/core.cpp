@@ -82,8 +82,9 @@ class Interrupts {
 template <class T>
 py::array view_of(const T* data, std::vector<py::ssize_t> shape) {
   // A base object keeps NumPy from copying; the data belong to the caller, so it owns nothing.
-  py::array array(py::dtype::of<T>(), std::move(shape), data, py::capsule(data, [](void*) {}));
-  array.attr("flags").attr("writeable") = false;
+  py::array array(py::dtype::of<T>(), std::move(shape), data, py::none());
+  // By way of the attribute it would cost as much as everything else here.
+  py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
   return array;
 }
 
