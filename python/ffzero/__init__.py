@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, List
 
 from ._core import __version__, make_glyphs
-from ._device import CheckReport, CheckStep, Device, check_device, connect, device
+from ._device import CheckReport, CheckStep, Device, Twin, check_device, connect, device, torch_twin
 from ._errors import CheckError, ConfigError, DataError, DeviceError, DivergedError, FfzeroError, OutputError, UsageError
 from ._run import Network, Run, load, read_run, train
 from ._session import Question, Session
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckError", "CheckReport", "CheckStep", "Classifier", "ConfigError", "DataError", "Device", "DeviceError", "DivergedError",
-    "FfzeroError", "Network", "OutputError", "Question", "Regressor", "Run", "Session", "UsageError", "__version__", "check_device",
-    "connect", "device", "load", "make_glyphs", "read_run", "train",
+    "FfzeroError", "Network", "OutputError", "Question", "Regressor", "Run", "Session", "Twin", "UsageError", "__version__", "check_device",
+    "connect", "device", "load", "make_glyphs", "read_run", "torch_twin", "train",
 ]  # fmt: skip
 
 

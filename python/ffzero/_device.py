@@ -11,6 +11,89 @@ from . import _core
 from ._types import Array
 
 Evaluation = Callable[[Array, Array], Any]
+Pullback = Callable[[Array, Array, Array], Any]
+
+
+class Twin:
+    """A model of a device: it gives the slopes that the device cannot. For ``device(.., twin=..)`` and ``gradient.estimator = "twin"``.
+
+    Parameters
+    ----------
+    pullback : called as ``pullback(theta, x, gy)`` with float32 arrays (parameters,), (rows, inputs) and (rows, outputs), for reading only;
+        theta in the units of the device. Returns (parameters,): the sum over rows of (dy/dtheta)^T gy
+    forward : called as ``forward(theta, x)``, returns (rows, outputs): what the model says. Needed for ``gradient.twin.order = "first"``, where
+        all epochs but the last ``gradient.twin.refine`` train on the twin and cost the device nothing
+    learn : called as ``learn(theta, x, y)`` with what the device has read, at every step on the device: a model with parameters of its own
+        fits them here
+
+    What one of them raises ends the training and arrives as itself. With ``gradient.twin.order = "along"`` every step reads the device once
+    a sample, and takes the slopes at what was read.
+    """
+
+    def __init__(self, pullback: Pullback, forward: Optional[Evaluation] = None, learn: Optional[Callable[[Array, Array, Array], Any]] = None) -> None:
+        for name, function in (("pullback", pullback), ("forward", forward), ("learn", learn)):
+            if function is None and name != "pullback":
+                continue
+            if not callable(function):
+                raise TypeError(f"Twin: {name} must be a function; got {type(function).__name__}")
+        self.pullback, self.forward, self.learn = pullback, forward, learn
+
+    def _functions(self) -> Dict[str, Callable[..., Any]]:
+        named = {"pullback": self.pullback, "forward": self.forward, "learn": self.learn}
+        return {name: function for name, function in named.items() if function is not None}
+
+
+def torch_twin(module: Any, lr: float = 0.0) -> Twin:
+    """The twin that a ``torch.nn.Module`` is: its parameters, flattened in the order of ``module.parameters()``, are those of the device.
+
+    Parameters
+    ----------
+    module : takes (rows, inputs) and gives (rows, outputs), float32. Its buffers are its own. It may have a method ``errors()`` that gives a
+        list of tensors, not among its parameters, which know how the device differs; they are fitted to readings with ``lr`` > 0
+    lr : learning rate (Adam) of these errors, against the squared error of the readings; 0: they stay
+
+    Raises
+    ------
+    ImportError without PyTorch.
+    """
+    import torch  # type: ignore[import]
+
+    errors = list(module.errors()) if hasattr(module, "errors") else []
+    if lr > 0 and not errors:
+        raise ValueError("torch_twin: lr belongs to a module with errors()")
+    optimiser = torch.optim.Adam(errors, lr=lr) if lr > 0 else None
+
+    def load(theta: Array) -> Any:
+        # A copy: the numbers belong to the library, and only for this call.
+        torch.nn.utils.vector_to_parameters(torch.from_numpy(np.array(theta)), module.parameters())
+        return list(module.parameters())
+
+    def tensor(values: Array) -> Any:
+        return torch.from_numpy(np.array(values))
+
+    def forward(theta: Array, x: Array) -> Array:
+        load(theta)
+        with torch.no_grad():
+            said: Array = module(tensor(x)).numpy()
+        return said
+
+    def pullback(theta: Array, x: Array, gy: Array) -> Array:
+        parameters = load(theta)
+        slopes = torch.autograd.grad(module(tensor(x)), parameters, tensor(gy), allow_unused=True)
+        flat = [torch.zeros_like(p) if g is None else g for g, p in zip(slopes, parameters)]
+        joined: Array = torch.cat([g.reshape(-1) for g in flat]).numpy()
+        return joined
+
+    def learn(theta: Array, x: Array, y: Array) -> None:
+        load(theta)
+        assert optimiser is not None
+        optimiser.zero_grad()
+        loss = torch.nn.functional.mse_loss(module(tensor(x)), tensor(y))
+        for error, slope in zip(errors, torch.autograd.grad(loss, errors)):
+            error.grad = slope
+        optimiser.step()
+
+    return Twin(pullback, forward, learn if optimiser is not None else None)
 
 
 class Device:
@@ -104,6 +187,7 @@ def device(
     period: float = 0.0,
     noise: float = 0.0,
     on_safe: Optional[Callable[[Array], Any]] = None,
+    twin: Optional[Twin] = None,
     name: Optional[str] = None,
 ) -> Device:
     """A device from a Python function.
@@ -120,6 +204,7 @@ def device(
     period : of parameters that are phases: values that differ by it are the same
     noise : standard deviation of a reading, if it is known
     on_safe : called with the safe values when training is over
+    twin : a model of it, for ``gradient.estimator = "twin"``
     name : in messages and records; otherwise that of the function
 
     Raises
@@ -130,7 +215,10 @@ def device(
         raise TypeError(f"device: needs a function of (theta, x); got {type(function).__name__}")
     called = name or str(getattr(function, "__name__", type(function).__name__))
     ranges = _range_of(parameters, range, step, unit, safe, period)
-    return Device(_core.call_device(function, inputs, outputs, parameters, ranges, noise, called, on_safe))
+    if twin is not None and not isinstance(twin, Twin):
+        raise TypeError(f"twin: must be an ffzero.Twin; got {type(twin).__name__}")
+    functions = {} if twin is None else twin._functions()
+    return Device(_core.call_device(function, inputs, outputs, parameters, ranges, noise, called, on_safe, functions))
 
 
 def connect(address: str) -> Device:

@@ -159,26 +159,41 @@ struct Device {
   }
 };
 
+py::array rows_of(const ffzero::ConstMatrixRef<float>& m, Matrix<float>& copy) {
+  const bool whole = m.outerStride() == m.cols() || m.rows() == 1;
+  if (!whole) copy = m;
+  return view_of(whole ? m.data() : copy.data(), {m.rows(), m.cols()});
+}
+
+py::array values_of(std::span<const float> values) { return view_of(values.data(), {static_cast<py::ssize_t>(values.size())}); }
+
+// What a Python function returns for views of the library's numbers, as an array of `rows` x `cols` (rows 0: one dimension).
+Array<float> answer_of(const py::object& answer, const std::string& place, Index rows, Index cols) {
+  const auto wanted = [&] {
+    return rows == 0 ? "(" + std::to_string(cols) + ",)" : "(" + std::to_string(rows) + ", " + std::to_string(cols) + ")";
+  };
+  if (answer.is_none()) throw py::type_error(place + ": must return an array of shape " + wanted() + "; got None");
+  auto array = Array<float>::ensure(answer);
+  if (!array) {
+    PyErr_Clear();
+    throw py::type_error(place + ": must return an array of numbers of shape " + wanted() + "; got " +
+                         std::string(py::str(py::type::of(answer))));
+  }
+  const bool fits =
+      rows == 0 ? array.ndim() == 1 && array.shape(0) == cols : array.ndim() == 2 && array.shape(0) == rows && array.shape(1) == cols;
+  if (!fits)
+    throw py::value_error(place + ": must return an array of shape " + wanted() + "; got " +
+                          std::string(py::str(py::tuple(answer.attr("shape")))));
+  return array;
+}
+
 // One call of a Python function with views of the library's numbers; what it returns is copied into y.
 void call_python(const py::object& function, const std::string& name, std::span<const float> theta, const ffzero::ConstMatrixRef<float>& x,
                  Matrix<float>& y) {
   const Held held;
-  const auto parameters = view_of(theta.data(), {static_cast<py::ssize_t>(theta.size())});
-  const bool whole = x.outerStride() == x.cols() || x.rows() == 1;
-  const Matrix<float> copy = whole ? Matrix<float>() : Matrix<float>(x);
-  const auto inputs = view_of(whole ? x.data() : copy.data(), {x.rows(), x.cols()});
-  const py::object answer = function(parameters, inputs);
-  const auto wanted = [&] { return "(" + std::to_string(y.rows()) + ", " + std::to_string(y.cols()) + ")"; };
-  if (answer.is_none()) throw py::type_error(name + ": must return an array of shape " + wanted() + "; got None");
-  const auto readings = Array<float>::ensure(answer);
-  if (!readings) {
-    PyErr_Clear();
-    throw py::type_error(name + ": must return an array of numbers of shape " + wanted() + "; got " +
-                         std::string(py::str(py::type::of(answer))));
-  }
-  if (readings.ndim() != 2 || readings.shape(0) != y.rows() || readings.shape(1) != y.cols())
-    throw py::value_error(name + ": must return an array of shape " + wanted() + "; got " +
-                          std::string(py::str(py::tuple(answer.attr("shape")))));
+  const auto parameters = values_of(theta);
+  Matrix<float> copy;
+  const Array<float> readings = answer_of(function(parameters, rows_of(x, copy)), name, y.rows(), y.cols());
   std::copy(readings.data(), readings.data() + readings.size(), y.data());
 }
 
@@ -203,8 +218,39 @@ ffzero::CallDescription description_of(Index inputs, Index outputs, Index parame
   return description;
 }
 
+/// functions: "pullback" and, if there are any, "forward" and "learn"; empty: no twin. shared: holds a function whatever thread drops it
+template <class Shared>
+ffzero::CallTwin twin_of(const py::dict& functions, const std::string& name, const Shared& shared) {
+  ffzero::CallTwin twin;
+  if (functions.contains("pullback"))
+    twin.pullback = [f = shared(functions["pullback"]), name](std::span<const float> theta, const ffzero::ConstMatrixRef<float>& x,
+                                                              const ffzero::ConstMatrixRef<float>& gy, std::span<float> gtheta) {
+      const Held held;
+      Matrix<float> x_copy, gy_copy;
+      const py::object answer = (*f)(values_of(theta), rows_of(x, x_copy), rows_of(gy, gy_copy));
+      const Array<float> slopes = answer_of(answer, name + ": pullback of the twin", 0, static_cast<Index>(gtheta.size()));
+      std::copy(slopes.data(), slopes.data() + slopes.size(), gtheta.begin());
+    };
+  if (functions.contains("forward"))
+    twin.forward = [f = shared(functions["forward"]), name](std::span<const float> theta, const ffzero::ConstMatrixRef<float>& x,
+                                                            Matrix<float>& y) {
+      const Held held;
+      Matrix<float> x_copy;
+      const Array<float> said = answer_of((*f)(values_of(theta), rows_of(x, x_copy)), name + ": forward of the twin", y.rows(), y.cols());
+      std::copy(said.data(), said.data() + said.size(), y.data());
+    };
+  if (functions.contains("learn"))
+    twin.learn = [f = shared(functions["learn"])](std::span<const float> theta, const ffzero::ConstMatrixRef<float>& x,
+                                                  const ffzero::ConstMatrixRef<float>& y) {
+      const Held held;
+      Matrix<float> x_copy, y_copy;
+      (*f)(values_of(theta), rows_of(x, x_copy), rows_of(y, y_copy));
+    };
+  return twin;
+}
+
 Device call_device(const py::object& function, Index inputs, Index outputs, Index parameters, const py::list& ranges, double noise,
-                   const std::string& name, const py::object& safe) {
+                   const std::string& name, const py::object& safe, const py::dict& twin) {
   // Whatever thread lets go of them last, Python's counts are changed with the GIL.
   const auto shared = [](const py::object& o) {
     return std::shared_ptr<py::object>(new py::object(o), [](py::object* p) {
@@ -222,7 +268,9 @@ Device call_device(const py::object& function, Index inputs, Index outputs, Inde
       const Held held;
       (*safe)(array_of(values));
     };
-  return {std::make_shared<ffzero::CallMap>(description_of(inputs, outputs, parameters, ranges, noise, name), call, make_safe), name};
+  return {std::make_shared<ffzero::CallMap>(description_of(inputs, outputs, parameters, ranges, noise, name), call, make_safe,
+                                            twin_of(twin, name, shared)),
+          name};
 }
 
 py::dict receipt_of(const Device& device) {
@@ -561,7 +609,7 @@ PYBIND11_MODULE(_core, m) {
         if (map) dynamic_cast<const ffzero::Instrument<float>&>(*map).safe();
       });
   m.def("call_device", &call_device, py::arg("function"), py::arg("inputs"), py::arg("outputs"), py::arg("parameters"), py::arg("ranges"),
-        py::arg("noise"), py::arg("name"), py::arg("safe"));
+        py::arg("noise"), py::arg("name"), py::arg("safe"), py::arg("twin"));
   m.def(
       "connect",
       [](const std::string& address) {

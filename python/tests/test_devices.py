@@ -16,6 +16,11 @@ import numpy as np
 import ffzero
 from ffzero._settings import overrides_of
 
+try:
+    import torch
+except ImportError:
+    torch = None
+
 CONFIG = {"training.epochs": 2, "training.batch_size": 16, "gradient.directions": 2}
 
 
@@ -139,6 +144,136 @@ class TestDevice(unittest.TestCase):
 
 def session_of(data, **more):
     return ffzero.Session(CONFIG, data=data, inputs=4, outputs=6, parameters=24, range=(-2, 2), seed=3, **more)
+
+
+class Slopes:
+    """The model of a device whose gain is another one, which it learns."""
+
+    def __init__(self, gain=1.0, lr=0.0):
+        self.gain, self.lr, self.calls = np.float32(gain), np.float32(lr), {"forward": 0, "pullback": 0, "learn": 0}
+
+    def forward(self, theta, x):
+        self.calls["forward"] += 1
+        return np.tanh(self.gain * (x @ theta.reshape(4, 6)))
+
+    def pullback(self, theta, x, gy):
+        self.calls["pullback"] += 1
+        y = np.tanh(self.gain * (x @ theta.reshape(4, 6)))
+        return (x.T @ (self.gain * gy * (1 - y * y))).ravel()
+
+    def learn(self, theta, x, y):
+        self.calls["learn"] += 1
+        z = x @ theta.reshape(4, 6)
+        said = np.tanh(self.gain * z)
+        self.gain -= self.lr * np.mean((said - y) * (1 - said * said) * z)
+
+
+class TestTwin(unittest.TestCase):
+    along = {"gradient.estimator": "twin", "gradient.twin.order": "along", "training.batch_size": 16, "update.lr": 0.05}
+
+    def test_gives_the_slopes_of_the_device(self):
+        x, y = table()
+        model = Slopes()
+        net = ffzero.Classifier(devices=[new_bench(twin=ffzero.Twin(model.pullback))], config=self.along, epochs=8, random_state=1).fit(x, y)
+        self.assertGreater(net.score(x, y), 0.9)
+        self.assertEqual(net.summary_["information"], "twin")
+        # One reading a sample and epoch: what a step costs with slopes that somebody knows.
+        self.assertEqual(net.forward_evals_, 8 * len(x))
+        self.assertEqual(net.summary_["forward_evals"]["pullbacks"], 8 * len(x))
+        # The slopes are those of theta in [-1, 1], where the model's are per unit of the device.
+        theta, step = np.linspace(-0.4, 0.5, 24).astype(np.float32), 1e-2
+        gy = np.random.default_rng(2).normal(size=(60, 6)).astype(np.float32)
+        device = new_bench()
+        for i in range(24):
+            moved = np.zeros(24, np.float32)
+            moved[i] = step
+            measured = np.sum(gy * (device(theta + moved, x) - device(theta - moved, x))) / (2 * step)
+            self.assertAlmostEqual(2.0 * model.pullback(2 * theta, x, gy)[i], measured, delta=2e-2 * max(1.0, abs(measured)))
+
+    def test_learns_along(self):
+        x, y = table()
+        model = Slopes(gain=0.4, lr=0.5)
+        twin = ffzero.Twin(model.pullback, learn=model.learn)
+        ffzero.Classifier(devices=[new_bench(twin=twin)], config=self.along, epochs=20, random_state=1).fit(x, y)
+        self.assertAlmostEqual(float(model.gain), 1.0, delta=0.05)
+        self.assertEqual(model.calls["learn"], model.calls["pullback"])
+
+    def test_trains_on_the_twin_first(self):
+        x, y = table()
+        model = Slopes()
+        twin = ffzero.Twin(model.pullback, forward=model.forward)
+        keys = {**self.along, "gradient.twin.order": "first", "gradient.twin.refine": 2}
+        device = new_bench(twin=twin)
+        net = ffzero.Classifier(devices=[device], config=keys, epochs=10, random_state=1).fit(x, y)
+        self.assertGreater(net.score(x, y), 0.9)
+        self.assertEqual(net.forward_evals_, 2 * len(x))
+        self.assertEqual(model.calls["forward"], 8 * 4)
+
+    def test_is_resumed_to_the_same_bits(self):
+        x, y = table(90)
+        keys = {**self.along, "training.epochs": 6, "training.save_every_s": 0, "seed": 3}
+
+        def devices():
+            return [new_bench(twin=ffzero.Twin(Slopes().pullback))]
+
+        with tempfile.TemporaryDirectory() as place:
+            whole = ffzero.train(None, keys, data=(x, y), devices=devices(), out=os.path.join(place, "whole"), report=False)
+            told = []
+            part = os.path.join(place, "part")
+            ffzero.train(None, keys, data=(x, y), devices=devices(), out=part, report=False, on_epoch=told.append, stop=lambda: len(told) > 2)
+            rest = ffzero.train(data=(x, y), devices=devices(), out=part, resume=True, report=False)
+            np.testing.assert_array_equal(whole.checkpoint["layer0.theta"], rest.checkpoint["layer0.theta"])
+
+    def test_says_what_is_wrong(self):
+        x, y = table()
+
+        def fit(twin, **keys):
+            ffzero.Classifier(devices=[new_bench(twin=twin)], config={**self.along, **keys}, epochs=1, random_state=1).fit(x, y)
+
+        with self.assertRaisesRegex(ffzero.ConfigError, "needs a device with a twin"):
+            fit(None)
+        with self.assertRaisesRegex(ffzero.ConfigError, "slopes alone"):
+            fit(ffzero.Twin(Slopes().pullback), **{"gradient.twin.order": "first"})
+        with self.assertRaisesRegex(ffzero.ConfigError, "twin of a photonic chip"):
+            fit(ffzero.Twin(Slopes().pullback), **{"gradient.twin.fit_lr": 1e-3})
+        with self.assertRaisesRegex(ValueError, r"pullback of the twin: must return an array of shape \(24,\)"):
+            fit(ffzero.Twin(lambda theta, x, gy: gy))
+        with self.assertRaisesRegex(TypeError, "got None"):
+            fit(ffzero.Twin(lambda theta, x, gy: None))
+        with self.assertRaisesRegex(ffzero.DeviceError, "finite slopes"):
+            fit(ffzero.Twin(lambda theta, x, gy: theta * np.nan))
+        with self.assertRaisesRegex(ZeroDivisionError, "division"):
+            fit(ffzero.Twin(lambda theta, x, gy: 1 / 0))
+        with self.assertRaises(TypeError):
+            ffzero.Twin(3)
+        with self.assertRaises(TypeError):
+            new_bench(twin=Slopes())
+
+    @unittest.skipIf(torch is None, "PyTorch is not installed")
+    def test_is_a_module_of_torch(self):
+        x, y = table()
+
+        class Module(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weights = torch.nn.Parameter(torch.zeros(4, 6))
+                self.gain = torch.tensor(0.4, requires_grad=True)
+
+            def errors(self):
+                return [self.gain]
+
+            def forward(self, inputs):
+                return torch.tanh(self.gain * (inputs @ self.weights))
+
+        module, model = Module(), Slopes(gain=0.4)
+        twin = ffzero.torch_twin(module, lr=0.05)
+        theta = np.linspace(-1, 1, 24).astype(np.float32)
+        gy = np.ones((60, 6), np.float32)
+        np.testing.assert_allclose(twin.forward(theta, x), model.forward(theta, x), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(twin.pullback(theta, x, gy), model.pullback(theta, x, gy), rtol=1e-4, atol=1e-5)
+        net = ffzero.Classifier(devices=[new_bench(twin=twin)], config=self.along, epochs=20, random_state=1).fit(x, y)
+        self.assertGreater(net.score(x, y), 0.9)
+        self.assertAlmostEqual(float(module.gain), 1.0, delta=0.2)
 
 
 class TestSession(unittest.TestCase):

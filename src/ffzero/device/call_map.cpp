@@ -57,8 +57,8 @@ void CallDescription::validate() const {
   if (!(noise >= 0.0) || !std::isfinite(noise)) throw ConfigError("CallDescription::noise", "must be at least 0", std::to_string(noise));
 }
 
-CallMap::CallMap(CallDescription description, DeviceCall call, std::function<void(std::span<const float>)> safe)
-    : description_(std::move(description)), call_(std::move(call)), safe_(std::move(safe)) {
+CallMap::CallMap(CallDescription description, DeviceCall call, std::function<void(std::span<const float>)> safe, CallTwin twin)
+    : description_(std::move(description)), call_(std::move(call)), safe_(std::move(safe)), twin_(std::move(twin)) {
   description_.validate();
   if (!call_) throw ConfigError("CallMap", "needs a function", "none");
 }
@@ -163,6 +163,31 @@ Matrix<float> CallMap::reference_readings(std::span<const float> theta, Index re
 void CallMap::keep_inside(std::span<float> theta, double margin) const {
   for_each_parameter(description_.ranges,
                      [&](std::size_t i, const ParameterRange& range) { theta[i] = ffzero::keep_inside(range, theta[i], margin, true); });
+}
+
+void CallMap::model(std::span<const float> theta, const ConstMatrixRef<float>& x, Matrix<float>& y) const {
+  y.resize(x.rows(), description_.outputs);
+  twin_.forward(device_values(description_.ranges, theta), x, y);
+  if (!y.allFinite()) throw DeviceError(DeviceFailure::not_finite, description_.name + ": twin", "must say finite numbers", "others");
+}
+
+void CallMap::pull(std::span<const float> theta, const ConstMatrixRef<float>& x, const ConstMatrixRef<float>& gy,
+                   std::span<float> gtheta) const {
+  std::vector<float> slopes(theta.size(), 0.0F);
+  twin_.pullback(device_values(description_.ranges, theta), x, gy, slopes);
+  for (const float slope : slopes)
+    if (!std::isfinite(slope))
+      throw DeviceError(DeviceFailure::not_finite, description_.name + ": twin", "must have finite slopes", std::to_string(slope));
+  // How far a parameter of the device goes where its theta goes by one.
+  std::vector<float> units(theta.size(), 1.0F);
+  for_each_parameter(description_.ranges, [&](std::size_t i, const ParameterRange& range) {
+    if (range.periodic() || range.bounded()) units[i] = static_cast<float>(0.5 * (range.periodic() ? range.period : range.max - range.min));
+  });
+  for (std::size_t i = 0; i < theta.size(); ++i) gtheta[i] += units[i] * slopes[i];
+}
+
+void CallMap::learn(std::span<const float> theta, const ConstMatrixRef<float>& x, const ConstMatrixRef<float>& y) const {
+  if (twin_.learn) twin_.learn(device_values(description_.ranges, theta), x, y);
 }
 
 double CallMap::resolution() const {

@@ -14,6 +14,7 @@
 #include "ffzero/device/reading_key.hpp"
 #include "ffzero/map/forward_map.hpp"
 #include "ffzero/map/instrument.hpp"
+#include "ffzero/map/twin_model.hpp"
 
 namespace ffzero {
 
@@ -36,6 +37,18 @@ struct CallDescription {
 using DeviceCall =
     std::function<void(std::span<const std::span<const float>> thetas, const ConstMatrixRef<float>& x, std::span<Matrix<float>> ys)>;
 
+/// A model of the device, likewise by functions; theta in the units of the device everywhere.
+struct CallTwin {
+  /// dL/dtheta (parameters), overwritten.  theta (parameters)   x (B, inputs)   gy (B, outputs): dL/dy
+  std::function<void(std::span<const float> theta, const ConstMatrixRef<float>& x, const ConstMatrixRef<float>& gy,
+                     std::span<float> gtheta)>
+      pullback;
+  /// y (B, outputs), sized already; empty: the model gives slopes alone
+  std::function<void(std::span<const float> theta, const ConstMatrixRef<float>& x, Matrix<float>& y)> forward;
+  /// What the device has read; empty: the model does not learn
+  std::function<void(std::span<const float> theta, const ConstMatrixRef<float>& x, const ConstMatrixRef<float>& y)> learn;
+};
+
 /// Which reading this is; the key says nothing about the device, whose function knows it.
 struct CallAddress {
   ReadingKey key;
@@ -45,10 +58,13 @@ struct CallAddress {
 
 /// y = f(theta, x) by a function. One caller at a time enters it, others wait. What it throws passes through; a reading that is not finite
 /// is a DeviceError (not_finite).
-class CallMap final : public ForwardMap<float>, public Instrument<float> {
+class CallMap final : public ForwardMap<float>, public Instrument<float>, public Twinned<float>, private TwinModel<float> {
  public:
-  /// safe: called with the safe values of all parameters; may be empty. @throws ConfigError as CallDescription::validate
-  CallMap(CallDescription description, DeviceCall call, std::function<void(std::span<const float>)> safe = {});
+  /// safe: called with the safe values of all parameters; may be empty. twin: without a pullback there is none.
+  /// @throws ConfigError as CallDescription::validate
+  CallMap(CallDescription description, DeviceCall call, std::function<void(std::span<const float>)> safe = {}, CallTwin twin = {});
+
+  [[nodiscard]] const TwinModel<float>* twin() const override { return twin_.pullback ? this : nullptr; }
 
   [[nodiscard]] Shape input_shape() const override { return {.width = description_.inputs}; }
   [[nodiscard]] Shape output_shape() const override { return {.width = description_.outputs}; }
@@ -76,10 +92,16 @@ class CallMap final : public ForwardMap<float>, public Instrument<float> {
   void require_sizes(std::span<const float> theta, const ConstMatrixRef<float>& x) const;
   void require_finite(const Matrix<float>& y) const;
   void count(std::span<const float> values, Index rows) const;
+  void model(std::span<const float> theta, const ConstMatrixRef<float>& x, Matrix<float>& y) const override;
+  void pull(std::span<const float> theta, const ConstMatrixRef<float>& x, const ConstMatrixRef<float>& gy,
+            std::span<float> gtheta) const override;
+  void learn(std::span<const float> theta, const ConstMatrixRef<float>& x, const ConstMatrixRef<float>& y) const override;
+  [[nodiscard]] bool says() const override { return static_cast<bool>(twin_.forward); }
 
   CallDescription description_;
   DeviceCall call_;
   std::function<void(std::span<const float>)> safe_;
+  CallTwin twin_;
   mutable std::mutex busy_;
   mutable DeviceReceipt receipt_;
   mutable std::vector<float> last_;  ///< that the device was given

@@ -371,7 +371,8 @@ class NetworkBuilder {
   void require_resolution(const ForwardMap<S>& map, const std::string& place) const {
     const auto* instrument = dynamic_cast<const Instrument<S>*>(&map);
     const Values v = config_.layer_values(next_index());
-    if (instrument == nullptr || v.is("gradient.eps", "measured") || map.parameter_count() == 0) return;
+    const bool moves = v.is("gradient.estimator", "directional") && !v.is("gradient.eps", "measured");
+    if (instrument == nullptr || !moves || map.parameter_count() == 0) return;
     // A unit direction moves a parameter by the root of their number.
     const double step = instrument->resolution(), eps = v.number("gradient.eps");
     const double least = 2.0 * step * std::sqrt(static_cast<double>(map.parameter_count()));

@@ -456,8 +456,9 @@ void Config::check_combinations(const DataFacts& facts) const {
     const bool device =
         v.is("model.kind", "device") && (end_to_end || (layer >= first_device() && layer < first_device() + isize(devices_.size())));
     const auto own = estimators().added();
-    if (device && estimator != "directional" && std::find(own.begin(), own.end(), estimator) == own.end())
-      fail("gradient.estimator", "a device answers with its outputs and nothing else", "use \"directional\"; [[layer]] sets others apart");
+    if (device && estimator != "directional" && estimator != "twin" && std::find(own.begin(), own.end(), estimator) == own.end())
+      fail("gradient.estimator", "a device answers with its outputs and nothing else",
+           "use \"directional\", or \"twin\" with a model of it; [[layer]] sets others apart");
     if (facts.regression && facts.classes > 1 && !device && !end_to_end && !v.is("model.kind", "cnn") &&
         v.integer("model.groups") % facts.classes != 0)
       fail("model.groups", fmt::format("groups must share themselves among the {} targets alike, in every layer", facts.classes),
@@ -470,9 +471,10 @@ void Config::check_combinations(const DataFacts& facts) const {
       fail("gradient.distribution", "directions are gaussian, rademacher, hadamard or coordinate", "use \"gaussian\" or \"auto\"");
     if (estimator != "directional" && v.is("gradient.eps", "measured"))
       fail("gradient.eps", "only directional estimates have an eps to measure", "give a number");
-    if (estimator == "twin" && (!v.is("model.kind", "photonic") || end_to_end))
-      fail("gradient.estimator", "a twin is that of a photonic chip with a local loss",
-           "use model.kind = \"photonic\" and scope \"local\"");
+    const bool may_have_twin = v.is("model.kind", "photonic") || v.is("model.kind", "device");
+    if (estimator == "twin" && (!may_have_twin || end_to_end))
+      fail("gradient.estimator", "a twin is that of a photonic chip or a device, with a local loss",
+           "use model.kind = \"photonic\" or \"device\", and scope \"local\"");
     if (estimator == "coordinate" && (!v.is("model.kind", "photonic") || end_to_end))
       fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss",
            "use model.kind = \"photonic\" and scope \"local\"");

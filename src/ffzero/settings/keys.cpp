@@ -47,6 +47,12 @@ std::string twin_first(const Values& v) {
   if (!twin_only(v).empty()) return twin_only(v);
   return v.is("gradient.twin.order", "first") ? "" : "it belongs to gradient.twin.order = \"first\"";
 }
+// What is fitted by this program: the twin of a device is its owner's.
+std::string chip_twin(const Values& v) {
+  if (!twin_only(v).empty()) return twin_only(v);
+  return v.is("model.kind", "photonic") ? "" : "it belongs to the twin of a photonic chip";
+}
+std::string chip_twin_first(const Values& v) { return chip_twin(v).empty() ? twin_first(v) : chip_twin(v); }
 std::string several_directions(const Values& v) {
   if (!directional_only(v).empty()) return directional_only(v);
   return v.integer("gradient.directions") > 1 ? "" : "it belongs to gradient.directions > 1";
@@ -315,20 +321,20 @@ std::vector<KeyInfo> make_table() {
          "meanwhile.",
          twin_only);
   choice("gradient.twin.fit", "couplers", {"couplers", "all"},
-         "Errors that the twin may have: of couplers and offsets of phases, or also of gains, crosstalk and detectors.", twin_only);
-  add("gradient.twin.file", text, "", 0, 0, "A calibration of this chip to begin with (ffzero calibrate). Empty: none.", twin_only);
+         "Errors that the twin may have: of couplers and offsets of phases, or also of gains, crosstalk and detectors.", chip_twin);
+  add("gradient.twin.file", text, "", 0, 0, "A calibration of this chip to begin with (ffzero calibrate). Empty: none.", chip_twin);
   add("gradient.twin.start", integer, 0, 0, 1e6, "Epochs on the twin without errors, before it is calibrated near the phases reached.",
-      twin_first);
+      chip_twin_first);
   add("gradient.twin.settings", integer, 68, 2, 1e6, "Settings of the phases that are read to calibrate; one in ten is held out.",
-      twin_first);
-  add("gradient.twin.samples", integer, 16, 1, 1e6, "Samples read at each setting.", twin_first);
-  add("gradient.twin.spread", number, 0.2, 1e-6, 10, "Spread of the settings around the phases reached, rad.", twin_first);
-  add("gradient.twin.steps", integer, 10000, 1, 1e8, "Steps of the fit, one setting each.", twin_first);
-  add("gradient.twin.lr", number, 3e-3, 1e-9, 1, "Of the fit: learning rate of Adam, along a cosine.", twin_first);
+      chip_twin_first);
+  add("gradient.twin.samples", integer, 16, 1, 1e6, "Samples read at each setting.", chip_twin_first);
+  add("gradient.twin.spread", number, 0.2, 1e-6, 10, "Spread of the settings around the phases reached, rad.", chip_twin_first);
+  add("gradient.twin.steps", integer, 10000, 1, 1e8, "Steps of the fit, one setting each.", chip_twin_first);
+  add("gradient.twin.lr", number, 3e-3, 1e-9, 1, "Of the fit: learning rate of Adam, along a cosine.", chip_twin_first);
   add("gradient.twin.gate", number, 1.0, 1e-9, 1e9, "Largest relative error of the held-out readings with which training goes on.",
-      twin_first);
+      chip_twin_first);
   add("gradient.twin.refine", integer, 2, 0, 1e6, "Last epochs, which are trained on the chip, the twin fitted along.", twin_first);
-  add("gradient.twin.fit_lr", number, 1e-3, 1e-9, 1, "Learning rate of the twin while it is fitted along.", twin_only);
+  add("gradient.twin.fit_lr", number, 1e-3, 1e-9, 1, "Learning rate of the twin while it is fitted along.", chip_twin);
   add("gradient.recycle", number, 0.0, 0, 1,
       "Share of what a new difference tells that a memory of past ones takes over; the memory is a control variate. 0: no memory.",
       directional_only, true);

@@ -11,11 +11,13 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/gradient/directional.hpp"
+#include "ffzero/map/instrument.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/chip_twin.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/objective/adjoint_block_loss.hpp"
 #include "ffzero/objective/twin_block_loss.hpp"
+#include "ffzero/train/model_twin.hpp"
 
 namespace ffzero {
 
@@ -241,6 +243,12 @@ class TwinStep final : public StepGradient<float> {
 template <class S>
 std::unique_ptr<StepGradient<S>> make_twin_step(const TwinOptions& options, const Block<S>& block, const Executor& executor,
                                                 Ledger& ledger) {
+  if constexpr (std::is_same_v<S, float>)
+    if (const auto* twinned = dynamic_cast<const Twinned<S>*>(block.layers[0]->map.get()); twinned != nullptr && twinned->twin() != nullptr)
+      return make_model_twin_step(options, *twinned->twin(), block, executor, ledger);
+  if (dynamic_cast<const Instrument<S>*>(block.layers[0]->map.get()) != nullptr)
+    throw ConfigError(block.layers[0]->name + ": gradient.estimator", "needs a device with a twin", "one without",
+                      "give it one (in Python: ffzero.device(..., twin=..)), or use gradient.estimator = \"directional\"");
   const auto* chip = dynamic_cast<const ChipMesh<S>*>(block.layers[0]->map.get());
   if (block.layers.size() != 1 || block.end_to_end || block.layers[0]->loss_after != 0 || chip == nullptr || chip->count() != 1)
     throw ConfigError("gradient.estimator", "a twin is that of one chip whose powers the loss reads", "another block",

@@ -1,4 +1,4 @@
-// The estimator of a block, bound to the block's loss.
+// The estimator that options name, for a block.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -7,38 +7,10 @@
 #include <string>
 
 #include "ffzero/base/executor.hpp"
-#include "ffzero/gradient/information.hpp"
-#include "ffzero/objective/block_loss.hpp"
+#include "ffzero/train/estimator.hpp"
 #include "ffzero/train/options.hpp"
 
 namespace ffzero {
-
-/// Gradient of one block on one batch after another, by whatever estimator the configuration names.
-template <class S>
-class StepGradient {
- public:
-  virtual ~StepGradient() = default;
-  /// Called before the estimate of step `number` of a training of `epochs` epochs of `steps` steps.
-  virtual void begin_step(Index /*number*/, Index /*steps*/, Index /*epochs*/) {}
-  /// gradient (dimension of the block), overwritten. random: the directions of this step. Returns the loss that training logs for free.
-  virtual double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) = 0;
-  /// Training evaluations that one sample costs in one step, all layers of the block together.
-  [[nodiscard]] virtual std::int64_t cost_per_sample() const = 0;
-  [[nodiscard]] virtual Information information() const = 0;
-  /// The loss that it asks, for probing; set_batch first.
-  [[nodiscard]] virtual BlockLoss<S>& loss() = 0;
-  [[nodiscard]] const ParameterLayout& layout() { return loss().layout(); }
-
-  /// Pairs of losses that the last estimate lacked because an instrument could not measure them, of `pairs_of_step`.
-  [[nodiscard]] virtual Index missing_pairs() const { return 0; }
-  /// 1 where an estimate is not made of pairs.
-  [[nodiscard]] virtual Index pairs_of_step() const { return 1; }
-
-  /// Length of the perturbation, where the estimator has one. @throws ConfigError unless eps > 0
-  virtual void set_eps(double /*eps*/) {}
-  /// What the estimator remembers from step to step, for checkpoints; empty: nothing.
-  [[nodiscard]] virtual std::span<S> memory() { return {}; }
-};
 
 /// An estimator bound to a block; all references outlive the result. numbers: all that its entry names
 using EstimatorFactory = std::function<std::unique_ptr<StepGradient<float>>(const NamedNumbers& numbers, const Block<float>& block,

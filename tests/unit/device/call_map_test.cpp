@@ -45,6 +45,40 @@ TEST(CallMap, GivesTheFunctionItsParametersWhereTheyLie) {
   EXPECT_EQ(map.receipt().values, 7);
 }
 
+TEST(CallMap, GivesTheSlopesOfItsTwinPerUnitOfTheta) {
+  for (const std::vector<ParameterRange>& ranges :
+       {std::vector<ParameterRange>{},
+        {{.first = 0, .count = 4, .min = 0.0, .max = 5.0}, {.first = 4, .count = 2, .min = 0.0, .max = 6.0, .period = 6.0}}}) {
+    CallDescription described = small();
+    described.ranges = ranges;
+    const CallTwin twin{.pullback = [](std::span<const float>, const auto& x, const auto& gy,
+                                       std::span<float> gtheta) { Eigen::Map<Matrix<float>>(gtheta.data(), 3, 2) = x.transpose() * gy; },
+                        .forward = {},
+                        .learn = {}};
+    const CallMap map(described, product, {}, twin);
+    ASSERT_NE(map.twin(), nullptr);
+    EXPECT_FALSE(map.twin()->says());
+    Vector<float> theta(6), slopes = Vector<float>::Constant(6, 1.0F);
+    theta << 0.1F, -0.2F, 0.3F, -0.4F, 0.5F, -0.5F;
+    Matrix<float> x(4, 3), gy(4, 2);
+    for (Index i = 0; i < 12; ++i) x.data()[i] = static_cast<float>(i % 5) - 1.5F;
+    for (Index i = 0; i < 8; ++i) gy.data()[i] = static_cast<float>(i % 3) - 0.5F;
+    map.twin()->pull(as_span(std::as_const(theta)), x, gy, as_span(slopes));
+    const float step = 0.125F;
+    for (Index i = 0; i < 6; ++i) {
+      const auto loss = [&](float moved) {
+        Vector<float> at = theta;
+        at(i) += moved;
+        Matrix<float> y(4, 2);
+        map.forward(as_span(std::as_const(at)), x, y);
+        return y.cast<double>().cwiseProduct(gy.cast<double>()).sum();
+      };
+      EXPECT_NEAR(slopes(i) - 1.0, (loss(step) - loss(-step)) / (2.0 * step), 1e-3) << "they are added";
+    }
+  }
+  EXPECT_EQ(CallMap(small(), product).twin(), nullptr);
+}
+
 TEST(CallMap, TurnsRangesIntoTheUnitsOfTheDevice) {
   CallDescription described = small();
   described.ranges = {{.first = 0, .count = 4, .min = 0.0, .max = 5.0, .step = 0.01, .safe = 1.0},
