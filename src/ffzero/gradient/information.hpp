@@ -9,7 +9,7 @@ namespace ffzero {
 /// From the least to the most: a run is named by the strongest that one of its layers used.
 enum class Information {
   none,      ///< nothing was trained
-  opaque,    ///< losses of perturbed evaluations, one number each
+  opaque,    ///< losses of perturbed evaluations, one number each, or their outputs
   grouped,   ///< one loss for each group of outputs, all perturbed in the same evaluation
   activity,  ///< outputs perturbed sample by sample, and the layer's input
   twin,      ///< readings, and the derivatives of a model of the device

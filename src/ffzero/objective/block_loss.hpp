@@ -66,6 +66,7 @@ class BlockLoss : public ScalarFunction<S> {
   std::optional<Batch<S>> batch_;
   // Buffers: kept between steps, no allocation in a step. sides_: of the samples that a PairedMap has evaluated already.
   mutable std::vector<Shard> shards_, sides_;
+  const Instrument<S>* instrument_ = nullptr;  // set if the block is one map, behind which stands hardware
 
  private:
   /// stack(shard, z, p): z and z'(d_j) of the shard's rows, as LinearMap::forward_stacked gives them.
@@ -79,7 +80,6 @@ class BlockLoss : public ScalarFunction<S> {
 
   const LinearMap<S>* linear_ = nullptr;  // set if the block is one map that is affine in its parameters
   const PairedMap<S>* paired_ = nullptr;
-  const Instrument<S>* instrument_ = nullptr;  // set if the block is one map, behind which stands hardware
   PairScorer<S> pair_scorer_;
 };
 

@@ -371,11 +371,11 @@ class NetworkBuilder {
   void require_resolution(const ForwardMap<S>& map, const std::string& place) const {
     const auto* instrument = dynamic_cast<const Instrument<S>*>(&map);
     const Values v = config_.layer_values(next_index());
-    const bool moves = v.is("gradient.estimator", "directional") && !v.is("gradient.eps", "measured");
+    const bool moves = (v.is("gradient.estimator", "directional") && !v.is("gradient.eps", "measured")) || one_sided(v);
     if (instrument == nullptr || !moves || map.parameter_count() == 0) return;
-    // A unit direction moves a parameter by the root of their number.
+    // A unit direction moves a parameter by its length over the root of their number.
     const double step = instrument->resolution(), eps = v.number("gradient.eps");
-    const double least = 2.0 * step * std::sqrt(static_cast<double>(map.parameter_count()));
+    const double least = 2.0 * step * (one_sided(v) ? 1.0 : std::sqrt(static_cast<double>(map.parameter_count())));
     if (eps < least)
       throw ConfigError(fmt::format("{}: gradient.eps", place),
                         fmt::format("must move each parameter by two of its steps of {:.3g} (in a range of -1 .. 1)", step),

@@ -49,6 +49,12 @@ bool is_activity_space(const std::string& distribution) {
   return distribution == "prototypes" || distribution == "span" || distribution == "full";
 }
 
+// The estimator that a distribution belongs to.
+const char* estimator_of(const std::string& distribution) {
+  if (is_activity_space(distribution)) return "activity";
+  return distribution == "shifted" || distribution == "one_sided" ? "coordinate" : "directional";
+}
+
 // Keys that every run folder's configuration holds, whatever the run.
 constexpr std::array kAlwaysWritten{"seed",
                                     "threads",
@@ -259,10 +265,15 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
     fill("objective.loss", photonic ? "cosine" : "margin");
   fill("objective.reduction", paper && !photonic && v.is("objective.loss", "margin") ? "sum" : "mean");
   // A preset's distribution belongs to the preset's estimator; under another one of the user's it means nothing.
-  const bool activity = v.is("gradient.estimator", "activity");
-  if (activity != is_activity_space(v.word("gradient.distribution")) && !v.is_explicit("gradient.distribution"))
+  const bool activity = v.is("gradient.estimator", "activity"), coordinate = v.is("gradient.estimator", "coordinate");
+  if (!v.is("gradient.estimator", estimator_of(v.word("gradient.distribution"))) && !v.is_explicit("gradient.distribution"))
     v.resolve("gradient.distribution", "auto");
-  fill("gradient.distribution", activity ? "prototypes" : "gaussian");
+  fill("gradient.distribution", activity ? "prototypes" : coordinate ? "shifted" : "gaussian");
+  // What defaults and presets say is meant for directions in the space of all parameters.
+  if (one_sided(v)) {
+    if (!v.is_explicit("gradient.directions")) v.resolve("gradient.directions", CoordinateOptions{}.parameters);
+    if (!v.is_explicit("gradient.eps")) v.resolve("gradient.eps", CoordinateOptions{}.step);
+  }
   // A preset's groups are made for the maps that are built in.
   const auto own_maps = layer_maps().added();
   if (std::find(own_maps.begin(), own_maps.end(), v.word("model.map")) != own_maps.end() && !v.is_explicit("model.groups"))
@@ -452,32 +463,36 @@ void Config::check_combinations(const DataFacts& facts) const {
   for (Index layer = 0; layer < layer_count(); ++layer) {
     const Values v = layer_values(layer);
     const std::string estimator = v.word("gradient.estimator"), distribution = v.word("gradient.distribution");
-    const bool of_activity = is_activity_space(distribution);
     const bool device =
         v.is("model.kind", "device") && (end_to_end || (layer >= first_device() && layer < first_device() + isize(devices_.size())));
     const auto own = estimators().added();
-    if (device && estimator != "directional" && estimator != "twin" && std::find(own.begin(), own.end(), estimator) == own.end())
+    if (device && estimator != "directional" && estimator != "twin" && !one_sided(v) &&
+        std::find(own.begin(), own.end(), estimator) == own.end())
       fail("gradient.estimator", "a device answers with its outputs and nothing else",
-           "use \"directional\", or \"twin\" with a model of it; [[layer]] sets others apart");
+           "use \"directional\", \"coordinate\" with gradient.distribution = \"one_sided\", or \"twin\" with a model of it; [[layer]] sets "
+           "others apart");
     if (facts.regression && facts.classes > 1 && !device && !end_to_end && !v.is("model.kind", "cnn") &&
         v.integer("model.groups") % facts.classes != 0)
       fail("model.groups", fmt::format("groups must share themselves among the {} targets alike, in every layer", facts.classes),
            fmt::format("use multiples of {}", facts.classes));
     if (estimator == "activity" && end_to_end)
       fail("gradient.estimator", "activity perturbation needs local losses", "use objective.scope = \"local\"");
-    if (estimator == "activity" && !of_activity)
+    const std::string family = estimator_of(distribution);
+    if (estimator == "activity" && family != estimator)
       fail("gradient.distribution", "activity perturbations are prototypes, span or full", "use \"prototypes\" or \"auto\"");
-    if (estimator == "directional" && of_activity)
+    if (estimator == "directional" && family != estimator)
       fail("gradient.distribution", "directions are gaussian, rademacher, hadamard or coordinate", "use \"gaussian\" or \"auto\"");
+    if (estimator == "coordinate" && family != estimator)
+      fail("gradient.distribution", "single parameters are shifted or one_sided", "use \"one_sided\" or \"auto\"");
     if (estimator != "directional" && v.is("gradient.eps", "measured"))
       fail("gradient.eps", "only directional estimates have an eps to measure", "give a number");
     const bool may_have_twin = v.is("model.kind", "photonic") || v.is("model.kind", "device");
     if (estimator == "twin" && (!may_have_twin || end_to_end))
       fail("gradient.estimator", "a twin is that of a photonic chip or a device, with a local loss",
            "use model.kind = \"photonic\" or \"device\", and scope \"local\"");
-    if (estimator == "coordinate" && (!v.is("model.kind", "photonic") || end_to_end))
+    if (estimator == "coordinate" && !one_sided(v) && (!v.is("model.kind", "photonic") || end_to_end))
       fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss",
-           "use model.kind = \"photonic\" and scope \"local\"");
+           "use model.kind = \"photonic\" and scope \"local\", or gradient.distribution = \"one_sided\"");
     if (!end_to_end && v.is("model.kind", "photonic") && v.is("model.mesh.linear_head", "joint") &&
         (estimator == "activity" || !v.is("objective.loss", "cross_entropy")))
       fail("model.mesh.linear_head", "a readout that learns along with the mesh needs cross-entropy and no activity perturbation",

@@ -46,7 +46,10 @@ Distribution distribution_of(const Values& v) {
 EstimatorOptions estimator_options(const Values& v) {
   if (auto own = registered<NamedEstimator>(estimators(), v, "gradient.options")) return std::move(*own);
   if (v.is("gradient.estimator", "adjoint")) return AdjointOptions{};
-  if (v.is("gradient.estimator", "coordinate")) return CoordinateOptions{};
+  if (v.is("gradient.estimator", "coordinate")) {
+    if (!one_sided(v)) return CoordinateOptions{};
+    return CoordinateOptions{.one_sided = true, .parameters = v.integer("gradient.directions"), .step = v.number("gradient.eps")};
+  }
   if (v.is("gradient.estimator", "twin"))
     return TwinOptions{.along = v.is("gradient.twin.order", "along"),
                        .calibration = {.freedom = v.is("gradient.twin.fit", "all") ? TwinFreedom::all : TwinFreedom::couplers,

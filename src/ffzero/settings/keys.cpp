@@ -34,9 +34,15 @@ std::string mlp_or_cnn(const Values& v) { return v.is("model.kind", "photonic") 
 std::string local_only(const Values& v) {
   return v.is("objective.scope", "end_to_end") ? "it belongs to objective.scope = \"local\" or \"grouped\"" : "";
 }
+std::string has_distribution(const Values& v) {
+  return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "twin")
+             ? "it belongs to gradient.estimator = \"directional\", \"activity\" or \"coordinate\""
+             : "";
+}
 std::string directional_or_activity(const Values& v) {
+  if (one_sided(v)) return {};
   return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "coordinate") || v.is("gradient.estimator", "twin")
-             ? "it belongs to gradient.estimator = \"directional\" or \"activity\""
+             ? "it belongs to gradient.estimator = \"directional\" or \"activity\", or gradient.distribution = \"one_sided\""
              : "";
 }
 std::string directional_only(const Values& v) {
@@ -294,7 +300,9 @@ std::vector<KeyInfo> make_table() {
   add("gradient.options", text, "", 0, 0, "Numbers of an estimator of one's own: \"name = 0.5, other = 2\".", of_registered(estimators()),
       true);
   add(
-      "gradient.directions", integer, 1, 1, 65536, "m: directions averaged in a step (activity in the space of the prototypes: always K).",
+      "gradient.directions", integer, 1, 1, 65536,
+      "m: directions averaged in a step (activity in the space of the prototypes: always K; one_sided: parameters of each group in a step, "
+      "32 unless given).",
       [](const Values& v) {
         if (v.is("gradient.estimator", "activity") && v.is("gradient.distribution", "prototypes"))
           return std::string("perturbing along the prototypes takes each of them once");
@@ -309,10 +317,13 @@ std::vector<KeyInfo> make_table() {
                1e3,
                true,
                "Length of the perturbation along a unit direction; measured (directional): where slopes depend on it least, found at the "
-               "start of each block.",
+               "start of each block. one_sided: of a single parameter, 0.02 unless given.",
                directional_or_activity});
-  choice("gradient.distribution", "auto", {"auto", "gaussian", "rademacher", "hadamard", "coordinate", "prototypes", "span", "full"},
-         "Of directions (the first four) or of activity perturbations (the last three).", directional_or_activity, true);
+  choice("gradient.distribution", "auto",
+         {"auto", "gaussian", "rademacher", "hadamard", "coordinate", "prototypes", "span", "full", "shifted", "one_sided"},
+         "Of directions (the first four), of activity perturbations (the next three) or of single parameters (estimator coordinate): "
+         "shifted readings of a mesh, or one reading of each parameter of any map, held against one that all share.",
+         has_distribution, true);
 
   choice("gradient.aggregation", "average", {"average", "aligned"},
          "How several directions become a gradient: their average, or the least-squares solution in their span.", several_directions, true);

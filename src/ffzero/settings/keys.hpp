@@ -81,4 +81,9 @@ class Values {
   std::map<std::string, std::string, std::less<>> places_;
 };
 
+/// True if single parameters are moved to one side.
+[[nodiscard]] inline bool one_sided(const Values& v) {
+  return v.is("gradient.estimator", "coordinate") && v.is("gradient.distribution", "one_sided");
+}
+
 }  // namespace ffzero

@@ -42,9 +42,12 @@ std::vector<GroupShare> group_shares(const ParameterLayout& layout, const Vector
 template <class S>
 double expected_cosine(const EstimatorOptions& options, const ParameterLayout& layout, const Vector<S>& gradient) {
   const auto* directional = std::get_if<DirectionalOptions>(&options);
-  if (directional == nullptr) return 1.0;
-  const double m = static_cast<double>(directional->directions);
-  const bool orthogonal = directional->distribution == Distribution::hadamard || directional->distribution == Distribution::coordinate ||
+  const auto* coordinate = std::get_if<CoordinateOptions>(&options);
+  const bool one_sided = coordinate != nullptr && coordinate->one_sided;
+  if (directional == nullptr && !one_sided) return 1.0;
+  const double m = static_cast<double>(one_sided ? coordinate->parameters : directional->directions);
+  const bool orthogonal = one_sided || directional->distribution == Distribution::hadamard ||
+                          directional->distribution == Distribution::coordinate ||
                           (m > 1.0 && directional->aggregation == Aggregation::aligned);
   double gradient_squared = 0.0, estimate_squared = 0.0;
   for (const GroupShare& share : group_shares(layout, gradient)) {

@@ -57,6 +57,12 @@ void BlockTrainer<S>::start(BlockSetup<S>& setup) {
   norms_ = NormGuard<S>(layout, as_span(initial));
   const auto* directional = std::get_if<DirectionalOptions>(&setup.options.estimator);
   eps_ = directional != nullptr ? std::max(0.0, directional->eps) : 0.0;
+  const auto* coordinate = std::get_if<CoordinateOptions>(&setup.options.estimator);
+  if (coordinate == nullptr || !coordinate->one_sided) return;
+  eps_ = coordinate->step;
+  if (parameters > 0 && isize(rule_->state().size()) % parameters != 0)
+    throw ConfigError("update.rule", "one-sided estimates of single parameters need moments parameter by parameter", rule_->name(),
+                      "use \"adam\", \"momentum\" or \"sgd\"");
 }
 
 template <class S>
@@ -185,8 +191,29 @@ std::optional<double> BlockTrainer<S>::step(const Position& at, std::span<const 
 template <class S>
 void BlockTrainer<S>::update(std::span<S> parameters, double lr) {
   const Vector<S> before = fixed_.empty() ? Vector<S>() : Vector<S>(as_vector(parameters));
-  rule_->step(parameters, as_span(std::as_const(gradient_)), lr, *session_.executor);
+  const std::span<const EstimatedPart> parts = setup_->gradient->parts();
+  if (parts.empty()) rule_->step(parameters, as_span(std::as_const(gradient_)), lr, *session_.executor);
+  const std::int64_t steps = rule_->steps();
+  for (const EstimatedPart& part : parts) {
+    rule_->set_steps(part.before);
+    update_part(part, parameters, lr);
+    rule_->set_steps(steps + 1);
+  }
   for (const Segment& s : fixed_) as_vector(parameters).segment(s.begin, s.size) = before.segment(s.begin, s.size);
+}
+
+template <class S>
+void BlockTrainer<S>::update_part(const EstimatedPart& part, std::span<S> parameters, double lr) {
+  const Index count = isize(parameters.size());
+  const Vector<S> theta = as_vector(parameters), moments = as_vector(std::as_const(*rule_).state());
+  rule_->step(parameters, as_span(std::as_const(gradient_)), lr, *session_.executor);
+  const auto take = [&part, count](Vector<S> kept, std::span<S> values) {
+    for (Index first = 0; first < isize(values.size()); first += count)
+      for (const Index i : part.parameters) kept[first + i] = values[usize(first + i)];
+    as_vector(values) = kept;
+  };
+  take(theta, parameters);
+  take(moments, rule_->state());
 }
 
 template <class S>

@@ -84,6 +84,8 @@ class BlockTrainer {
   /// The loss; nothing if no reading came back: then nothing has changed.
   std::optional<double> step(const Position& at, std::span<const std::uint32_t> rows);
   void update(std::span<S> theta, double lr);
+  /// A step of the rule that leaves all other parameters, and their moments, as they are.
+  void update_part(const EstimatedPart& part, std::span<S> theta, double lr);
   [[nodiscard]] Batch<S> gather(std::span<const std::uint32_t> rows, Index epoch, Index step);
   void drop_inputs(Index step, Matrix<S>& x) const;
   void keep_inside();

@@ -4,12 +4,19 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "ffzero/base/random.hpp"
 #include "ffzero/gradient/information.hpp"
 #include "ffzero/objective/block_loss.hpp"
 
 namespace ffzero {
+
+/// Parameters that one estimate is about.
+struct EstimatedPart {
+  std::int64_t before = 0;        ///< how many estimates were about them before
+  std::vector<Index> parameters;  ///< of the block
+};
 
 /// Gradient of one block on one batch after another, by whatever estimator the configuration names.
 template <class S>
@@ -31,6 +38,9 @@ class StepGradient {
   [[nodiscard]] virtual Index missing_pairs() const { return 0; }
   /// 1 where an estimate is not made of pairs.
   [[nodiscard]] virtual Index pairs_of_step() const { return 1; }
+
+  /// What the last estimate is about; other parameters stay where they are, with their moments. Empty: all, every time.
+  [[nodiscard]] virtual std::span<const EstimatedPart> parts() const { return {}; }
 
   /// Length of the perturbation, where the estimator has one. @throws ConfigError unless eps > 0
   virtual void set_eps(double /*eps*/) {}

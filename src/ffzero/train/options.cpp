@@ -68,6 +68,11 @@ void validate_estimator(const EstimatorOptions& estimator, std::string_view plac
     fields.at_least(1, activity->directions, "directions");
     fields.positive(activity->eps, "eps");
   }
+  if (const auto* coordinate = std::get_if<CoordinateOptions>(&estimator)) {
+    const Fields fields(place, "CoordinateOptions");
+    fields.at_least(1, coordinate->parameters, "parameters");
+    fields.positive(coordinate->step, "step");
+  }
   if (const auto* twin = std::get_if<TwinOptions>(&estimator)) {
     const Fields fields(place, "TwinOptions");
     twin->calibration.validate();

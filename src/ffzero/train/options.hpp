@@ -31,8 +31,14 @@ enum class Scope {
 /// Spelling of the key `objective.scope`.
 [[nodiscard]] std::string to_string(Scope scope);
 
-/// The gradient of the powers of one interferometer mesh, phase by phase, from shifted readings; two a phase and sample.
-struct CoordinateOptions {};
+/// Single parameters.
+struct CoordinateOptions {
+  /// False: the gradient of the powers of one interferometer mesh, phase by phase, from shifted readings; two a phase and sample. True: any
+  /// map, some parameters of every group in each step, in turn: one reading of the batch, and one more for each of them, moved by `step`.
+  bool one_sided = false;
+  Index parameters = 32;  ///< one-sided: of each group in a step, >= 1
+  double step = 0.02;     ///< one-sided: in the unit of the parameters, > 0
+};
 /// A chip is read, its twin gives the slopes  [docs/imperfect.md, Twins].
 struct TwinOptions {
   /// True: from the first step on the chip is read at every step and the twin, without errors at first, is fitted along. False: the network

@@ -33,6 +33,8 @@ std::string described(const BlockPlan& block) {
                              static_cast<int>(d->distribution), to_string(d->aggregation), d->recycle);
   if (const auto* a = std::get_if<ActivityPerturbation>(&o.estimator))
     estimator += fmt::format("(space {}, directions {}, eps {})", static_cast<int>(a->space), a->directions, a->eps);
+  if (const auto* c = std::get_if<CoordinateOptions>(&o.estimator); c != nullptr && c->one_sided)
+    estimator += fmt::format("(one-sided, parameters {}, step {})", c->parameters, c->step);
   if (const auto* n = std::get_if<NamedEstimator>(&o.estimator)) estimator += described(estimators().numbers(n->name, n->numbers));
   if (const auto* t = std::get_if<TwinOptions>(&o.estimator))
     estimator += fmt::format("(along {}, freedom {}, settings {}, samples {}, spread {}, steps {}, lr {}, start {}, refine {}, fit_lr {})",

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "ffzero/map/mesh/chip_twin.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/objective/adjoint_block_loss.hpp"
+#include "ffzero/objective/one_sided_loss.hpp"
 #include "ffzero/objective/twin_block_loss.hpp"
 #include "ffzero/train/model_twin.hpp"
 
@@ -118,6 +120,60 @@ class CoordinateStep final : public StepGradient<S> {
   Block<S> block_;
   Ledger& ledger_;
   std::int64_t reads_ = 0;
+};
+
+// One parameter of every group at a time, in turn.
+template <class S>
+class OneSidedStep final : public StepGradient<S> {
+ public:
+  OneSidedStep(const CoordinateOptions& options, const Block<S>& block, const Executor& executor, Ledger& ledger)
+      : loss_(block, executor, ledger), step_(options.step), members_(usize(loss_.layout().groups)) {
+    if (block.one_loss && block.head->groups() > 1)
+      throw ConfigError("gradient.one_loss", "single parameters are held against all outputs of a layer", "true",
+                        "use false, or gradient.estimator = \"directional\"");
+    for (const Unit& unit : loss_.layout().units)
+      for (const Segment& s : unit.segments)
+        for (Index i = s.begin; i < s.begin + s.size; ++i) members_[usize(unit.group)].push_back(i);
+    for (const auto& group : members_) turn_ = std::max(turn_, isize(group.size()));
+    moves_.resize(usize(std::min(options.parameters, turn_)));
+    cost_ = (1 + isize(moves_.size())) * isize(block.layers.size());
+  }
+  void begin_step(Index number, Index /*steps*/, Index /*epochs*/) override { number_ = number; }
+  double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& /*random*/, std::span<S> gradient) override {
+    parts_.clear();
+    for (Index j = 0; j < isize(moves_.size()); ++j) {
+      const std::int64_t at = number_ * isize(moves_.size()) + j, before = at / turn_;
+      if (parts_.empty() || parts_.back().before != before) parts_.push_back({.before = before, .parameters = {}});
+      auto& move = moves_[usize(j)];
+      move.clear();
+      for (const auto& group : members_)
+        if (at % turn_ < isize(group.size())) move.push_back(group[usize(at % turn_)]);
+      auto& part = parts_.back().parameters;
+      part.insert(part.end(), move.begin(), move.end());
+    }
+    std::fill(gradient.begin(), gradient.end(), S{0});
+    loss_.set_batch(batch);
+    const OneSidedSlopes slopes = loss_.slopes(theta, moves_, step_, gradient);
+    missing_ = slopes.missing();
+    return missing_ < pairs_of_step() || moves_.empty() ? slopes.loss : std::numeric_limits<double>::quiet_NaN();
+  }
+  [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
+  [[nodiscard]] Information information() const override { return loss_.layout().groups > 1 ? Information::grouped : Information::opaque; }
+  [[nodiscard]] Index missing_pairs() const override { return missing_; }
+  [[nodiscard]] Index pairs_of_step() const override { return std::max<Index>(1, isize(moves_.size())); }
+  [[nodiscard]] std::span<const EstimatedPart> parts() const override { return parts_; }
+  void set_eps(double eps) override { step_ = eps; }
+  [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
+
+ private:
+  OneSidedBlockLoss<S> loss_;
+  double step_;
+  std::vector<std::vector<Index>> members_;  // of every group, in the order of their turns
+  Index turn_ = 0;                           // readings until all of them were moved
+  std::vector<std::vector<Index>> moves_;
+  std::vector<EstimatedPart> parts_;
+  std::int64_t number_ = 0, cost_ = 0;
+  Index missing_ = 0;
 };
 
 template <class S>
@@ -315,7 +371,10 @@ std::unique_ptr<StepGradient<S>> make_step_gradient(const EstimatorOptions& opti
   if (const auto* directional = std::get_if<DirectionalOptions>(&options))
     return std::make_unique<DirectionalStep<S>>(*directional, block, executor, ledger);
   if (const auto* twin = std::get_if<TwinOptions>(&options)) return make_twin_step<S>(*twin, block, executor, ledger);
-  if (std::holds_alternative<CoordinateOptions>(options)) return std::make_unique<CoordinateStep<S>>(block, executor, ledger);
+  if (const auto* coordinate = std::get_if<CoordinateOptions>(&options)) {
+    if (coordinate->one_sided) return std::make_unique<OneSidedStep<S>>(*coordinate, block, executor, ledger);
+    return std::make_unique<CoordinateStep<S>>(block, executor, ledger);
+  }
   return std::make_unique<AdjointStep<S>>(block, executor, ledger);
 }
 

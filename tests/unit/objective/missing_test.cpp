@@ -7,6 +7,7 @@
 
 #include "ffzero/map/instrument.hpp"
 #include "ffzero/objective/block_loss.hpp"
+#include "ffzero/objective/one_sided_loss.hpp"
 #include "support/many_blocks.hpp"
 
 namespace ffzero {
@@ -114,6 +115,41 @@ TEST_F(MissingReadings, AreAskedForWhereNobodyCanDoWithoutThem) {
   batch.reads = &reads;
   static_cast<void>(measure(batch, true));
   EXPECT_FALSE(instrument_->asked_may_miss);
+}
+
+TEST_F(MissingReadings, LeaveOneSidedSlopesToTheSamplesThatCame) {
+  const auto measure_some = [&](const Batch<double>& batch) {
+    OneSidedBlockLoss<double> loss(case_.block.view(), executor_, ledger_);
+    loss.set_batch(batch);
+    Vector<double> gradient = Vector<double>::Constant(case_.block.theta.size(), -7.0);
+    const std::vector<std::vector<Index>> moves{{0}, {3}, {5}};
+    const OneSidedSlopes slopes = loss.slopes(as_span(case_.block.theta), moves, 0.1, as_span(gradient));
+    EXPECT_EQ(gradient[1], -7.0) << "not asked for";
+    return std::pair{slopes, gradient};
+  };
+  const Batch<double> all = case_.batch();
+  const Index rows = all.x.rows();
+  const auto [whole, exact] = measure_some(all);
+  EXPECT_EQ(whole.missing(), 0);
+  // The second move loses sample 0, the third all of them.
+  instrument_->lost = {{2, 0}};
+  for (Index b = 0; b < rows; ++b) instrument_->lost.insert({3, b});
+  const auto [some, slopes] = measure_some(all);
+  EXPECT_TRUE(instrument_->asked_may_miss);
+  EXPECT_EQ(some.came, (std::vector<bool>{true, true, false}));
+  EXPECT_EQ(some.loss, whole.loss);
+  EXPECT_EQ(slopes[0], exact[0]);
+  EXPECT_EQ(slopes[5], 0.0);
+  instrument_->lost.clear();
+  const auto [rest, without] = measure_some({.x = all.x.bottomRows(rows - 1), .targets = all.targets.rows(1, rows - 1)});
+  EXPECT_NEAR(slopes[3], without[3], 1e-13);
+  EXPECT_NE(slopes[3], exact[3]);
+  // Without the reading that all others are held against a sample says nothing.
+  instrument_->lost = {{0, 0}};
+  const auto [less, same] = measure_some(all);
+  EXPECT_NEAR(less.loss, rest.loss, 1e-13);
+  EXPECT_NEAR(same[0], without[0], 1e-13);
+  EXPECT_EQ(ledger_.layer(0).training, 4 * (3 * rows + rows - 1)) << "failed readings are billed";
 }
 
 }  // namespace

@@ -1,0 +1,45 @@
+// Slopes of a block's loss in single parameters, from outputs that are read at one side.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "ffzero/objective/block_loss.hpp"
+
+namespace ffzero {
+
+/// What came of single parameters that were moved to one side.
+struct OneSidedSlopes {
+  double loss = 0.0;       ///< of the batch, at the reading that the others are held against
+  std::vector<bool> came;  ///< false for a reading without samples: the slopes of its parameters are 0 and say nothing
+  [[nodiscard]] Index missing() const { return static_cast<Index>(std::count(came.begin(), came.end(), false)); }
+};
+
+/// The slope in a parameter is sum q (z(theta + step) - z(theta)) / step: z is what the head reads, and q = dL/dz follows from z(theta),
+/// which was read. The error is of the order of the step. A parameter of a group moves the outputs of its group alone, so the slopes of the
+/// group's own outputs, q_g, tell the groups of one reading apart.
+template <class S>
+class OneSidedBlockLoss final : public BlockLoss<S> {
+ public:
+  OneSidedBlockLoss(const Block<S>& block, const Executor& executor, Ledger& ledger);
+
+  /// moves: for each reading the parameters that it moves, at most one of every group   step > 0
+  /// gradient (dimension): the entries of these parameters are overwritten, others are left alone. Differences and sums in double.
+  /// Cost: 1 + moves evaluations of the batch for every layer of the block, billed as training.
+  OneSidedSlopes slopes(std::span<const S> theta, std::span<const std::vector<Index>> moves, double step, std::span<S> gradient) const;
+
+ private:
+  /// What the head reads of the whole batch at each of `thetas`, one after the other; rows of NaN where an instrument has no answer.
+  [[nodiscard]] std::vector<Matrix<S>> read(const std::vector<Vector<S>>& thetas, bool may_miss) const;
+  /// dL/dz of each group of parameters (or of all), unreduced; returns the losses of the samples.
+  Vector<double> output_slopes(const Matrix<S>& z, std::vector<Matrix<S>>& q) const;
+
+  std::vector<Index> group_of_;  // of every parameter
+};
+
+extern template class OneSidedBlockLoss<float>;
+extern template class OneSidedBlockLoss<double>;
+
+}  // namespace ffzero
