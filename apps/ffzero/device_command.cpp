@@ -21,6 +21,7 @@
 #include "ffzero/device/serve.hpp"
 #include "ffzero/map/conv/conv_batch_norm.hpp"
 #include "ffzero/map/dense.hpp"
+#include "ffzero/map/imperfect.hpp"
 #include "ffzero/map/mesh/interferometer_mesh.hpp"
 #include "output.hpp"
 
@@ -31,24 +32,27 @@ namespace {
 // --- serve --------------------------------------------------------------------------------------------------------------------------
 
 struct DeviceServeOptions {
-  std::string listen, model = "dense";
+  std::string listen, model = "dense", imperfect;
   Index inputs = 49, outputs = 32, channels = 4, kernel = 3, size = 7, ports = 8;
   double limit = 0.0, step = 0.0;
   ServeOptions serve;
 };
 
-std::unique_ptr<ForwardMap<float>> served_map(const DeviceServeOptions& options) {
+std::shared_ptr<ForwardMap<float>> ideal_map(const DeviceServeOptions& options) {
   if (options.model == "conv") {
     const ConvOptions conv{
         .input = {.channels = 1, .height = options.size, .width = options.size}, .channels = options.channels, .kernel = options.kernel};
-    return std::make_unique<ConvBatchNorm<float>>(conv);
+    return std::make_shared<ConvBatchNorm<float>>(conv);
   }
-  if (options.model == "mesh") return std::make_unique<InterferometerMesh<float>>(MeshLayout(options.ports));
-  return std::make_unique<Dense<float>>(Shape{.width = options.inputs}, options.outputs);
+  if (options.model == "mesh") return std::make_shared<InterferometerMesh<float>>(MeshLayout(options.ports));
+  return std::make_shared<Dense<float>>(Shape{.width = options.inputs}, options.outputs);
 }
 
 int serve_device(const DeviceServeOptions& options) {
-  const auto map = served_map(options);
+  constexpr const char* kImperfect = "--imperfect";
+  const ImperfectOptions imperfections = imperfect_options(parse_numbers(options.imperfect, kImperfect), kImperfect);
+  // A reading that fails is the host's to repeat.
+  const auto map = imperfect_map<float>(ideal_map(options), imperfections, 0, 0);
   ServeOptions serving = options.serve;
   serving.identity = "ffzero-" + options.model;
   if (options.limit > 0.0)
@@ -78,6 +82,8 @@ void add_serve(CLI::App& device, Commands& commands) {
   serve->add_option("--step", options->step, "resolution of limited parameters; 0: continuous")->check(CLI::Range(0.0, 1e9));
   serve->add_option("--noise", options->serve.noise, "standard deviation of each reading")->check(CLI::Range(0.0, 1e9));
   serve->add_option("--seed", options->serve.seed, "of the noise");
+  serve->add_option("--imperfect", options->imperfect,
+                    "what the map is not: \"NAME = NUMBER, ..\" with the names of model.imperfect.* (read_noise, dac_bits, fail, ..)");
   serve->add_option("--latency-ms", options->serve.latency_ms, "time that each answer is on its way")->check(CLI::Range(0.0, 60000.0));
   serve->add_option("--set-ms", options->serve.times.set_ms, "time that parameters take to settle")->check(CLI::Range(0.0, 60000.0));
   serve->add_option("--row-ms", options->serve.times.row_ms, "time that a row takes")->check(CLI::Range(0.0, 60000.0));

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
@@ -12,6 +14,7 @@
 #include "ffzero/metric/metric.hpp"
 #include "ffzero/run/details.hpp"
 #include "ffzero/run/evaluate.hpp"
+#include "ffzero/run/run.hpp"
 #include "ffzero/settings/configured.hpp"
 
 namespace ffzero::app {
@@ -23,7 +26,20 @@ struct EvalOptions {
   int threads = 0;
   bool json = false;
   DeviceAccess devices;
+  std::vector<std::string> sets;
 };
+
+// What the network stands on now. Other settings are those of the training.
+std::vector<std::pair<std::string, std::string>> settings_of(const EvalOptions& options) {
+  std::vector<std::pair<std::string, std::string>> settings;
+  for (const std::string& set : options.sets) {
+    settings.push_back(split_assignment(set));
+    const std::string& key = settings.back().first;
+    if (!key.starts_with("model.imperfect.") && !key.starts_with("model.mesh.chip."))
+      throw UsageError("--set", "must be of model.imperfect.* or model.mesh.chip.*", key, "train again for other settings");
+  }
+  return settings;
+}
 
 Dataset data_of(const EvalOptions& options, const TrainedNetwork& network) {
   DatasetOptions wanted = dataset_options(network.config().values());
@@ -88,7 +104,7 @@ void print_table(const Evaluation& result, const TrainedNetwork& network) {
 }
 
 int run_eval(const EvalOptions& options) {
-  const TrainedNetwork network = TrainedNetwork::load(options.run, options.threads, options.devices);
+  const TrainedNetwork network(load_run_on(options.run, settings_of(options), options.devices), options.threads);
   const Dataset data = data_of(options, network);
   const Evaluation result = evaluate(network, data, data.name());
   if (options.json)
@@ -107,6 +123,8 @@ void add_eval(CLI::App& app, Commands& commands) {
   eval->add_option("--dataset", options->dataset,
                    "another data set with samples and classes like those of the training (default: the run's own)");
   eval->add_option("--data-dir", options->data_dir, "folder with the data set (npz, csv: the file; all rows of a csv are tested)");
+  eval->add_option("--set", options->sets,
+                   "KEY=VALUE of model.imperfect.* or model.mesh.chip.*: what the network stands on now; repeatable");
   eval->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
   add_device_options(*eval, options->devices);
   eval->add_flag("--json", options->json, "print the result as JSON");

@@ -156,11 +156,14 @@ int run_train(const TrainOptions& options) {
     return kInterrupted;
   }
   if (options.json) fmt::print("{}\n", result.summary.dump(2));
-  if (const auto lost = options.quiet ? std::nullopt : chip_loss(result.folder, cache_dir()))
+  if (const auto lost = options.quiet ? std::nullopt : chip_loss(result.folder, cache_dir()); lost && lost->photonic)
     display.message(
         fmt::format("on this chip {} {:.4f}; its model at the same phases {:.4f}. `ffzero calibrate {}` fits a twin to the chip, "
                     "gradient.estimator = \"twin\" trains with one (docs/imperfect.md)",
                     lost->metric, lost->chip, lost->model, shell_word(result.folder.string())));
+  else if (lost)
+    display.message(fmt::format("with these imperfections {} {:.4f}; without them, at the same parameters, {:.4f} (docs/imperfect.md)",
+                                lost->metric, lost->chip, lost->model));
   display.message(fmt::format("written to {}", result.folder.string()));
   return kDone;
 }

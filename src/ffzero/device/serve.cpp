@@ -10,6 +10,7 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/random.hpp"
 #include "ffzero/device/text.hpp"
+#include "ffzero/map/addressed.hpp"
 
 namespace ffzero {
 
@@ -432,17 +433,31 @@ void DeviceServer::add_noise(const Rows& asked, Matrix<float>& y) {
   y += static_cast<float>(options_.noise) * noise;
 }
 
+void DeviceServer::begin_series(const Rows& asked) {
+  const auto* addressed = dynamic_cast<const AddressedReadings*>(&map_);
+  if (addressed == nullptr || !asked.address) return;
+  const auto& a = *asked.address;  // stream, step, side, repeat, first row
+  addressed->begin_series({.stream = mixed(mixed(mixed(a[0], a[2]), a[3]), a[4]), .step = a[1], .rows = served_rows_, .writes = writes_});
+}
+
 void DeviceServer::evaluate(const Rows& asked, const Matrix<float>& x) {
   if (staged_ != set_) {
     set_ = staged_;
+    ++writes_;
     report();
   }
   Matrix<float> y(x.rows(), outputs_);
   if (x.rows() > 0) {
-    if (const auto* trained = dynamic_cast<const StatefulMap<float>*>(&map_))
-      trained->infer(set_, x, y);
-    else
-      map_.forward(set_, x, y);
+    begin_series(asked);
+    try {
+      if (const auto* trained = dynamic_cast<const StatefulMap<float>*>(&map_))
+        trained->infer(set_, x, y);
+      else
+        map_.forward(set_, x, y);
+    } catch (const DeviceError&) {
+      return answer(asked.number, "error retry the reading failed");
+    }
+    served_rows_ += static_cast<double>(x.rows());
   }
   add_noise(asked, y);
   std::string out;

@@ -32,7 +32,9 @@ struct ServeOptions {
   std::function<void(DeviceState, std::span<const float>)> on_state = {};
 };
 
-/// One host's conversation: bytes in, bytes out. Evaluates while it takes bytes in; StatefulMap: as a trained network does.
+/// One host's conversation: bytes in, bytes out. Evaluates while it takes bytes in; StatefulMap: as a trained network does;
+/// AddressedReadings: the same answer to the same address, at the time that writes and rows so far would have taken. A DeviceError of the
+/// map is answered "error retry".
 class DeviceServer {
  public:
   /// map and clock must outlive it. @throws ConfigError if a range does not fit the map's shapes
@@ -90,6 +92,7 @@ class DeviceServer {
   void finish_rows(Rows asked);
   void evaluate(const Rows& asked, const Matrix<float>& x);
   void add_noise(const Rows& asked, Matrix<float>& y);
+  void begin_series(const Rows& asked);
   void go_safe(DeviceState state);
   void answer(std::uint32_t number, std::string_view text, Microseconds busy = Microseconds(0), bool evaluation = false);
   void send(std::uint32_t number, std::string bytes, Microseconds busy, bool evaluation);
@@ -113,6 +116,7 @@ class DeviceServer {
   std::deque<Answer> answers_;
   Microseconds busy_until_{0}, heard_{0};
   std::uint64_t readings_ = 0;
+  double writes_ = 0.0, served_rows_ = 0.0;
 };
 
 /// Serves one host over two descriptors, until bye, the end of `in`, or `stop` returns true (asked some ten times a second). The parameters

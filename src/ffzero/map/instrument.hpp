@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ffzero/base/device_receipt.hpp"
+#include "ffzero/map/many_readings.hpp"
 #include "ffzero/tensor/types.hpp"
 
 namespace ffzero {
@@ -22,13 +23,13 @@ struct InstrumentInfo {
 /// A map behind which stands hardware, or its simulated twin: it has limits, readings that cost time and repeat only within a noise, and a
 /// state to be left in.
 template <class S>
-class Instrument {
+class Instrument : public virtual ManyReadings<S> {
  public:
-  virtual ~Instrument() = default;
-
   [[nodiscard]] virtual InstrumentInfo info() const = 0;
   /// What it was asked to do so far.
   [[nodiscard]] virtual DeviceReceipt receipt() const = 0;
+  /// The run goes on in which an earlier session asked for this much. Default: nothing follows from it.
+  virtual void go_on(const DeviceReceipt& earlier) const { static_cast<void>(earlier); }
   /// What it said beside its answers, cleaned and bounded.
   [[nodiscard]] virtual std::vector<std::string> log() const = 0;
   /// Every parameter to its safe value until the next evaluation. @throws DeviceError
@@ -40,12 +41,6 @@ class Instrument {
   virtual void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const = 0;
   /// True if readings with an address are kept: then a step that is repeated does not ask for them again. Default: they are not.
   [[nodiscard]] virtual bool keeps_readings() const { return false; }
-  /// ForwardMap::forward for several parameter vectors on one batch, in their order, overlapped where the instrument can.
-  /// thetas (m)   ys (m), each (B, outputs)   Cost: m B forward evaluations. may_miss: the caller can do without rows that are NaN, and an
-  /// instrument that is set up so hands on what it could not read in that way. @throws DeviceError
-  virtual void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
-                         bool may_miss) const = 0;
-
   /// One fixed input, read `repeats` times in one evaluation at theta: what noise and drift are judged by. (repeats, outputs)
   /// Cost: `repeats` forward evaluations. @throws DeviceError
   [[nodiscard]] virtual Matrix<S> reference_readings(std::span<const S> theta, Index repeats) const = 0;

@@ -36,7 +36,8 @@ BlockLoss<S>::BlockLoss(const Block<S>& block, const Executor& executor, Ledger&
   if (block.layers.size() == 1 && !block.end_to_end) {
     linear_ = dynamic_cast<const LinearMap<S>*>(block.layers[0]->map.get());
     paired_ = dynamic_cast<const PairedMap<S>*>(block.layers[0]->map.get());
-    if (layout_.groups == 1) instrument_ = dynamic_cast<const Instrument<S>*>(block.layers[0]->map.get());
+    if (layout_.groups == 1 && !block.layers[0]->map->independent_rows())
+      many_ = dynamic_cast<const ManyReadings<S>*>(block.layers[0]->map.get());
   }
 }
 
@@ -130,8 +131,8 @@ void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>
         out);
   } else if (paired_ != nullptr)
     paired_differences(theta, directions, eps, out);
-  else if (instrument_ != nullptr)
-    instrument_differences(theta, directions, eps, out);
+  else if (many_ != nullptr)
+    many_differences(theta, directions, eps, out);
   else
     return ScalarFunction<S>::differences(theta, directions, eps, out);
   pool_groups(layout_.groups, out);
@@ -237,8 +238,7 @@ void BlockLoss<S>::paired_differences(std::span<const S> theta, const ConstMatri
 }
 
 template <class S>
-void BlockLoss<S>::instrument_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps,
-                                          Differences& out) const {
+void BlockLoss<S>::many_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
   const Index m = directions.rows(), groups = loss_groups();
   // In the order + - - + ..: what drifts evenly cancels between neighbours.
   const auto place = [](Index j, bool plus) { return usize(2 * j + (plus == (j % 2 == 0) ? 0 : 1)); };
@@ -257,8 +257,8 @@ void BlockLoss<S>::instrument_differences(std::span<const S> theta, const ConstM
   std::vector<Matrix<S>> outputs(thetas.size());
   // What a readout learns from are all readings.
   const bool may_miss = out.may_miss && batch_->reads == nullptr;
-  instrument_->read_many(thetas, batch_->x, outputs, may_miss);
-  Shard& shard = shards_.front();  // an instrument takes its batch whole
+  many_->read_many(thetas, batch_->x, outputs, may_miss);
+  Shard& shard = shards_.front();  // such a map takes its batch whole
   std::vector<bool> lost;          // rows that one of the sides lacks
   const auto loss_of = [&](Matrix<S>& y) {
     for (std::size_t b = 0; b < lost.size(); ++b)

@@ -8,8 +8,8 @@
 #include "ffzero/base/executor.hpp"
 #include "ffzero/base/ledger.hpp"
 #include "ffzero/gradient/function.hpp"
-#include "ffzero/map/instrument.hpp"
 #include "ffzero/map/linear_map.hpp"
+#include "ffzero/map/many_readings.hpp"
 #include "ffzero/map/paired_map.hpp"
 #include "ffzero/objective/block_chain.hpp"
 #include "ffzero/objective/pair_scorer.hpp"
@@ -66,14 +66,14 @@ class BlockLoss : public ScalarFunction<S> {
   std::optional<Batch<S>> batch_;
   // Buffers: kept between steps, no allocation in a step. sides_: of the samples that a PairedMap has evaluated already.
   mutable std::vector<Shard> shards_, sides_;
-  const Instrument<S>* instrument_ = nullptr;  // set if the block is one map, behind which stands hardware
+  const ManyReadings<S>* many_ = nullptr;  // set if the block is one map that takes a batch whole and readings together
 
  private:
   /// stack(shard, z, p): z and z'(d_j) of the shard's rows, as LinearMap::forward_stacked gives them.
   template <class Stack>
   void linear_differences(Index m, double eps, Stack stack, Differences& out) const;
   void paired_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
-  void instrument_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
+  void many_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void joint_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void evaluate(std::span<const S> theta, std::span<double> losses) const;
   static void cut(Index rows, bool independent, std::vector<Shard>& shards);

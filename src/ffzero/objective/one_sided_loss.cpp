@@ -20,7 +20,7 @@ OneSidedSlopes OneSidedBlockLoss<S>::slopes(std::span<const S> theta, std::span<
   for (std::size_t j = 0; j < moves.size(); ++j)
     for (const Index i : moves[j]) thetas[1 + j][i] += static_cast<S>(step);
   // What a readout learns from are all readings; where a row's loss depends on the others, one that is missing spoils them all.
-  const bool may_miss = this->instrument_ != nullptr && this->batch_->reads == nullptr && this->chain_.independent_tail();
+  const bool may_miss = this->many_ != nullptr && this->batch_->reads == nullptr && this->chain_.independent_tail();
   std::vector<Matrix<S>> readings = read(thetas, may_miss);
 
   const Index rows = this->batch_size();
@@ -74,11 +74,11 @@ std::vector<Matrix<S>> OneSidedBlockLoss<S>::read(const std::vector<Vector<S>>& 
   const auto& x = this->batch_->x;
   std::vector<Matrix<S>> readings(thetas.size());
   auto& shards = this->shards_;
-  if (this->instrument_ != nullptr) {
+  if (this->many_ != nullptr) {
     std::vector<std::span<const S>> asked;
     for (const Vector<S>& theta : thetas) asked.push_back(as_span(theta));
     std::vector<Matrix<S>> outputs(thetas.size());
-    this->instrument_->read_many(asked, x, outputs, may_miss);
+    this->many_->read_many(asked, x, outputs, may_miss);
     for (std::size_t i = 0; i < thetas.size(); ++i) {
       const Matrix<S>* head_input = nullptr;
       this->chain_.run_tail(outputs[i], shards.front().tail_buffers, head_input);

@@ -21,17 +21,6 @@ using json = nlohmann::ordered_json;
 
 double rms(const auto& values) { return std::sqrt(values.squaredNorm() / static_cast<double>(values.size())); }
 
-LoadedRun loaded(const std::filesystem::path& folder, const std::vector<std::pair<std::string, std::string>>& overrides) {
-  LoadedRun run = load_run(folder);
-  if (overrides.empty()) return run;
-  ConfigSources sources;
-  sources.overrides = overrides;
-  Config config = Config::parse(run.state.description, run.place, sources);
-  config.resolve({.regression = run.state.data.task == Task::regression, .classes = run.state.classes, .train_size = run.state.train_size});
-  run.config = std::move(config);
-  return run;
-}
-
 const ChipMesh<float>& chip_of(const Network<float>& network, Index layer) {
   if (layer < 0 || layer >= network.layers())
     throw UsageError("--layer", fmt::format("the run has layers 0 .. {}", network.layers() - 1), std::to_string(layer),
@@ -80,7 +69,7 @@ json found_errors(const Vector<double>& errors, const ErrorLayout& at) {
 
 nlohmann::ordered_json calibrate_run(const CalibrateRequest& request) {
   request.options.validate();
-  const TrainedNetwork trained(loaded(request.run, request.overrides), request.threads);
+  const TrainedNetwork trained(load_run_on(request.run, request.overrides), request.threads);
   const ChipMesh<float>& chip = chip_of(trained.network(), request.layer);
   const Splits splits = load_splits(trained.config(), request.cache_dir);
   const MeshLayout& layout = chip.layout();
@@ -117,17 +106,26 @@ std::optional<ChipLoss> chip_loss(const std::filesystem::path& run, const std::f
   if (!state.described_by_config) return std::nullopt;
   const Config config = Config::parse(state.description, "config");
   const Values& values = config.values();
-  const bool errors = !chip_options(values).ideal() || !values.word("model.mesh.chip.file").empty();
-  if (!values.is("model.kind", "photonic") || !errors) return std::nullopt;
-  const TrainedNetwork chip(load_run(run));
-  std::vector<std::pair<std::string, std::string>> none{{"model.mesh.chip.file", "\"\""}};
+  // Readings that fail would fail here, too.
+  if (values.is("model.kind", "device") || values.number("model.imperfect.fail") > 0.0) return std::nullopt;
+  const bool chip = values.is("model.kind", "photonic") && (!chip_options(values).ideal() || !values.word("model.mesh.chip.file").empty());
+  std::vector<std::pair<std::string, std::string>> none;
+  if (chip) none.emplace_back("model.mesh.chip.file", "\"\"");
   for (const char* key : {"coupler", "phase", "phase_gain", "crosstalk", "dac_bits", "stuck", "loss_db", "detector_gain", "read_noise",
                           "adc_bits", "drift_rms"})
-    none.emplace_back(std::string("model.mesh.chip.") + key, "0");
-  const TrainedNetwork model(loaded(run, none));
-  const Splits splits = load_splits(chip.config(), cache_dir);
-  const Evaluation on_chip = evaluate(chip, splits.test, "test"), on_model = evaluate(model, splits.test, "test");
-  return ChipLoss{.metric = on_chip.metric, .chip = on_chip.final_value, .model = on_model.final_value};
+    if (chip) none.emplace_back(std::string("model.mesh.chip.") + key, "0");
+  const bool imperfect = !imperfect_options(values).ideal();
+  for (const ImperfectField& field : imperfect_fields())
+    if (imperfect && field.effect && field.name != "fail") none.emplace_back("model.imperfect." + field.name, "0");
+  // What single layers say of themselves stands.
+  for (Index i = 0; i < config.layer_count(); ++i)
+    if (imperfect_options(config.layer_values(i)).ideal() == imperfect) return std::nullopt;
+  if (none.empty()) return std::nullopt;
+  const TrainedNetwork real(load_run(run));
+  const TrainedNetwork model(load_run_on(run, none));
+  const Splits splits = load_splits(real.config(), cache_dir);
+  const Evaluation on_chip = evaluate(real, splits.test, "test"), on_model = evaluate(model, splits.test, "test");
+  return ChipLoss{.metric = on_chip.metric, .chip = on_chip.final_value, .model = on_model.final_value, .photonic = chip};
 }
 
 }  // namespace ffzero

@@ -31,12 +31,14 @@ struct CalibrateRequest {
 /// Cost: settings * samples forward evaluations. @throws UsageError if the layer is no single chip, DataError if `since` does not fit
 [[nodiscard]] nlohmann::ordered_json calibrate_run(const CalibrateRequest& request);
 
-/// What the test set says of a finished photonic run on its chip, and of the chip's model (no errors) at the same phases.
+/// What the test set says of a finished run on its chip or with its imperfections, and of the model without them at the same parameters.
 struct ChipLoss {
   std::string metric;
   double chip = 0.0, model = 0.0;
+  bool photonic = false;  ///< a chip (model.mesh.chip.*), which can be calibrated
 };
-/// Nothing if every mesh of the run is its model. Cost: the test set twice, in simulation. @throws as load_run and load_splits
+/// Nothing if the run is its model, is a device, has readings that fail, or is imperfect in single layers ([[layer]]) only. Cost: the test
+/// set twice, in simulation. @throws as load_run and load_splits
 [[nodiscard]] std::optional<ChipLoss> chip_loss(const std::filesystem::path& run, const std::filesystem::path& cache_dir);
 
 }  // namespace ffzero

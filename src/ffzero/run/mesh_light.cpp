@@ -7,17 +7,19 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/interferometer_mesh.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
+#include "ffzero/map/wrapped_map.hpp"
 
 namespace ffzero {
 
 std::vector<MeshView> meshes_of(const Network<float>& network) {
   std::vector<MeshView> meshes;
   for (Index i = 0; i < network.layers(); ++i) {
-    const auto* map = network.layer(i).map.get();
+    const ForwardMap<float>* map = &innermost(std::as_const(*network.layer(i).map));
     const auto theta = network.theta(i, i + 1);
     if (const auto* mesh = dynamic_cast<const InterferometerMesh<float>*>(map))
       meshes.push_back({network.layer(i).name, i, mesh->layout(), theta, {}});

@@ -137,13 +137,28 @@ LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const Device
     Config config = Config::parse(state.description, "config");
     config.resolve({.regression = state.data.task == Task::regression, .classes = state.classes, .train_size = state.train_size});
     std::vector<DeviceShape> shapes;
+    const Index devices_end = config.first_device() + isize(config.devices().size());
     for (const InstrumentRecord& device : state.instruments)
-      shapes.push_back({.inputs = device.inputs, .outputs = device.outputs, .parameters = device.parameters});
+      if (device.layer >= config.first_device() && device.layer < devices_end)
+        shapes.push_back({.inputs = device.inputs, .outputs = device.outputs, .parameters = device.parameters});
     config.allow(devices, shapes);
     return {std::move(config), std::move(state), place};
   } catch (const ConfigError& e) {
     throw DataError(place, "must hold settings that this version knows", e.what(), "use the version that wrote it");
   }
+}
+
+LoadedRun load_run_on(const fs::path& run, const std::vector<std::pair<std::string, std::string>>& sets, const DeviceAccess& devices) {
+  LoadedRun loaded = load_run(run, devices);
+  if (sets.empty()) return loaded;
+  ConfigSources sources;
+  sources.overrides = sets;
+  Config config = Config::parse(loaded.state.description, loaded.place, sources);
+  config.resolve(
+      {.regression = loaded.state.data.task == Task::regression, .classes = loaded.state.classes, .train_size = loaded.state.train_size});
+  config.allow(devices, {});
+  loaded.config = std::move(config);
+  return loaded;
 }
 
 RunResult run_training(const RunRequest& request, const RunEvents& events) {

@@ -60,6 +60,10 @@ struct LoadedRun {
 };
 /// devices: of a run with devices; @throws UsageError if it has not as many
 [[nodiscard]] LoadedRun load_run(const std::filesystem::path& run, const DeviceAccess& devices = {});
+/// The same with other settings of what its network stands on, which change no shape: "model.imperfect.gain", "model.mesh.chip.coupler".
+/// sets: dotted key, TOML value
+[[nodiscard]] LoadedRun load_run_on(const std::filesystem::path& run, const std::vector<std::pair<std::string, std::string>>& sets,
+                                    const DeviceAccess& devices = {});
 /// The same from memory; `place` stands for the file in messages. Safe for any arrays whatsoever.
 [[nodiscard]] LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const DeviceAccess& devices = {});
 

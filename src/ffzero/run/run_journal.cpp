@@ -6,6 +6,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/device/device_map.hpp"
+#include "ffzero/map/wrapped_map.hpp"
 
 namespace ffzero {
 
@@ -28,7 +29,7 @@ RunJournal::RunJournal(const std::filesystem::path& folder, const std::string& d
 
 void RunJournal::attach(const Network<float>& network) const {
   for (Index i = 0; journal_ != nullptr && i < network.layers(); ++i)
-    if (auto* const device = dynamic_cast<DeviceMap<float>*>(network.layer(i).map.get()))
+    if (auto* const device = dynamic_cast<DeviceMap<float>*>(&innermost(*network.layer(i).map)))
       device->keep_journal(journal_, static_cast<std::uint32_t>(i));
 }
 

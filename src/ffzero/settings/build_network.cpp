@@ -177,6 +177,17 @@ class NetworkBuilder {
     return list.size() == 1 ? list[0] : list[i];
   }
 
+  /// `map` as what it really is in layer number next_index(), by these options.
+  [[nodiscard]] std::shared_ptr<ForwardMap<S>> imperfect(std::shared_ptr<ForwardMap<S>> map, const ImperfectOptions& options) const {
+    const Values& v = config_.values();
+    const bool stop = v.is("device.on_failure", "stop");
+    return imperfect_map<S>(std::move(map), options, next_index(), stop ? 0 : static_cast<int>(v.integer("device.retries")),
+                            v.is("device.on_failure", "skip"));
+  }
+  [[nodiscard]] std::shared_ptr<ForwardMap<S>> imperfect(std::shared_ptr<ForwardMap<S>> map) const {
+    return imperfect(std::move(map), imperfect_options(config_.layer_values(next_index())));
+  }
+
   Shape add_convolutions(Shape shape) {
     const auto channels = config_.values().integers("model.conv.channels");
     if (channels.empty()) throw ConfigError("model.conv.channels", "needs at least one convolution", "[]", "use model.kind = \"mlp\"");
@@ -198,7 +209,7 @@ class NetworkBuilder {
     const Values v = config_.layer_values(next_index());
     Layer<S> layer;
     layer.name = fmt::format("conv{}", next_index());
-    layer.map = std::make_shared<ConvBatchNorm<S>>(options, executor_);
+    layer.map = imperfect(std::make_shared<ConvBatchNorm<S>>(options, executor_));
     const Shape maps = layer.map->output_shape();
     layer.passed_on.push_back(std::make_shared<Activation<S>>(maps, ActivationKind::relu));
     if (pool > 0) layer.passed_on.push_back(std::make_shared<MaxPool<S>>(maps, pool, pool_stride));
@@ -260,6 +271,10 @@ class NetworkBuilder {
       layer.readout = std::make_shared<ChipDetectors<S>>(chips, layout.ports());
     else
       layer.readout = std::make_shared<Intensity<S>>(ports);
+    // Light is set by phases, and read by detectors.
+    const ImperfectOptions imperfections = imperfect_options(v);
+    layer.map = imperfect(layer.map, imperfections.of_the_parameters());
+    layer.readout = imperfect(layer.readout, imperfections.of_the_outputs());
     // |z| is sqrt(max(sum I^2, 1e-12)).
     layer.head =
         prototype_head(layer.name, ports, parallel, 1e-6, {.key = "dataset.crop", .remedy = "let more light in, or use fewer classes"});
@@ -354,6 +369,7 @@ class NetworkBuilder {
     if (inputs != shape.size())
       throw ConfigError(place, fmt::format("takes {} inputs", inputs), fmt::format("{} from what stands before it", shape.size()),
                         remedy_for(shape, inputs));
+    layer.map = imperfect(layer.map);
     require_resolution(*layer.map, place);
     const Shape outputs = layer.map->output_shape();
     if (const auto kind = activation_kind(device.word("activation")); kind != ActivationKind::none)
@@ -411,7 +427,7 @@ class NetworkBuilder {
     const Index groups = parts_.end_to_end ? 1 : v.integer("model.groups");
     Layer<S> layer;
     layer.name = name;
-    layer.map = layer_map(v, input, width, groups, name);
+    layer.map = imperfect(layer_map(v, input, width, groups, name));
     const Shape shape = layer.map->output_shape();
     if (!(parts_.end_to_end && last)) {
       if (const auto kind = activation_kind(v.word("model.activation")); kind != ActivationKind::none)
@@ -481,6 +497,12 @@ ChipOptions chip_options(const Values& v) {
           .drift_time = number("drift_time"),
           .write_s = number("write_s"),
           .row_s = number("row_s")};
+}
+
+ImperfectOptions imperfect_options(const Values& v) {
+  NamedNumbers numbers;
+  for (const ImperfectField& field : imperfect_fields()) numbers[field.name] = v.number("model.imperfect." + field.name);
+  return imperfect_options(numbers, "model.imperfect");
 }
 
 template <class S>

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "ffzero/map/imperfect.hpp"
 #include "ffzero/map/mesh/chip.hpp"
 #include "ffzero/settings/config.hpp"
 #include "ffzero/train/network.hpp"
@@ -13,6 +14,8 @@ namespace ffzero {
 
 /// The keys model.mesh.chip.* but for seed's `number` and the file.
 [[nodiscard]] ChipOptions chip_options(const Values& values);
+/// The keys model.imperfect.* as a layer has them (Config::layer_values).
+[[nodiscard]] ImperfectOptions imperfect_options(const Values& values);
 
 /// Devices that the caller holds already, in the order of the data flow, in place of those that the addresses of the settings reach.
 template <class S>

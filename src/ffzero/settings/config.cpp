@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/map/imperfect.hpp"
 #include "ffzero/map/map_registry.hpp"
 #include "ffzero/settings/presets.hpp"
 #include "ffzero/settings/toml_values-inl.hpp"
@@ -486,6 +487,11 @@ void Config::check_combinations(const DataFacts& facts) const {
       fail("gradient.distribution", "single parameters are shifted or one_sided", "use \"one_sided\" or \"auto\"");
     if (estimator != "directional" && v.is("gradient.eps", "measured"))
       fail("gradient.eps", "only directional estimates have an eps to measure", "give a number");
+    if ((estimator == "twin" || estimator == "coordinate") &&
+        std::any_of(imperfect_fields().begin(), imperfect_fields().end(),
+                    [&](const ImperfectField& f) { return f.effect && v.number("model.imperfect." + f.name) != 0.0; }))
+      fail("gradient.estimator", "twins and the rule of shifted reads know nothing of model.imperfect.*",
+           "use \"directional\", or model.mesh.chip.*");
     const bool may_have_twin = v.is("model.kind", "photonic") || v.is("model.kind", "device");
     if (estimator == "twin" && (!may_have_twin || end_to_end))
       fail("gradient.estimator", "a twin is that of a photonic chip or a device, with a local loss",

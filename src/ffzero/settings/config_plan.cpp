@@ -128,6 +128,8 @@ TrainPlan Config::plan(Index layers) const {
   constexpr Index kMostSkipped = 10;
   if (values_.is("model.kind", "device")) {
     plan.steadiness_rows = values_.integer("device.steadiness");
+  }
+  if (values_.is("model.kind", "device") || values_.number("model.imperfect.fail") > 0.0) {
     // A run that is repeated had its readings; how often it was stopped meanwhile is not in them.
     if (values_.is("device.on_failure", "skip")) plan.most_skipped = recorded_.empty() ? kMostSkipped : std::numeric_limits<Index>::max();
   }

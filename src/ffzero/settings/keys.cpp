@@ -12,6 +12,7 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/spelling.hpp"
 #include "ffzero/loss/loss.hpp"
+#include "ffzero/map/imperfect.hpp"
 #include "ffzero/map/map_registry.hpp"
 #include "ffzero/train/step_gradient.hpp"
 #include "ffzero/update/rule.hpp"
@@ -30,6 +31,11 @@ std::string needs_kind(const Values& v, std::string_view kind) {
   return v.is("model.kind", kind) ? "" : fmt::format("it belongs to model.kind = \"{}\"", kind);
 }
 std::string device_key(const Values& v) { return needs_kind(v, "device"); }
+std::string failing_key(const Values& v) {
+  return v.is("model.kind", "device") || v.number("model.imperfect.fail") > 0.0
+             ? ""
+             : "it belongs to model.kind = \"device\" or model.imperfect.fail > 0";
+}
 std::string mlp_or_cnn(const Values& v) { return v.is("model.kind", "photonic") ? "it belongs to model.kind = \"mlp\" or \"cnn\"" : ""; }
 std::string local_only(const Values& v) {
   return v.is("objective.scope", "end_to_end") ? "it belongs to objective.scope = \"local\" or \"grouped\"" : "";
@@ -259,6 +265,21 @@ std::vector<KeyInfo> make_table() {
   add("model.mesh.chip.drift_time", number, 1.0, 1e-9, 1e12, "Seconds of the chip's nominal time.", mesh_key);
   add("model.mesh.chip.write_s", number, 1e-4, 0, 1e6, "Nominal time of setting all phases, seconds.", mesh_key);
   add("model.mesh.chip.row_s", number, 1e-6, 0, 1e6, "Nominal time of reading a sample, seconds.", mesh_key);
+  for (const ImperfectField& field : imperfect_fields()) {
+    const auto* real = std::get_if<double ImperfectOptions::*>(&field.member);
+    const json fallback = real != nullptr ? json(ImperfectOptions{}.**real) : json(0);
+    // What follows a reading that fails is said for the whole run.
+    const bool per_layer = field.name != "fail";
+    t.push_back({"model.imperfect." + field.name,
+                 real != nullptr ? number : integer,
+                 fallback,
+                 {},
+                 field.least,
+                 field.most,
+                 per_layer,
+                 field.doc,
+                 always});
+  }
 
   choice("objective.scope", "local", {"local", "end_to_end", "blocks"},
          "One loss per layer, one for the network, or one for every few layers.");
@@ -401,9 +422,9 @@ std::vector<KeyInfo> make_table() {
          "What follows a failed evaluation: retry (start the device again, repeat, then stop), skip (the same, then train without it) or "
          "stop at "
          "once. A run that stops is saved and can be resumed.",
-         device_key);
+         failing_key);
   add("device.retries", integer, 3, 1, 1000000, "Times that the same evaluation is repeated before it is given up.", [](const Values& v) {
-    if (!device_key(v).empty()) return device_key(v);
+    if (!failing_key(v).empty()) return failing_key(v);
     return !v.is("device.on_failure", "stop") ? std::string() : std::string("device.on_failure = \"stop\" repeats nothing");
   });
   choice(

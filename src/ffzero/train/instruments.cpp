@@ -164,6 +164,7 @@ void Instruments<S>::take(const InstrumentRecord& kept, const std::string& place
                       fmt::format("[{},{},{}]", record.inputs, record.outputs, record.parameters),
                       "connect the device that the run began with");
     record.receipt = kept.receipt;
+    at(record.layer).go_on(kept.receipt);
     record.looks = kept.looks;
     record.reference = kept.reference;
     if (!record.reference.empty() && isize(record.reference.size()) != record.outputs) record.reference.clear();

@@ -8,6 +8,7 @@
 #include "ffzero/head/prototypes.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/interferometer_mesh.hpp"
+#include "ffzero/map/wrapped_map.hpp"
 
 namespace ffzero {
 
@@ -15,7 +16,8 @@ namespace {
 
 /// Null if the map is not one mesh.
 template <class S>
-const MeshLayout* layout_of(const ForwardMap<S>& map) {
+const MeshLayout* layout_of(const ForwardMap<S>& outer) {
+  const ForwardMap<S>& map = innermost(outer);
   if (const auto* mesh = dynamic_cast<const InterferometerMesh<S>*>(&map)) return &mesh->layout();
   const auto* chip = dynamic_cast<const ChipMesh<S>*>(&map);
   return chip != nullptr && chip->count() == 1 ? &chip->layout() : nullptr;

@@ -134,15 +134,14 @@ template <class S>
 ChipWriter<S>::ChipWriter(const MeshLayout& layout, const Chip& chip)
     : layout_(layout),
       at_(layout),
-      options_(chip.options),
-      part_(chip.part),
       offset_(chip.errors.segment(at_.theta_offset(), 2 * at_.block).template cast<S>()),
       gain_((1.0 + chip.errors.segment(at_.theta_gain(), 2 * at_.block).array()).template cast<S>()),
       stuck_(chip.stuck.template cast<S>()),
       has_stuck_(!chip.stuck.array().isNaN().all()),
       crosstalk_(static_cast<S>(chip.errors[at_.crosstalk()])),
       step_(chip.options.dac_bits > 0 ? static_cast<S>(2.0 * std::numbers::pi / static_cast<double>(Index{1} << chip.options.dac_bits))
-                                      : S{0}) {}
+                                      : S{0}),
+      drift_(chip.options.seed, chip.part, 2 * at_.block, chip.options.drift_rms, chip.options.drift_time) {}
 
 template <class S>
 void ChipWriter<S>::drive(std::span<const S> theta, std::span<S> driven) const {
@@ -178,29 +177,6 @@ void ChipWriter<S>::add_neighbours(std::span<const T> from, T factor, std::span<
 }
 
 template <class S>
-void ChipWriter<S>::add_drift(double seconds, std::span<S> set) const {
-  // Between two independent normal numbers along a circle, so that the spread stays that of each of them; the first one is 0.
-  const double position = std::max(0.0, seconds / options_.drift_time);
-  const double whole = std::floor(position), angle = 0.5 * std::numbers::pi * (position - whole);
-  const auto first = static_cast<Index>(std::min(whole, 1e12));
-  const std::lock_guard lock(knots_.busy);
-  if (knots_.first != first) {
-    const auto draw = [&](Index knot, Vector<float>& values) {
-      values.setZero(2 * at_.block);
-      // Steps below 2^20 are those of draw_chip.
-      if (knot > 0)
-        RandomStream(options_.seed, Stream::device, part_, (std::uint64_t{1} << 20U) + static_cast<std::uint64_t>(knot))
-            .fill_normal(as_span(values));
-    };
-    draw(first, knots_.before);
-    draw(first + 1, knots_.after);
-    knots_.first = first;
-  }
-  const S from = static_cast<S>(options_.drift_rms * std::cos(angle)), to = static_cast<S>(options_.drift_rms * std::sin(angle));
-  as_vector(set.first(usize(2 * at_.block))) += from * knots_.before.template cast<S>() + to * knots_.after.template cast<S>();
-}
-
-template <class S>
 void ChipWriter<S>::write(std::span<const S> theta, double seconds, std::span<S> set) const {
   const Index heaters = 2 * at_.block;
   drive(theta, set);
@@ -211,7 +187,7 @@ void ChipWriter<S>::write(std::span<const S> theta, double seconds, std::span<S>
       add_neighbours<S>(from.subspan(usize(begin), usize(at_.block)), crosstalk_, set.subspan(usize(begin), usize(at_.block)));
   }
   as_vector(set.first(usize(heaters))) += offset_;
-  if (options_.drift_rms > 0.0) add_drift(seconds, set);
+  drift_.add(seconds, set.first(usize(heaters)));
   if (has_stuck_)
     for (Index i = 0; i < heaters; ++i)
       if (!std::isnan(stuck_[i])) set[usize(i)] = stuck_[i];

@@ -4,11 +4,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "ffzero/map/drift.hpp"
 #include "ffzero/map/mesh/layout.hpp"
 #include "ffzero/tensor/npz.hpp"
 #include "ffzero/tensor/types.hpp"
@@ -104,22 +104,13 @@ class ChipWriter {
   /// out += factor times the sum of the neighbours, for one block.
   template <class T>
   void add_neighbours(std::span<const T> from, T factor, std::span<T> out) const;
-  void add_drift(double seconds, std::span<S> set) const;
 
   MeshLayout layout_;
   ErrorLayout at_;
-  ChipOptions options_;
-  std::uint32_t part_;
   Vector<S> offset_, gain_, stuck_;  // (2 block): theta, phi
   bool has_stuck_;
   S crosstalk_, step_;
-  /// The two normal numbers of each phase between which the drift is now.
-  struct Knots {
-    std::mutex busy;
-    Index first = -1;
-    Vector<float> before, after;
-  };
-  mutable Knots knots_;
+  Drift drift_;  // of the heaters
 };
 
 extern template class ChipWriter<float>;
