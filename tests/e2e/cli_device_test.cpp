@@ -498,5 +498,23 @@ TEST(DeviceTraining, LetsOneHostUseADevice) {
   EXPECT_EQ(first.wait().code, 130);
 }
 
+TEST(CliDevice, ServesMapsThatAreNotTheirModel) {
+  Workplace place;
+  const std::string imperfect = "read_noise = 0.05, dac_bits = 8, gain = 0.1";
+  const Outcome checked = place.run({"device", "check", kServe + " --imperfect \"" + imperfect + "\""});
+  EXPECT_EQ(checked.code, 0) << checked.out << checked.err;
+  const std::string address = kServe + " --imperfect \"" + imperfect + ", fail = 0.02\"";
+  for (const char* run : {"first", "second"}) {
+    const Outcome trained = place.run(train_devices(place, {address}, run) + Arguments{"--set", "device.retries=20"});
+    EXPECT_EQ(trained.code, 0) << trained.err;
+  }
+  // Noise has the address of its reading; a reading that failed is repeated.
+  EXPECT_EQ(learnt(place, "first"), learnt(place, "second"));
+  EXPECT_GT(summary_of(place, "first").at("devices").at(0).at("retries").get<int>(), 0);
+  const Outcome refused = place.run({"device", "serve", "--imperfect", "read_nose = 1"});
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_THAT(refused.err, HasSubstr("read_noise"));
+}
+
 }  // namespace
 }  // namespace ffzero

@@ -83,6 +83,10 @@ INSTANTIATE_TEST_SUITE_P(
         Variant{
             "ConvolutionsWithRunningStatistics", kImages,
             kConvolutions + kProjections + Arguments{"--batch-size", "4", "--solver", "ff_ad", "--set", "model.conv.batchnorm=running"}},
+        Variant{"Imperfect", kFeatures,
+                kAdjoint + Arguments{"--set", "model.imperfect.read_noise=0.05", "--set", "model.imperfect.write_noise=0.01", "--set",
+                                     "model.imperfect.dac_bits=8", "--set", "model.imperfect.drift_rms=0.05", "--set",
+                                     "model.imperfect.drift_time=0.01"}},
         Variant{"Meshes", kFields,
                 Arguments{"--model", "photonic", "--layers", "2", "--batch-size", "2", "--solver", "ff_dd", "--directions", "16"}}),
     [](const auto& parameter) { return parameter.param.name; });
