@@ -500,10 +500,10 @@ TEST(DeviceTraining, LetsOneHostUseADevice) {
 
 TEST(CliDevice, ServesMapsThatAreNotTheirModel) {
   Workplace place;
-  const std::string imperfect = "read_noise = 0.05, dac_bits = 8, gain = 0.1";
+  const std::string imperfect = "dac_bits = 12, gain = 0.1, saturation = 0.1";
   const Outcome checked = place.run({"device", "check", kServe + " --imperfect \"" + imperfect + "\""});
   EXPECT_EQ(checked.code, 0) << checked.out << checked.err;
-  const std::string address = kServe + " --imperfect \"" + imperfect + ", fail = 0.02\"";
+  const std::string address = kServe + " --imperfect \"" + imperfect + ", read_noise = 0.05, fail = 0.02\"";
   for (const char* run : {"first", "second"}) {
     const Outcome trained = place.run(train_devices(place, {address}, run) + Arguments{"--set", "device.retries=20"});
     EXPECT_EQ(trained.code, 0) << trained.err;

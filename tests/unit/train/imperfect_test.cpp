@@ -32,9 +32,15 @@ const Settings kEverything{
     {"model.imperfect.dac_bits", "9"},      {"model.imperfect.dac_range", "4"},    {"model.imperfect.write_noise", "0.002"},
     {"model.imperfect.stuck", "0.02"},      {"model.imperfect.drift_rms", "0.02"}, {"model.imperfect.drift_time", "0.001"}};
 
+// Small features for dense layers, images for the others.
+Splits splits_for(const Settings& settings) {
+  const bool dense = settings.front().first == "model.layers";
+  return dense ? small_splits(kTrain, kTest, 6, 3) : make_glyphs(1, kTrain, kTest);
+}
+
 TEST(ImperfectInTraining, WithoutEffectsChangesNoBit) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
   for (const Settings& plain : {plus(kDense, kDirectional), kConv, kMesh}) {
+    const Splits splits = splits_for(plain);
     const Settings zero =
         plus(plain, {{"model.imperfect.seed", "5"}, {"model.imperfect.read_noise", "0"}, {"model.imperfect.drift_time", "3"}});
     EXPECT_EQ(run<float>(resolved(plain, splits), splits).theta, run<float>(resolved(zero, splits), splits).theta);
@@ -42,7 +48,6 @@ TEST(ImperfectInTraining, WithoutEffectsChangesNoBit) {
 }
 
 TEST(ImperfectInTraining, ResumesAndSharesWorkBitForBit) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
   const Settings dense = plus(kDense, kDirectional);
   for (const Settings& settings : {plus(dense, kEverything), plus(kConv, kEverything), plus(plus(kMesh, kDirectional), kEverything),
                                    plus(plus(kDense, kEverything), {{"preset", "adjoint"}}),
@@ -52,6 +57,7 @@ TEST(ImperfectInTraining, ResumesAndSharesWorkBitForBit) {
                                                 {"device.retries", "1"},
                                                 {"training.log_samples", "0"},
                                                 {"training.log_test", "false"}})}) {
+    const Splits splits = splits_for(settings);
     const Config config = resolved(settings, splits);
     // Readings that a run cannot do without may fail for good: then there is nothing to compare.
     std::vector<TrainerState> kept;
@@ -78,8 +84,8 @@ TEST(ImperfectInTraining, ResumesAndSharesWorkBitForBit) {
 }
 
 TEST(ImperfectInTraining, EveryEffectReachesTheRun) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
   for (const Settings& model : {plus(kDense, kDirectional), kConv, kMesh}) {
+    const Splits splits = splits_for(model);
     const auto plain = run<float>(resolved(model, splits), splits).theta;
     for (const auto& effect : kEverything) {
       if (effect.first.ends_with("_range") || effect.first.ends_with("_time")) continue;
@@ -112,7 +118,7 @@ TEST(ImperfectInTraining, LightIsSetByPhasesAndReadByDetectors) {
 }
 
 TEST(ImperfectInTraining, AReadingThatFailsIsBilled) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Splits splits = splits_for(kDense);
   const Settings failing = plus(plus(kDense, kDirectional), {{"model.imperfect.fail", "0.05"}, {"device.retries", "20"}});
   const auto plain = run<float>(resolved(plus(kDense, kDirectional), splits), splits);
   const auto result = run<float>(resolved(failing, splits), splits);
@@ -150,17 +156,15 @@ TEST(ImperfectInTraining, AReadingThatFailsIsBilled) {
 }
 
 TEST(ImperfectInTraining, GoesOnWithoutWhatIsMissing) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Splits splits = splits_for(kDense);
   const Settings skip = plus(plus(kDense, kDirectional), {{"model.imperfect.fail", "0.3"},
                                                           {"device.on_failure", "skip"},
-                                                          {"device.retries", "4"},
+                                                          {"device.retries", "2"},
                                                           {"training.log_samples", "0"},
                                                           {"training.log_test", "false"}});
   const auto result = run<float>(resolved(skip, splits), splits);
   EXPECT_TRUE(result.theta.allFinite());
-  std::int64_t dropped = 0;
-  for (const InstrumentRecord& device : result.record.devices) dropped += device.receipt.dropped;
-  EXPECT_GE(dropped, 0);
+  EXPECT_GT(result.record.skipped.directions + result.record.skipped.steps, 0);
 }
 
 TEST(ImperfectInTraining, RefusesWhatItCannotDo) {
