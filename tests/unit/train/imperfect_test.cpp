@@ -174,7 +174,7 @@ TEST(ImperfectInTraining, RefusesWhatItCannotDo) {
   };
   for (const char* estimator : {"coordinate", "twin"})
     EXPECT_EQ(refused(plus(kMesh, {{"gradient.estimator", estimator}, {"model.imperfect.gain", "0.1"}})),
-              std::string("command line: gradient.estimator: twins and the rule of shifted reads know chips (model.mesh.chip.*), not "
+              std::string("command line: gradient.estimator: twins and the rule of shifted reads know nothing of "
                           "model.imperfect.*; got \"") +
                   estimator + "\"; use \"directional\", or model.mesh.chip.*");
   EXPECT_EQ(refused(plus(kDense, {{"device.on_failure", "skip"}})),
