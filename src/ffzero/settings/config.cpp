@@ -487,7 +487,7 @@ void Config::check_combinations(const DataFacts& facts) const {
       fail("gradient.distribution", "single parameters are shifted or one_sided", "use \"one_sided\" or \"auto\"");
     if (estimator != "directional" && v.is("gradient.eps", "measured"))
       fail("gradient.eps", "only directional estimates have an eps to measure", "give a number");
-    if ((estimator == "twin" || estimator == "coordinate") &&
+    if ((estimator == "twin" || (estimator == "coordinate" && !one_sided(v))) &&
         std::any_of(imperfect_fields().begin(), imperfect_fields().end(),
                     [&](const ImperfectField& f) { return f.effect && v.number("model.imperfect." + f.name) != 0.0; }))
       fail("gradient.estimator", "twins and the rule of shifted reads know nothing of model.imperfect.*",
