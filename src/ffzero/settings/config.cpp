@@ -521,8 +521,12 @@ std::string Config::to_toml() const {
     }
     text += fmt::format("{} = {}\n", dot == std::string::npos ? name : name.substr(dot + 1), toml_value(value));
   };
+  // Of most runs nothing is imperfect; a page of zeros would hide what they are.
+  const auto of_imperfection = [](const KeyInfo& key) { return key.name.starts_with("model.imperfect."); };
+  const bool perfect = std::all_of(keys().begin(), keys().end(),
+                                   [&](const KeyInfo& key) { return !of_imperfection(key) || values_.at(key.name) == key.fallback; });
   for (const KeyInfo& key : keys())
-    if (key.unused(values_).empty()) write(key.name, values_.at(key.name));
+    if (key.unused(values_).empty() && !(perfect && of_imperfection(key))) write(key.name, values_.at(key.name));
   for (const DeviceLayer& device : devices_) {
     text += "\n[[model.device]]\n";
     for (const KeyInfo& key : device_keys()) text += fmt::format("{} = {}\n", key.name, toml_value(device.at(key.name)));

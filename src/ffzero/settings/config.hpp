@@ -39,7 +39,7 @@ class Config {
   [[nodiscard]] Values layer_values(Index layer) const;
   [[nodiscard]] Index layer_count() const;  ///< trained layers of the network
 
-  /// Complete and canonical: all keys in use with their values; reading it gives the same run.
+  /// Complete and canonical: all keys in use with their values, but for model.imperfect.* where nothing is; reading it gives the same run.
   [[nodiscard]] std::string to_toml() const;
   /// ff_dd | ff_ad | bp_dd | bp_ad, ff_activity, ff_coordinate, grouped_dd, ..: what reports call the cell.
   [[nodiscard]] std::string solver() const;
