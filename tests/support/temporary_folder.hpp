@@ -16,8 +16,10 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     static std::atomic<int> counter{0};
-    path_ = std::filesystem::temp_directory_path() / ("ffzero-test-" + std::to_string(getpid()) + "-" + std::to_string(counter++));
-    std::filesystem::create_directories(path_);
+    // A test that was killed may have left a folder of the same number.
+    do {
+      path_ = std::filesystem::temp_directory_path() / ("ffzero-test-" + std::to_string(getpid()) + "-" + std::to_string(counter++));
+    } while (!std::filesystem::create_directory(path_));
   }
   ~TemporaryFolder() {
     std::error_code ignored;
