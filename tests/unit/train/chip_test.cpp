@@ -51,24 +51,7 @@ TEST(ChipInTraining, ResumesAndSharesWorkBitForBit) {
                                    everything({{"preset", "opaque"}, {"model.mesh.layers", "2"}, {"gradient.directions", "2"}}),
                                    everything({{"preset", "adjoint"}, {"model.mesh.linear_head", "joint"}}),
                                    everything({{"preset", "opaque"}, {"model.mesh.parallel", "2"}, {"gradient.eps", "measured"}})}) {
-    const Config config = resolved(settings, splits);
-    std::vector<TrainerState> kept;
-    int steps = 0;
-    TrainEvents events;
-    events.save = [&](const TrainerState& state) { kept.push_back(state); };
-    const auto whole = run<float>(config, splits, 1, events);
-    events.stop_requested = [&] { return ++steps == 7; };
-    static_cast<void>(run<float>(config, splits, 1, events));
-    ASSERT_GT(kept.size(), 1U);
-    for (const TrainerState& state : kept) {
-      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
-      trainer.restore(state, "checkpoint");
-      const RunRecord record = trainer.run();
-      EXPECT_EQ(Vector<float>(as_vector(trainer.network().theta(0, trainer.network().layers()))), whole.theta);
-      EXPECT_EQ(record.final_test, whole.record.final_test);
-      for (std::size_t l = 0; l < whole.outputs.test_scores.size(); ++l)
-        EXPECT_EQ(trainer.outputs().test_scores[l], whole.outputs.test_scores[l]);
-    }
+    expect_resumes_bit_for_bit(resolved(settings, splits), splits, 7);
   }
 }
 

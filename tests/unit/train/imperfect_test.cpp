@@ -58,28 +58,7 @@ TEST(ImperfectInTraining, ResumesAndSharesWorkBitForBit) {
                                                 {"training.log_samples", "0"},
                                                 {"training.log_test", "false"}})}) {
     const Splits splits = splits_for(settings);
-    const Config config = resolved(settings, splits);
-    // Readings that a run cannot do without may fail for good: then there is nothing to compare.
-    std::vector<TrainerState> kept;
-    int steps = 0;
-    TrainEvents events;
-    events.save = [&](const TrainerState& state) { kept.push_back(state); };
-    RunResult<float> whole;
-    try {
-      whole = run<float>(config, splits, 1, events);
-    } catch (const DeviceError&) {
-      FAIL() << "choose another seed";
-    }
-    events.stop_requested = [&] { return ++steps == 6; };
-    static_cast<void>(run<float>(config, splits, 1, events));
-    ASSERT_GT(kept.size(), 1U);
-    for (const TrainerState& state : kept) {
-      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
-      trainer.restore(state, "checkpoint");
-      const RunRecord record = trainer.run();
-      EXPECT_EQ(Vector<float>(as_vector(trainer.network().theta(0, trainer.network().layers()))), whole.theta);
-      EXPECT_EQ(record.final_test, whole.record.final_test);
-    }
+    expect_resumes_bit_for_bit(resolved(settings, splits), splits, 6);
   }
 }
 

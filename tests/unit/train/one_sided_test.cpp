@@ -185,22 +185,7 @@ TEST(OneSided, ResumesAndSharesWorkBitForBit) {
                                               {"training.epochs", "2"},
                                               {"training.batch_size", "16"},
                                               {"model.input_dropout", "0.1"}})}) {
-    const Config config = resolved(settings, splits);
-    std::vector<TrainerState> kept;
-    int steps = 0;
-    TrainEvents events;
-    events.save = [&](const TrainerState& state) { kept.push_back(state); };
-    const auto whole = run<float>(config, splits, 1, events);
-    events.stop_requested = [&] { return ++steps == 5; };
-    static_cast<void>(run<float>(config, splits, 1, events));
-    ASSERT_GT(kept.size(), 1U);
-    for (const TrainerState& state : kept) {
-      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
-      trainer.restore(state, "checkpoint");
-      const RunRecord record = trainer.run();
-      EXPECT_EQ(Vector<float>(as_vector(trainer.network().theta(0, trainer.network().layers()))), whole.theta);
-      EXPECT_EQ(record.ledger.total().training, whole.record.ledger.total().training);
-    }
+    expect_resumes_bit_for_bit(resolved(settings, splits), splits, 5);
   }
 }
 

@@ -69,23 +69,7 @@ TEST(TrainedReadout, IsFittedOnWhatABudgetLeftRead) {
 TEST(TrainedReadout, ResumesBitForBit) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   for (const Settings& settings : with_readout()) {
-    const Config config = resolved(settings, splits);
-    std::vector<TrainerState> kept;
-    int steps = 0;
-    TrainEvents events;
-    events.save = [&](const TrainerState& state) { kept.push_back(state); };
-    const auto whole = run<float>(config, splits, 1, events);
-    events.stop_requested = [&] { return ++steps == 7; };  // inside the second or, with two layers, a later epoch
-    static_cast<void>(run<float>(config, splits, 1, events));
-    for (const TrainerState& state : kept) {
-      auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
-      trainer.restore(state, "checkpoint");
-      const RunRecord record = trainer.run();
-      EXPECT_EQ(record.final_test, whole.record.final_test);
-      ASSERT_EQ(trainer.outputs().test_scores.size(), whole.outputs.test_scores.size());
-      for (std::size_t l = 0; l < whole.outputs.test_scores.size(); ++l)
-        EXPECT_EQ(trainer.outputs().test_scores[l], whole.outputs.test_scores[l]);
-    }
+    expect_resumes_bit_for_bit(resolved(settings, splits), splits, 7);
   }
 }
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -65,6 +67,30 @@ RunResult<S> run(const Config& config, const Splits& splits, int threads = 1, Tr
   result.epochs = trainer.records();
   result.outputs = trainer.outputs();
   return result;
+}
+
+/// A run that is kept whenever it is saved, and stopped before step `stopped`, ends from each of these states on two threads as it ends
+/// uninterrupted on one: the same parameters, metrics, scores and account.
+inline void expect_resumes_bit_for_bit(const Config& config, const Splits& splits, int stopped) {
+  std::vector<TrainerState> kept;
+  int steps = 0;
+  TrainEvents events;
+  events.save = [&](const TrainerState& state) { kept.push_back(state); };
+  const auto whole = run<float>(config, splits, 1, events);
+  events.stop_requested = [&] { return ++steps == stopped; };
+  static_cast<void>(run<float>(config, splits, 1, events));
+  ASSERT_GT(kept.size(), 1U);
+  for (const TrainerState& state : kept) {
+    auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(2));
+    trainer.restore(state, "checkpoint");
+    const RunRecord record = trainer.run();
+    EXPECT_EQ(Vector<float>(as_vector(trainer.network().theta(0, trainer.network().layers()))), whole.theta);
+    EXPECT_EQ(record.final_test, whole.record.final_test);
+    EXPECT_EQ(record.ledger.total().training, whole.record.ledger.total().training);
+    ASSERT_EQ(trainer.outputs().test_scores.size(), whole.outputs.test_scores.size());
+    for (std::size_t l = 0; l < whole.outputs.test_scores.size(); ++l)
+      EXPECT_EQ(trainer.outputs().test_scores[l], whole.outputs.test_scores[l]);
+  }
 }
 
 }  // namespace ffzero::test
