@@ -18,7 +18,6 @@ import sys
 import warnings
 
 try:
-    from sklearn import datasets
     from sklearn.linear_model import RidgeCV
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
     from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -26,18 +25,10 @@ try:
     from sklearn.preprocessing import StandardScaler
 
     import ffzero
+    import tables
 except ImportError as missing:
     print(f"skipped: needs NumPy, scikit-learn and the module ffzero; {missing}")
     sys.exit(77)
-
-TABLES = {
-    "iris": (lambda: datasets.load_iris(return_X_y=True), True),
-    "wine": (lambda: datasets.load_wine(return_X_y=True), True),
-    "breast_cancer": (lambda: datasets.load_breast_cancer(return_X_y=True), True),
-    "digits": (lambda: datasets.load_digits(return_X_y=True), True),
-    "diabetes": (lambda: datasets.load_diabetes(return_X_y=True), False),
-    "friedman1": (lambda: datasets.make_friedman1(n_samples=500, noise=1.0, random_state=0), False),
-}
 
 
 def rivals(classes, seed):
@@ -54,31 +45,30 @@ def score(estimator, x, y, classes, seed):
 
 
 def row(name, seeds):
-    load, classes = TABLES[name]
-    x, y = load()
+    classes = name not in tables.NUMBERS
+    x, y = tables.table(name)
     own = ffzero.Classifier if classes else ffzero.Regressor
     scores = {"ffzero": [score(own(random_state=s), x, y, classes, s) for s in range(seeds)]}
     for rival in rivals(classes, 0):
         scores[rival] = [score(rivals(classes, s)[rival], x, y, classes, s) for s in range(seeds)]
     median = {who: statistics.median(all_scores) for who, all_scores in scores.items()}
     best = max((who for who in median if who != "ffzero"), key=median.get)
-    allowed = 0.02 if classes else 0.05
     return {"table": name, "metric": "accuracy" if classes else "r2", "scores": scores, "median": median, "rival": best,
-            "behind": median[best] - median["ffzero"], "allowed": allowed}
+            "behind": median[best] - median["ffzero"], "allowed": tables.allowed(name, "default")}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TABLES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(tables.CHOSEN))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    if unknown := [name for name in arguments.names if name not in TABLES]:
-        parser.error(f"unknown table {unknown[0]}; choose from {', '.join(TABLES)}")
+    if unknown := [name for name in arguments.names if name not in tables.CHOSEN]:
+        parser.error(f"unknown table {unknown[0]}; choose from {', '.join(tables.CHOSEN)}")
     print("| table | ffzero (lowest .. highest) | best rival | behind | allowed |\n|---|---|---|---|---|", flush=True)
     rows = []
-    for name in arguments.names or TABLES:
+    for name in arguments.names or tables.CHOSEN:
         r = row(name, arguments.seeds)
         rows.append(r)
         own = r["scores"]["ffzero"]
