@@ -178,12 +178,12 @@ void CallMap::pull(std::span<const float> theta, const ConstMatrixRef<float>& x,
   for (const float slope : slopes)
     if (!std::isfinite(slope))
       throw DeviceError(DeviceFailure::not_finite, description_.name + ": twin", "must have finite slopes", std::to_string(slope));
-  // How far a parameter of the device goes where its theta goes by one.
-  std::vector<float> units(theta.size(), 1.0F);
+  // A parameter of the device goes so much further than its theta.
   for_each_parameter(description_.ranges, [&](std::size_t i, const ParameterRange& range) {
-    if (range.periodic() || range.bounded()) units[i] = static_cast<float>(0.5 * (range.periodic() ? range.period : range.max - range.min));
+    if (range.periodic() || range.bounded())
+      slopes[i] *= static_cast<float>(0.5 * (range.periodic() ? range.period : range.max - range.min));
   });
-  for (std::size_t i = 0; i < theta.size(); ++i) gtheta[i] += units[i] * slopes[i];
+  for (std::size_t i = 0; i < theta.size(); ++i) gtheta[i] += slopes[i];
 }
 
 void CallMap::learn(std::span<const float> theta, const ConstMatrixRef<float>& x, const ConstMatrixRef<float>& y) const {

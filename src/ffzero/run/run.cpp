@@ -62,6 +62,13 @@ auto from_checkpoint(const std::string& place, Work work) {
   }
 }
 
+// The settings of a training, and what was said beside them, for its data.
+Config config_of(const TrainerState& state, const std::string& place, const ConfigSources& beside = {}) {
+  Config config = Config::parse(state.description, place, beside);
+  config.resolve({.regression = state.data.task == Task::regression, .classes = state.classes, .train_size = state.train_size});
+  return config;
+}
+
 // The request for a run that was stopped before its first checkpoint: the same once more. Nothing if it has one, or never had settings.
 std::optional<RunRequest> request_anew(const RunRequest& request) {
   std::error_code error;
@@ -134,8 +141,7 @@ LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const Device
     throw DataError(place, "must hold a network that settings describe", "one whose layers its program made, such as devices",
                     "load it in that program: give a Predictor its layers again");
   try {
-    Config config = Config::parse(state.description, "config");
-    config.resolve({.regression = state.data.task == Task::regression, .classes = state.classes, .train_size = state.train_size});
+    Config config = config_of(state, "config");
     std::vector<DeviceShape> shapes;
     const Index devices_end = config.first_device() + isize(config.devices().size());
     for (const InstrumentRecord& device : state.instruments)
@@ -153,11 +159,8 @@ LoadedRun load_run_on(const fs::path& run, const std::vector<std::pair<std::stri
   if (sets.empty()) return loaded;
   ConfigSources sources;
   sources.overrides = sets;
-  Config config = Config::parse(loaded.state.description, loaded.place, sources);
-  config.resolve(
-      {.regression = loaded.state.data.task == Task::regression, .classes = loaded.state.classes, .train_size = loaded.state.train_size});
-  config.allow(devices, {});
-  loaded.config = std::move(config);
+  loaded.config = config_of(loaded.state, loaded.place, sources);
+  loaded.config.allow(devices, {});
   return loaded;
 }
 

@@ -48,12 +48,6 @@ Config resolved(const Keys& said, const std::string& layer_tables) {
   return config;
 }
 
-// Of a key that may have had another name; unknown ones are found later.
-std::string name_now(const std::string& key) {
-  const auto found = std::find_if(renamed_keys().begin(), renamed_keys().end(), [&](const RenamedKey& r) { return r.before == key; });
-  return found == renamed_keys().end() ? key : std::string(found->now);
-}
-
 // A configuration as keys and [[layer]] tables.
 RunSettings base_settings(toml::table table, const std::string& place) {
   RunSettings settings;
@@ -73,6 +67,7 @@ RunSettings base_settings(toml::table table, const std::string& place) {
     model->erase("device");
   }
   flatten_toml(table, "", place, settings.keys);
+  // Unknown ones are found later.
   for (auto& [key, value] : settings.keys) key = name_now(key);
   return settings;
 }

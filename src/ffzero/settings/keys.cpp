@@ -536,6 +536,12 @@ const std::vector<RenamedKey>& renamed_keys() {
   return table;
 }
 
+std::string name_now(std::string_view name) {
+  for (const RenamedKey& key : renamed_keys())
+    if (name == key.before) return std::string(key.now);
+  return std::string(name);
+}
+
 std::string renaming_notice(std::string_view name, const json& value) {
   for (const RenamedKey& key : renamed_keys()) {
     if (name != key.before && name != key.now) continue;
@@ -553,10 +559,9 @@ std::string renaming_notice(std::string_view name, const json& value) {
 }
 
 const KeyInfo& key_info(std::string_view name, std::string_view place) {
-  for (const RenamedKey& key : renamed_keys())
-    if (name == key.before) name = key.now;
+  const std::string now = name_now(name);
   const auto& table = keys();
-  const auto found = std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) { return k.name == name; });
+  const auto found = std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) { return k.name == now; });
   if (found != table.end()) return *found;
   throw ConfigError(place, "unknown key", fmt::format("\"{}\"", name), fmt::format("did you mean \"{}\"?", nearest_key(name).name));
 }

@@ -45,6 +45,8 @@ struct RenamedKey {
 [[nodiscard]] const std::vector<KeyInfo>& keys();
 /// Old names and words, which are accepted throughout 0.x.
 [[nodiscard]] const std::vector<RenamedKey>& renamed_keys();
+/// Of a key that may have had another name; a name that no key has is given back.
+[[nodiscard]] std::string name_now(std::string_view name);
 /// "control.untrained is called baseline.untrained since 0.2", or empty if neither the key nor its value has an old name.
 [[nodiscard]] std::string renaming_notice(std::string_view name, const nlohmann::json& value);
 /// Of the key that is called so now, or was before. @throws ConfigError naming the nearest valid key if there is none of that name.
