@@ -24,8 +24,11 @@ if(FFZERO_COVERAGE)
   target_link_options(ffzero_options INTERFACE --coverage)
 endif()
 
+# Vector kernels are compiled once per processor target. Those that differ from their neighbours in nothing that is used here are left out.
 if(FFZERO_FEW_KERNELS)
   target_compile_definitions(ffzero_options INTERFACE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3|HWY_AVX3_DL)")
+else()
+  target_compile_definitions(ffzero_options INTERFACE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_AVX3_DL)")
 endif()
 
 # Code that runs once (texts, settings, pages, tests) is not worth -O3: half the time to compile, and nobody waits for it.

@@ -6,7 +6,8 @@
 
 DIR holds the gzipped IDX files of MNIST. All programs take turns, one repetition of every row after another, so that a slow minute of the machine
 meets all of them. Every row gives medians and the ratio peer / ours with its quartiles over the repetitions. Run it on a quiet machine.
---other-peer SCRIPT times a second script with the interface of torch_peer.py as well.
+--other-peer SCRIPT times a second script with the interface of torch_peer.py as well; --earlier PROGRAM an earlier ffzero, to see whether a row has
+become slower (with --ours-only no PyTorch is needed).
 """
 import argparse
 import json
@@ -21,7 +22,7 @@ sys.path.insert(0, str(HERE.parent))
 import ffzero_runs  # noqa: E402
 
 PAPER = ["--dataset", "mnist", "--preset", "paper", "--set", "training.log_samples=0"]
-MESH_STEPS = {784: 30, 64: 800}
+MESH_STEPS = {784: 300, 64: 800}  # many, since training begins with a few evaluations that check the network
 TRAIN, TEST, BATCH = 60000, 10000, 256
 DENSE = ((784, 100), (100, 100), (100, 100), (100, 10))
 
@@ -151,8 +152,8 @@ def rows(options):
 # ---- Running ------------------------------------------------------------------------------------------------------------------------------
 
 
-def run_ours(arguments, options):
-    return ffzero_runs.train(options.binary, [*arguments, "--data-dir", str(pathlib.Path(options.data).parent)], options.threads)
+def run_ours(binary, arguments, options):
+    return ffzero_runs.train(binary, [*arguments, "--data-dir", str(pathlib.Path(options.data).parent)], options.threads)
 
 
 def run_peer(script, arguments, options):
@@ -181,14 +182,15 @@ def limits(options):
 def run(options):
     table = {name: row for name, row in rows(options).items() if options.only in name}
     peers = {"peer": str(HERE / "torch_peer.py"), **({"other": options.other_peer} if options.other_peer else {})}
+    programs = {"ours": options.binary, **({"earlier": options.earlier} if options.earlier else {})}
     result = {"command": shlex.join(["bench/peers/compare.py", *sys.argv[1:]]), "machine": ffzero_runs.machine(), "threads": options.threads,
-              "limits": limits(options), "rows": {name: {who: [] for who in ("ours", *peers)} for name in table}}
+              "limits": limits(options), "rows": {name: {who: [] for who in (*programs, *peers)} for name in table}}
     for row_name, row in table.items():
         result["rows"][row_name]["floor_s"] = row.floor(result["limits"]) / options.threads if row.floor and result["limits"] else None
     for repetition in range(options.repetitions):
         known = {}  # rows that share a run share its numbers
         for name, row in table.items():
-            sides = {"ours": (lambda: run_ours(row.ours, options), row.ours, row.read_ours)}
+            sides = {who: (lambda binary=binary: run_ours(binary, row.ours, options), row.ours, row.read_ours) for who, binary in programs.items()}
             for who, script in ({} if options.ours_only else peers).items():
                 sides[who] = (lambda script=script: run_peer(script, row.peer, options), row.peer, row.read_peer)
             for who, (start, arguments, read) in sides.items():
@@ -227,6 +229,15 @@ def ratio_text(row, who):
     return f"**{middle:.2f}** ({low:.2f} .. {high:.2f})"
 
 
+def print_earlier(result):
+    """What has become of each row since the earlier program: its seconds over those of now."""
+    print("\n| work | earlier | now | earlier / now |\n|---|---|---|---|")
+    for name, row in result["rows"].items():
+        before, now = median_of(row, "earlier"), median_of(row, "ours")
+        if before and now:
+            print(f"| {name} | {seconds_text(before)} | {seconds_text(now)} | {ratio_text(row, 'earlier')} |")
+
+
 def print_table(result):
     facts = result["machine"]
     others = any(row.get("other") for row in result["rows"].values())
@@ -245,6 +256,8 @@ def print_table(result):
         floor = row.get("floor_s")
         cells += [f"{statistics.median(memory):.1f}" if memory else "", f"{seconds_text(floor)} ({ours / floor:.2f})" if floor and ours else ""]
         print("| " + " | ".join(cells) + " |")
+    if any(row.get("earlier") for row in result["rows"].values()):
+        print_earlier(result)
 
 
 def print_scaling(one, two):
@@ -265,6 +278,7 @@ def main():
     parser.add_argument("--out", default="bench/baselines/last.json")
     parser.add_argument("--python", default="python3", help="an interpreter that has PyTorch")
     parser.add_argument("--other-peer", default="", help="a second script with the interface of torch_peer.py")
+    parser.add_argument("--earlier", default="", help="an earlier ffzero, timed beside the binary")
     parser.add_argument("--ours-only", action="store_true", help="do not run the peers")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repetitions", type=int, default=9)

@@ -427,6 +427,30 @@ class TestRuns(unittest.TestCase):
             net = ffzero.load(folder("part"), devices=[new_bench()])
             self.assertEqual(net.predict(x).shape, (90,))
 
+    @unittest.skipUnless("FFZERO_EXACT_DEVICE" in os.environ, "FFZERO_EXACT_DEVICE names the program: ctest sets it")
+    def test_are_the_bits_of_the_same_function_in_cpp(self):
+        def exact(theta, x):
+            # Sums from the first term on, in double, as the program adds them; sum() would add pairs.
+            terms = x[:, :, None].astype(np.float64) * theta.reshape(x.shape[1], -1).astype(np.float64)
+            total = np.add.accumulate(terms, axis=1)[:, -1, :]
+            return total / (1.0 + np.abs(total))
+
+        x, y = table(90)
+        for outputs, extra in ((6, {"gradient.directions": 2}), (7, {"gradient.distribution": "rademacher"}),
+                               (5, {"gradient.distribution": "coordinate", "objective.loss": "cosine"})):
+            keys = {"training.epochs": 3, "training.batch_size": 16, "seed": 5, **extra}
+            program = ffzero.connect(f"exec:'{os.environ['FFZERO_EXACT_DEVICE']}' 4 {outputs}")
+            device = ffzero.device(exact, inputs=4, outputs=outputs, parameters=4 * outputs, range=(-2, 2))
+            with self.subTest(outputs=outputs, **extra), tempfile.TemporaryDirectory() as place:
+                runs = [ffzero.train(None, keys, data=(x, y), devices=[one], out=os.path.join(place, name), report=False)
+                        for name, one in (("python", device), ("cpp", program))]
+                ours, theirs = (run.checkpoint for run in runs)
+                self.assertGreater(len([name for name in ours if name.startswith("layer0.")]), 1)
+                for name in ours:
+                    if name.startswith(("layer0.", "vote")):
+                        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+                self.assertEqual(runs[0].summary["final"], runs[1].summary["final"])
+
     def test_say_what_is_wrong_with_data(self):
         x, y = table()
         with tempfile.TemporaryDirectory() as place:

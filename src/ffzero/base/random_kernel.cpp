@@ -6,11 +6,6 @@
 #include <algorithm>
 #include <cstring>
 
-// Targets that differ from their neighbours in nothing that is used here.
-#ifndef HWY_DISABLED_TARGETS  // FFZERO_FEW_KERNELS leaves out more
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)
-#endif
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ffzero/base/random_kernel.cpp"
 #include <hwy/foreach_target.h>

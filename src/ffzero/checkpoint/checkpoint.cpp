@@ -245,7 +245,7 @@ void require_complete(const json& meta, const std::string& place) {
   holds("sample_shape", [&](const json& j) { return j.size() == 3 && list_of(j, natural); });
   // What only some data have.
   const auto text = [](const json& j) { return j.is_string(); };
-  for (const char* name : {"class_texts", "feature_names", "output_names"})
+  for (const char* name : {"class_texts", "feature_names", "output_names", "arithmetic"})
     if (meta.contains(name)) require(name, list_of(meta[name], text));
   if (meta.contains("class_texts")) require("class_texts", meta["class_texts"].size() == meta["classes"].get<std::size_t>());
   if (meta.contains("output_names")) require("output_names", meta["output_names"].size() == meta["classes"].get<std::size_t>());
@@ -311,6 +311,7 @@ TrainerState state_from(const json& meta, const std::string& place) {
   s.finished = meta.at("finished");
   s.elapsed_s = meta.at("elapsed_s");
   s.evaluation_s = meta.at("evaluation_s");
+  s.arithmetic = meta.value("arithmetic", std::vector<std::string>());
   s.ledger = Ledger(isize(meta.at("ledger").size()));
   for (Index i = 0; i < s.ledger.layers(); ++i) s.ledger.restore(i, evaluations_from(meta["ledger"][usize(i)]));
   for (const json& r : meta.at("records")) s.records.push_back(epoch_from_meta(r));
@@ -349,7 +350,8 @@ NpzArchive checkpoint_of(const TrainerState& s) {
                {"measured", measured},
                {"elapsed_s", s.elapsed_s},
                {"evaluation_s", s.evaluation_s},
-               {"finished", s.finished}});
+               {"finished", s.finished},
+               {"arithmetic", s.arithmetic}});
   if (s.vote_rule) meta["vote_rule"] = to_string(*s.vote_rule);
   if (s.deciding_voter) meta["deciding_layer"] = *s.deciding_voter;
   for (const InstrumentRecord& record : s.instruments) meta["devices"].push_back(instrument_to_meta(record));

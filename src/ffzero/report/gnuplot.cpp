@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // Thin axes, a quiet grid, words in the colour of the page (gnuplot's SVG says currentColor for what has no colour of its own).
-constexpr const char* kStyle = R"(set encoding utf8
+constexpr const char* kPreamble = R"(set encoding utf8
 set border 3 lw 1
 set tics nomirror out scale 0.5
 set grid back lc rgb "#9aa0a8" lw 0.6 dt 3
@@ -41,7 +41,7 @@ set datafile missing "NaN"
 // The figure's own commands must not leak into the next format.
 std::string one_format(const Figure& figure, const std::string& terminal, const char* suffix) {
   return fmt::format("reset\nset terminal {} noenhanced\nset output {}\n{}set title {}\n{}unset output\n", terminal,
-                     gnuplot_text(figure.name + suffix), kStyle, gnuplot_text(figure.title), figure.plot);
+                     gnuplot_text(figure.name + suffix), kPreamble, gnuplot_text(figure.title), figure.plot);
 }
 
 bool spawn(const Figure& figure, const fs::path& folder, const GnuplotOptions& options, pid_t& child) {

@@ -23,7 +23,7 @@ namespace ffzero {
 
 namespace {
 
-constexpr Index kBins = 36;
+constexpr Index kAngleBins = 36;
 constexpr double kTurn = 2.0 * std::numbers::pi;
 
 NpyArray array_of(const Matrix<float>& m) { return NpyArray::of<float>({m.data(), usize(m.size())}, {m.rows(), m.cols()}); }
@@ -31,11 +31,11 @@ NpyArray array_of(const std::vector<float>& v) { return NpyArray::of<float>(v, {
 
 // Counts of theta, phi and gamma over the turn; phases that drive nothing are left out.
 NpyArray histogram(const MeshLayout& layout, std::span<const float> phases) {
-  std::vector<std::int32_t> counts(usize(3 * kBins), 0);
+  std::vector<std::int32_t> counts(usize(3 * kAngleBins), 0);
   const auto add = [&](Index row, Index at) {
     const double part = static_cast<double>(phases[usize(at)]) / kTurn;
-    const auto bin = static_cast<Index>((part - std::floor(part)) * static_cast<double>(kBins));
-    ++counts[usize(row * kBins + std::min(bin, kBins - 1))];
+    const auto bin = static_cast<Index>((part - std::floor(part)) * static_cast<double>(kAngleBins));
+    ++counts[usize(row * kAngleBins + std::min(bin, kAngleBins - 1))];
   };
   for (Index column = 0; column < layout.columns(); ++column)
     for (Index pair = 0; pair < layout.pairs(column); ++pair) {
@@ -43,7 +43,7 @@ NpyArray histogram(const MeshLayout& layout, std::span<const float> phases) {
       add(1, layout.phi_begin() + layout.offset(column) + pair);
     }
   for (Index i = 0; i < layout.ports(); ++i) add(2, layout.gamma_begin() + i);
-  return NpyArray::of<std::int32_t>(counts, {3, kBins});
+  return NpyArray::of<std::int32_t>(counts, {3, kAngleBins});
 }
 
 struct Drift {

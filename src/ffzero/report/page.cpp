@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kStyle = R"CSS(
+constexpr const char* kPageStyle = R"CSS(
 :root{color-scheme:light dark;--page:#fff;--card:#f6f7f9;--ink:#1b1f24;--quiet:#57606a;--line:#d5d9de;--accent:#0b5fa5;--bad:#b3261e}
 @media (prefers-color-scheme:dark){:root{--page:#14171b;--card:#1d2126;--ink:#e8eaed;--quiet:#a3abb5;--line:#3a4048;--accent:#7fbcf0;--bad:#ff9b8e}}
 *{box-sizing:border-box}
@@ -54,7 +54,7 @@ details summary{cursor:pointer;color:var(--accent)}
 body{max-width:none;padding:0;font-size:10pt}figure,.tile,.sample,pre{border:1px solid #ccc}.figures{grid-template-columns:1fr 1fr}h2{break-after:avoid}}
 )CSS";
 
-std::string text_of(const fs::path& path) {
+std::string picture_text(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
   text << in.rdbuf();
@@ -121,11 +121,11 @@ std::string page(const std::string& title, const std::string& body) {
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, "
       "initial-scale=1\">\n"
       "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
-      html_escaped(title), kStyle, body);
+      html_escaped(title), kPageStyle, body);
 }
 
 std::string inline_svg(const fs::path& file, const std::string& prefix) {
-  std::string svg = text_of(file);
+  std::string svg = picture_text(file);
   const auto begin = svg.find("<svg");
   if (begin == std::string::npos) return {};
   svg.erase(0, begin);
@@ -175,7 +175,7 @@ std::string worst_samples_html(const RunData& run, const fs::path& folder) {
     const GreyImage sheet = sheet_of(run.arrays.at("worst_images"), kColumns);
     rows = (isize(samples.size()) + kColumns - 1) / kColumns;
     write_png(folder / "worst_samples.png", sheet);
-    const std::string png = text_of(folder / "worst_samples.png");
+    const std::string png = picture_text(folder / "worst_samples.png");
     html += fmt::format("<style>.sample i{{background-image:url(data:image/png;base64,{});background-size:{}px {}px}}</style>\n",
                         base64({reinterpret_cast<const unsigned char*>(png.data()), png.size()}), 84 * kColumns, 84 * rows);
   }

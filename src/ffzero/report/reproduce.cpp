@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/report/findings.hpp"
@@ -19,12 +18,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using json = nlohmann::json;
 const std::vector<std::string> kCells{"ff_dd", "ff_ad", "bp_dd", "bp_ad"};
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr double kTolerance = 0.03;  // beside the range of the reference's few seeds
 
-using Keys = std::vector<std::pair<std::string, json>>;
+using Keys = std::vector<std::pair<std::string, nlohmann::json>>;
 
 Keys joined(Keys a, const Keys& b) {
   a.insert(a.end(), b.begin(), b.end());
@@ -61,31 +58,31 @@ const SettingResult* find(const std::vector<SettingResult>& results, const std::
 }
 
 // Measurements of the reference for this cell, of the number of epochs that the panel runs in full.
-std::vector<json> references(const std::string& panel, const std::string& cell) {
-  std::vector<json> found;
-  for (const json& r : reference_results())
+std::vector<nlohmann::json> references(const std::string& panel, const std::string& cell) {
+  std::vector<nlohmann::json> found;
+  for (const nlohmann::json& r : reference_results())
     if (r.at("panel") == panel && r.at("solver") == cell && (panel != "mlp" || r.at("epochs") == 20)) found.push_back(r);
   if (found.empty())
-    for (const json& r : reference_results())
+    for (const nlohmann::json& r : reference_results())
       if (r.at("panel") == panel && r.at("solver") == cell) found.push_back(r);
   return found;
 }
 
 // Test value of the first layer after so many epochs, between the kept points; NaN beyond them.
-double first_layer_at(const json& reference, double epoch) {
-  double before_epoch = kNone, before = kNone;
-  for (const json& point : reference.at("layers").at(0)) {
+double first_layer_at(const nlohmann::json& reference, double epoch) {
+  double before_epoch = kNoValue, before = kNoValue;
+  for (const nlohmann::json& point : reference.at("layers").at(0)) {
     const double at = point.at(0), value = point.at(1);
     if (at == epoch) return value;
-    if (at > epoch) return std::isnan(before) ? kNone : before + (value - before) * (epoch - before_epoch) / (at - before_epoch);
+    if (at > epoch) return std::isnan(before) ? kNoValue : before + (value - before) * (epoch - before_epoch) / (at - before_epoch);
     before_epoch = at;
     before = value;
   }
-  return kNone;
+  return kNoValue;
 }
 
 double first_layer_of(const SettingResult& result) {
-  double last = kNone;
+  double last = kNoValue;
   for (const auto& row : result.curve) {
     if (row.empty()) break;
     last = row[2];
@@ -93,11 +90,12 @@ double first_layer_of(const SettingResult& result) {
   return last;
 }
 
-std::string shown(double value) { return std::isfinite(value) ? fmt::format("{:.3f}", value) : "-"; }
+std::string three_digits(double value) { return std::isfinite(value) ? fmt::format("{:.3f}", value) : "-"; }
 
 std::string shown(const Quartiles& q) {
   if (q.count == 0) return "-";
-  return q.count == 1 ? shown(q.median) : fmt::format("{} ({} .. {})", shown(q.median), shown(q.low), shown(q.high));
+  return q.count == 1 ? three_digits(q.median)
+                      : fmt::format("{} ({} .. {})", three_digits(q.median), three_digits(q.low), three_digits(q.high));
 }
 
 std::vector<std::string> result_row(const std::string& cell, const char* settings, const SettingResult& r) {
@@ -106,7 +104,7 @@ std::vector<std::string> result_row(const std::string& cell, const char* setting
   return {cell,
           settings,
           std::to_string(r.seeds.size()),
-          shown(first_layer_of(r)),
+          three_digits(first_layer_of(r)),
           shown(r.test),
           std::isfinite(r.forward_evals) ? fmt::format("{:.3g}", r.forward_evals) : "-",
           r.information,
@@ -116,14 +114,14 @@ std::vector<std::string> result_row(const std::string& cell, const char* setting
 Table panel_table(const Panel& panel, const std::vector<SettingResult>& results, bool with_reference) {
   Table table{{"cell", "settings", "seeds", "first layer", "final (quartiles)", "training evaluations", "information", "remarks"}, {}};
   for (const std::string& cell : kCells) {
-    const auto known = with_reference ? references(panel.id, cell) : std::vector<json>{};
+    const auto known = with_reference ? references(panel.id, cell) : std::vector<nlohmann::json>{};
     if (!known.empty()) {
       std::vector<double> first, last;
-      for (const json& r : known) {
+      for (const nlohmann::json& r : known) {
         first.push_back(first_layer_at(r, panel.paper_epochs));
-        last.push_back(r.at("final").is_number() ? r.at("final").get<double>() : kNone);
+        last.push_back(r.at("final").is_number() ? r.at("final").get<double>() : kNoValue);
       }
-      table.rows.push_back({cell, "the reference program", std::to_string(known.size()), shown(quantile(first, 0.5)),
+      table.rows.push_back({cell, "the reference program", std::to_string(known.size()), three_digits(quantile(first, 0.5)),
                             shown(quartiles(last)), "-", "-", fmt::format("{} epochs", known.front().at("epochs").dump())});
     }
     if (const auto* r = find(results, panel.id, "paper", cell)) table.rows.push_back(result_row(cell, "the paper's", *r));
@@ -139,7 +137,7 @@ std::string verdicts(const Panel& panel, const std::vector<SettingResult>& resul
     const auto* ours = find(results, panel.id, "paper", cell);
     if (ours == nullptr) continue;
     std::vector<double> values;
-    for (const json& r : references(panel.id, cell))
+    for (const nlohmann::json& r : references(panel.id, cell))
       if (const double v = first_layer_at(r, panel.paper_epochs); std::isfinite(v)) values.push_back(v);
     const double mine = first_layer_of(*ours);
     if (values.empty() || !std::isfinite(mine)) continue;
@@ -148,8 +146,8 @@ std::string verdicts(const Panel& panel, const std::vector<SettingResult>& resul
                           : mine > *high + kTolerance ? "**above** the reference"
                                                       : "agrees";
     text += fmt::format("* {}: after {} epochs the {} stands at {}, the reference at {}: {}.\n", cell, panel.paper_epochs,
-                        cell.starts_with("ff") ? "first layer" : "network", shown(mine),
-                        values.size() == 1 ? shown(*low) : shown(*low) + " .. " + shown(*high), verdict);
+                        cell.starts_with("ff") ? "first layer" : "network", three_digits(mine),
+                        values.size() == 1 ? three_digits(*low) : three_digits(*low) + " .. " + three_digits(*high), verdict);
   }
   return text;
 }
@@ -169,12 +167,12 @@ std::string own_words(const Panel& panel, const std::vector<SettingResult>& resu
 }
 
 // The reference's curves over evaluations: an epoch costs it what it costs us. Of each layer the epochs that we run, too.
-std::vector<std::vector<double>> reference_rows(const json& reference, double evals_per_epoch, int epochs) {
+std::vector<std::vector<double>> reference_rows(const nlohmann::json& reference, double evals_per_epoch, int epochs) {
   std::vector<std::vector<double>> rows;
   double before = 0.0;
-  for (const json& layer : reference.at("layers")) {
+  for (const nlohmann::json& layer : reference.at("layers")) {
     if (!rows.empty()) rows.emplace_back();
-    for (const json& point : layer)
+    for (const nlohmann::json& point : layer)
       if (const double epoch = point.at(0); epoch <= epochs) rows.push_back({(before + epoch) * evals_per_epoch, point.at(1)});
     before += epochs;
   }
@@ -218,7 +216,7 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
                        fmt::format("with linespoints pt 7 ps {} lw 2 dt {} lc rgb \"{}\"", paper ? 0.35 : 0.2, paper ? 1 : 2, colour)});
       if (!paper || !with_reference) continue;
       int number = 0;
-      for (const json& reference : references(panel.id, kCells[c])) {
+      for (const nlohmann::json& reference : references(panel.id, kCells[c])) {
         const std::string name = fmt::format("{}_reference{}", kCells[c], number++);
         const auto rows = reference_rows(reference, evaluations_per_epoch(*r), panel.paper_epochs);
         f.data += data_block(name, rows);

@@ -4,11 +4,11 @@
 
 #include <fmt/format.h>
 
-#include <limits>
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/input_file.hpp"
+#include "ffzero/report/statistics.hpp"
 
 namespace ffzero {
 
@@ -16,9 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-
-std::string text_of(const fs::path& path) {
+std::string file_text(const fs::path& path) {
   constexpr std::uint64_t kLongest = std::uint64_t{1} << 30;
   FileContent content = read_regular_file(path, kLongest);
   if (!content.ok())
@@ -28,7 +26,7 @@ std::string text_of(const fs::path& path) {
 
 double number_or_none(const nlohmann::json& j, const char* key) {
   const auto found = j.find(key);
-  return found == j.end() || !found->is_number() ? kNone : found->get<double>();
+  return found == j.end() || !found->is_number() ? kNoValue : found->get<double>();
 }
 
 EpochPoint point_of(const nlohmann::json& j) {
@@ -45,7 +43,7 @@ EpochPoint point_of(const nlohmann::json& j) {
 }
 
 void read_metrics(const fs::path& path, RunData& run) {
-  std::istringstream in(text_of(path));
+  std::istringstream in(file_text(path));
   int number = 0;
   for (std::string line; std::getline(in, line);) {
     ++number;
@@ -134,10 +132,10 @@ RunData read_run(const fs::path& folder) {
   if (run.name.empty()) run.name = fs::absolute(folder).lexically_normal().parent_path().filename().string();
   if (!fs::exists(folder / "metrics.jsonl"))
     throw DataError(folder.string(), "must be a run folder", "no metrics.jsonl in it", "give the folder that ffzero train wrote");
-  if (fs::exists(folder / "config.toml")) run.config = text_of(folder / "config.toml");
+  if (fs::exists(folder / "config.toml")) run.config = file_text(folder / "config.toml");
   read_metrics(folder / "metrics.jsonl", run);
   if (fs::exists(folder / "summary.json")) {
-    run.summary = nlohmann::ordered_json::parse(text_of(folder / "summary.json"), nullptr, false);
+    run.summary = nlohmann::ordered_json::parse(file_text(folder / "summary.json"), nullptr, false);
     if (!run.summary.is_object())
       throw DataError((folder / "summary.json").string(), "must be JSON", "something else", "the file is damaged");
     run.metric = run.summary.at("final").at("metric");

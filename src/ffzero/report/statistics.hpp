@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <limits>
 #include <vector>
 
 namespace ffzero {
+
+/// Stands for a number that was not measured.
+inline constexpr double kNoValue = std::numeric_limits<double>::quiet_NaN();
 
 /// Quantile with linear interpolation between order statistics (position p (n - 1)): p = 0.5 is the usual median. NaN are left out;
 /// without any number the result is NaN.  p in [0, 1]

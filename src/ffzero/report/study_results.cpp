@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 
 #include "ffzero/report/run_data.hpp"
@@ -18,19 +17,18 @@ namespace fs = std::filesystem;
 namespace {
 
 using json = nlohmann::ordered_json;
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 // What a finished or diverged run contributes.
 struct RunOutcome {
   bool there = false, diverged = false;
-  double test = kNone, train = kNone, forward_evals = kNone;
+  double test = kNoValue, train = kNoValue, forward_evals = kNoValue;
   RunData data;
 };
 
 double last_finite(const std::vector<EpochPoint>& epochs, double EpochPoint::*value) {
   for (auto p = epochs.rbegin(); p != epochs.rend(); ++p)
     if (std::isfinite((*p).*value)) return (*p).*value;
-  return kNone;
+  return kNoValue;
 }
 
 RunOutcome outcome_of(const fs::path& folder) {
@@ -103,7 +101,7 @@ SettingResult setting_result(const PlannedRun& first, const std::vector<RunOutco
   return result;
 }
 
-std::string shown(double value) { return std::isfinite(value) ? fmt::format("{:.4f}", value) : "-"; }
+std::string four_digits(double value) { return std::isfinite(value) ? fmt::format("{:.4f}", value) : "-"; }
 
 json number_or_null(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
 
@@ -208,9 +206,9 @@ Table study_table(const std::vector<SettingResult>& results) {
     for (const auto& [key, value] : r.axes) row.push_back(value);
     std::string remarks = r.diverged > 0 ? fmt::format("{} diverged", r.diverged) : "";
     if (r.missing > 0) remarks += fmt::format("{}{} missing", remarks.empty() ? "" : ", ", r.missing);
-    row.insert(row.end(), {std::to_string(r.seeds.size()), r.metric, shown(r.test.median), shown(r.test.low), shown(r.test.high),
-                           shown(r.train.median), std::isfinite(r.forward_evals) ? fmt::format("{:.0f}", r.forward_evals) : "-",
-                           r.information, remarks});
+    row.insert(row.end(), {std::to_string(r.seeds.size()), r.metric, four_digits(r.test.median), four_digits(r.test.low),
+                           four_digits(r.test.high), four_digits(r.train.median),
+                           std::isfinite(r.forward_evals) ? fmt::format("{:.0f}", r.forward_evals) : "-", r.information, remarks});
     table.rows.push_back(std::move(row));
   }
   return table;

@@ -9,7 +9,9 @@
 
 namespace ffzero {
 
+namespace {
 using json = nlohmann::ordered_json;
+}
 
 json class_label(const DatasetInfo& info, Index k) {
   if (!info.class_texts.empty()) return info.class_texts.at(usize(k));

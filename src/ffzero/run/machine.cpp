@@ -22,11 +22,9 @@ nlohmann::ordered_json machine_description(int threads) {
     }
   utsname system{};
   uname(&system);
-  return {{"processor", processor},
-          {"cores", std::thread::hardware_concurrency()},
-          {"threads", threads},
-          {"blas", blas_description()},
-          {"system", fmt::format("{} {}", system.sysname, system.machine)},
+  return {{"processor", processor},     {"cores", std::thread::hardware_concurrency()},
+          {"threads", threads},         {"blas", blas_description()},
+          {"vectors", vector_target()}, {"system", fmt::format("{} {}", system.sysname, system.machine)},
           {"compiler", FFZERO_COMPILER}};
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 using json = nlohmann::json;
 
-std::vector<KeyInfo> make_table() {
+std::vector<KeyInfo> make_layer_table() {
   using enum KeyType;
   constexpr double kLargest = 1e12;
   const auto always = [](const Values&) { return std::string(); };
@@ -42,7 +42,7 @@ std::vector<KeyInfo> make_table() {
 }  // namespace
 
 const std::vector<KeyInfo>& device_keys() {
-  static const std::vector<KeyInfo> table = make_table();
+  static const std::vector<KeyInfo> table = make_layer_table();
   return table;
 }
 

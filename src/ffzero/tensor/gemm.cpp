@@ -154,6 +154,17 @@ void pin_blas_to_one_thread() {
 
 std::string blas_description() { return std::string(openblas_get_config()) + ", kernel " + openblas_get_corename(); }
 
+std::string vector_target() { return gemm_kernel::target_name(); }
+
+std::string arithmetic_description() {
+#if defined(__clang__)
+  const std::string compiler = "clang " __clang_version__;
+#else
+  const std::string compiler = "g++ " __VERSION__;
+#endif
+  return blas_description() + ", vectors " + vector_target() + ", " + compiler;
+}
+
 template void gemm_nt<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, MatrixRef<float>, float);
 template void gemm_nt<double>(const ConstMatrixRef<double>&, const ConstMatrixRef<double>&, MatrixRef<double>, double);
 template void affine_nt<float>(const ConstMatrixRef<float>&, const ConstMatrixRef<float>&, std::span<const float>, MatrixRef<float>);

@@ -30,5 +30,9 @@ void gram_tn(const ConstMatrixRef<S>& a, MatrixRef<S> c);
 void pin_blas_to_one_thread();
 /// Name and version of the BLAS in use and its kernel, for run records.
 [[nodiscard]] std::string blas_description();
+/// Processor target of our own vector kernels, as Highway names it: "AVX2", "AVX3_ZEN4".
+[[nodiscard]] std::string vector_target();
+/// All that decides the bits of a result besides settings and data: BLAS and its kernel, vector target, compiler. Equal texts: equal bits.
+[[nodiscard]] std::string arithmetic_description();
 
 }  // namespace ffzero

@@ -25,6 +25,8 @@ struct Sizes {
 /// Longest inner dimension.
 constexpr Index kMaxInner = 2048;
 
+/// Name of the processor target that was chosen, as Highway names it: "AVX2", "AVX3_ZEN4".
+const char* target_name();
 /// Whether this processor has the vectors that make it worth while.
 bool serves();
 /// c (rows, columns) = a b^T + start.   a (rows, inner)   b (columns, inner)   1 <= inner <= kMaxInner. Every entry is summed in the same

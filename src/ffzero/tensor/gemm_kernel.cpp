@@ -23,6 +23,7 @@ HWY_BEFORE_NAMESPACE();
 namespace ffzero::gemm_kernel::HWY_NAMESPACE {
 
 bool is_served() { return FFZERO_GEMM_SERVED != 0; }
+const char* name() { return hwy::TargetName(HWY_TARGET); }
 
 #if FFZERO_GEMM_SERVED
 namespace hn = hwy::HWY_NAMESPACE;
@@ -166,8 +167,10 @@ HWY_AFTER_NAMESPACE();
 namespace ffzero::gemm_kernel {
 
 HWY_EXPORT(is_served);
+HWY_EXPORT(name);
 HWY_EXPORT(nt);
 
+const char* target_name() { return HWY_DYNAMIC_DISPATCH(name)(); }
 bool serves() { return HWY_DYNAMIC_DISPATCH(is_served)(); }
 void product_nt(View a, View b, Sizes sizes, Start start, float* c, Index c_stride) {
   HWY_DYNAMIC_DISPATCH(nt)(a, b, sizes, start, c, c_stride);

@@ -41,6 +41,9 @@ struct TrainerState {
   Index skipped_of_block = 0;  ///< the same of this block
   bool finished = false;       ///< nothing is left to train
   double elapsed_s = 0.0, evaluation_s = 0.0;
+  /// What computed it, from the beginning on (arithmetic_description): more than one where a run went on on another machine or by another
+  /// build, whose last bits may differ. Empty: not known.
+  std::vector<std::string> arithmetic;
 
   Ledger ledger;
   std::vector<EpochRecord> records;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/tensor/gemm.hpp"
 
 namespace ffzero {
 
@@ -39,7 +40,8 @@ Trainer<S>::Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& s
       events_(std::move(events)),
       evaluator_(session_),
       block_(session_),
-      measured_(session_.blocks.size()) {}
+      measured_(session_.blocks.size()),
+      arithmetic_({arithmetic_description()}) {}
 
 template <class S>
 std::int64_t Trainer<S>::planned_evaluations() const {
@@ -283,6 +285,7 @@ TrainerState Trainer<S>::state_at(const Position& at) const {
   s.ledger = session_.ledger;
   s.records = records_;
   s.measured = measured_;
+  s.arithmetic = arithmetic_;
   s.instruments = session_.instruments.records();
   s.skipped = session_.skipped;
   s.train_size = train.size();
@@ -303,6 +306,22 @@ TrainerState Trainer<S>::state_at(const Position& at) const {
   else
     s.arrays.insert(restored_.begin(), restored_.end());
   return s;
+}
+
+// A run is the same to the last bit only where everything that rounds is the same.
+template <class S>
+void Trainer<S>::take_arithmetic(const std::vector<std::string>& earlier) {
+  const std::string here = arithmetic_description();
+  if (trained_ || earlier.empty() || earlier.back() == here) {
+    if (!earlier.empty()) arithmetic_ = earlier;
+    return;
+  }
+  arithmetic_ = earlier;
+  arithmetic_.push_back(here);
+  if (events_.message)
+    events_.message(
+        fmt::format("this run was computed with {}; it goes on with {}: its last bits may differ from those of an uninterrupted run",
+                    earlier.back(), here));
 }
 
 template <class S>
@@ -341,6 +360,7 @@ void Trainer<S>::restore(const TrainerState& s, const std::string& place) {
   trained_ = s.finished;
   earlier_s_ = s.elapsed_s;
   evaluation_s_ = s.evaluation_s;
+  take_arithmetic(s.arithmetic);
   restored_.clear();
   for (const char* name : kStepArrays)
     if (const auto array = s.arrays.find(name); array != s.arrays.end()) restored_.insert(*array);

@@ -75,6 +75,7 @@ class Trainer {
   void finish_epoch(BlockSetup<S>& setup);
   void finish_block(BlockSetup<S>& setup, bool replay);
   [[nodiscard]] RunRecord conclude_run(Outcome outcome);
+  void take_arithmetic(const std::vector<std::string>& earlier);
   [[nodiscard]] bool has_recorded(const BlockSetup<S>& setup) const;
   [[nodiscard]] TrainerState state_at(const Position& at) const;
   void save(const Position& at, bool whole);
@@ -91,6 +92,7 @@ class Trainer {
   BlockTrainer<S> block_;
   Position at_;
   std::vector<MeasuredControl> measured_;  ///< one a block
+  std::vector<std::string> arithmetic_;    ///< TrainerState::arithmetic
   std::vector<EpochRecord> records_;
   std::vector<LayerRecord> layers_;
   Outputs outputs_;

@@ -1,9 +1,5 @@
 // Random numbers are the same bits on every processor: each vector target against a scalar reference on Random123.
 // SPDX-License-Identifier: MIT
-#ifndef HWY_DISABLED_TARGETS                            // FFZERO_FEW_KERNELS leaves out more
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)  // as in random_kernel.cpp
-#endif
-
 #include <Random123/philox.h>
 #include <gtest/gtest.h>
 #include <hwy/targets.h>

@@ -8,8 +8,10 @@
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/checkpoint/checkpoint.hpp"
 #include "ffzero/checkpoint/record_json.hpp"
 #include "ffzero/head/prototypes.hpp"
+#include "ffzero/tensor/gemm.hpp"
 #include "ffzero/train/layer_vote.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
@@ -397,6 +399,35 @@ TEST(Trainer, KeepsWhatItWasGivenUntilItGoesOn) {
   auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1));
   trainer.restore(kept, "kept");
   EXPECT_EQ(trainer.state().arrays, kept.arrays);
+}
+
+TEST(Trainer, SaysThatItGoesOnWithAnotherArithmetic) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  const Config config = resolved(quick({}), splits);
+  std::vector<std::string> lines;
+  const auto goes_on = [&](const std::vector<std::string>& earlier, bool finished) {
+    lines.clear();
+    TrainEvents events;
+    events.message = [&](const std::string& line) { lines.push_back(line); };
+    auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1), events);
+    TrainerState state = trainer.state();
+    EXPECT_EQ(state.arithmetic, std::vector<std::string>{arithmetic_description()});
+    state.arithmetic = earlier;
+    state.finished = finished;
+    // As it comes out of a file.
+    trainer.restore(state_of(checkpoint_of(state), "file"), "file");
+    return trainer.state().arithmetic;
+  };
+  const std::string here = arithmetic_description();
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(goes_on({here}, false), Texts{here});
+  EXPECT_EQ(goes_on({}, false), Texts{here});
+  EXPECT_TRUE(lines.empty());
+  EXPECT_EQ(goes_on({"another BLAS"}, true), Texts{"another BLAS"});
+  EXPECT_TRUE(lines.empty());
+  EXPECT_EQ(goes_on({"another BLAS"}, false), (Texts{"another BLAS", here}));
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("computed with another BLAS; it goes on with " + here), std::string::npos) << lines[0];
 }
 
 TEST(Trainer, RefusesTheCheckpointOfAnotherConfiguration) {

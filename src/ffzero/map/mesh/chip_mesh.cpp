@@ -131,10 +131,6 @@ PairSlopes pair_slopes(const double* s, const mesh_kernel::ResolvedOut& r, const
           slope(sd * sin, ss * cos, cs * cos, -cd * sin)};
 }
 
-mesh_kernel::Batch batch_of(const ConstMatrixRef<float>& m) {
-  return {.re = m.data(), .im = m.data() + m.cols() / 2, .stride = m.outerStride(), .rows = m.rows()};
-}
-
 }  // namespace
 
 template <class S>
@@ -217,7 +213,7 @@ void ChipMesh<S>::light(std::span<const S> theta, const S* direction, S step, do
       const mesh_kernel::ResolvedMesh mesh(layout_, set.data(), core.couplers(), core.losses());
       const mesh_kernel::Phases phases = mesh.phases();
       const mesh_kernel::Output to{out.data() + re, powers ? nullptr : out.data() + im, out.outerStride(), out.outerStride()};
-      mesh_kernel::evaluate(layout_, {&phases, 1}, batch_of(x), {&to, 1}, executor_.get());
+      mesh_kernel::evaluate(layout_, {&phases, 1}, mesh_kernel::batch_of(x), {&to, 1}, executor_.get());
     } else {
       Matrix<S> y(x.rows(), 2 * n);
       reference_chip_forward(layout_, as_span(chips_[usize(m)].errors), chips_[usize(m)].amplitude, set, x, y);
@@ -302,8 +298,8 @@ void ChipMesh<S>::sweep_back(Index m, std::span<const S> theta, double seconds, 
     const Scratch<double> sums(4 * block);
     mesh_kernel::Output to;
     if (gx != nullptr) to = {gx->data(), gx->data() + layout_.ports(), gx->outerStride(), gx->outerStride()};
-    mesh_kernel::pull_back_lossy(layout_, mesh, batch_of(y), batch_of(gy), {sums.data(), gset.data() + layout_.gamma_begin()}, to,
-                                 executor_.get());
+    mesh_kernel::pull_back_lossy(layout_, mesh, mesh_kernel::batch_of(y), mesh_kernel::batch_of(gy),
+                                 {sums.data(), gset.data() + layout_.gamma_begin()}, to, executor_.get());
     for (Index l = 0; l < layout_.columns(); ++l)
       for (Index i = layout_.offset(l); i < layout_.offset(l) + layout_.pairs(l); ++i) {
         const PairSlopes s = pair_slopes(sums.data() + 4 * i, mesh.arrays(), core.couplers(), i);

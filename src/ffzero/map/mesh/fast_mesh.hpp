@@ -18,6 +18,10 @@ struct Batch {
   Index stride = 0;
   Index rows = 0;
 };
+/// Real parts before imaginary parts in every row.  m (B, 2 ports)
+inline Batch batch_of(const ConstMatrixRef<float>& m) {
+  return {.re = m.data(), .im = m.data() + m.cols() / 2, .stride = m.outerStride(), .rows = m.rows()};
+}
 /// im null: re gets the powers.
 struct Output {
   float* re = nullptr;

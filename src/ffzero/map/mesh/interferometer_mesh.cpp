@@ -23,10 +23,6 @@ void require_parameters(const MeshLayout& layout, std::span<const S> theta) {
   throw ShapeError(kPlace, "theta must have " + std::to_string(layout.parameter_count()) + " entries", std::to_string(theta.size()));
 }
 
-mesh_kernel::Batch batch_of(const ConstMatrixRef<float>& m) {
-  return {.re = m.data(), .im = m.data() + m.cols() / 2, .stride = m.outerStride(), .rows = m.rows()};
-}
-
 mesh_kernel::Output output_of(const FieldTarget<float>& t) {
   return {.re = t.re->data(),
           .im = t.im == nullptr ? nullptr : t.im->data(),
@@ -81,7 +77,7 @@ void InterferometerMesh<S>::forward_to(std::span<const S> theta, const ConstMatr
   if constexpr (std::is_same_v<S, float>) {
     const mesh_kernel::Phases phases{.theta = theta.data()};
     const mesh_kernel::Output output = output_of(target);
-    mesh_kernel::evaluate(layout_, {&phases, 1}, batch_of(x), {&output, 1}, executor_.get());
+    mesh_kernel::evaluate(layout_, {&phases, 1}, mesh_kernel::batch_of(x), {&output, 1}, executor_.get());
   } else {
     Matrix<S> y(x.rows(), x.cols());
     reference_forward<S>(layout_, theta, x, y);
@@ -120,7 +116,7 @@ void InterferometerMesh<S>::pair_to(std::span<const S> theta, std::span<const S>
     const float step = static_cast<float>(eps);
     const mesh_kernel::Phases phases[2] = {{theta.data(), direction.data(), step}, {theta.data(), direction.data(), -step}};
     const mesh_kernel::Output outputs[2] = {output_of(plus), output_of(minus)};
-    mesh_kernel::evaluate(layout_, phases, batch_of(x), outputs, executor_.get());
+    mesh_kernel::evaluate(layout_, phases, mesh_kernel::batch_of(x), outputs, executor_.get());
   } else {
     const Vector<S> up = as_vector(theta) + eps * as_vector(direction);
     const Vector<S> down = as_vector(theta) - eps * as_vector(direction);
@@ -139,7 +135,8 @@ void InterferometerMesh<S>::pullback(std::span<const S> theta, const ConstMatrix
   if constexpr (std::is_same_v<S, float>) {
     mesh_kernel::Output output;
     if (gx != nullptr) output = {gx->data(), gx->data() + layout_.ports(), gx->outerStride(), gx->outerStride()};
-    mesh_kernel::pull_back(layout_, theta.data(), batch_of(y), batch_of(gy), gtheta.data(), output, executor_.get());
+    mesh_kernel::pull_back(layout_, theta.data(), mesh_kernel::batch_of(y), mesh_kernel::batch_of(gy), gtheta.data(), output,
+                           executor_.get());
   } else {
     reference_pullback<S>(layout_, theta, y, gy, gtheta, gx);
   }

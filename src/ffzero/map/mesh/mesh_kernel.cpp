@@ -8,11 +8,6 @@
 
 #include "ffzero/map/mesh/scratch.hpp"
 
-// Targets that differ from their neighbours in nothing that is used here.
-#ifndef HWY_DISABLED_TARGETS  // FFZERO_FEW_KERNELS leaves out more
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)
-#endif
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ffzero/map/mesh/mesh_kernel.cpp"
 #include <hwy/foreach_target.h>

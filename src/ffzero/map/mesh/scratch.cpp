@@ -28,32 +28,32 @@ struct Store {
   Store& operator=(const Store&) = delete;
 };
 
-thread_local Store store;
+thread_local Store own_store;
 
 }  // namespace
 
 void* ScratchStore::take(std::size_t& bytes) {
   // The smallest piece that is large enough; if none is, the largest one makes room for its successor.
   const auto smaller = [](const Piece& a, const Piece& b) { return a.bytes < b.bytes; };
-  std::sort(store.pieces.begin(), store.pieces.end(), smaller);
-  const auto fit = std::find_if(store.pieces.begin(), store.pieces.end(), [&](const Piece& p) { return p.bytes >= bytes; });
-  if (fit != store.pieces.end()) {
+  std::sort(own_store.pieces.begin(), own_store.pieces.end(), smaller);
+  const auto fit = std::find_if(own_store.pieces.begin(), own_store.pieces.end(), [&](const Piece& p) { return p.bytes >= bytes; });
+  if (fit != own_store.pieces.end()) {
     const Piece found = *fit;
-    store.pieces.erase(fit);
+    own_store.pieces.erase(fit);
     bytes = found.bytes;
     return found.memory;
   }
-  if (!store.pieces.empty()) {
-    ::operator delete(store.pieces.back().memory, kAlignment);
-    store.pieces.pop_back();
+  if (!own_store.pieces.empty()) {
+    ::operator delete(own_store.pieces.back().memory, kAlignment);
+    own_store.pieces.pop_back();
   }
   bytes = std::max<std::size_t>(bytes, 64);
   return ::operator new(bytes, kAlignment);
 }
 
 void ScratchStore::give_back(void* memory, std::size_t bytes) noexcept {
-  if (store.pieces.size() < store.pieces.capacity()) {
-    store.pieces.push_back({memory, bytes});
+  if (own_store.pieces.size() < own_store.pieces.capacity()) {
+    own_store.pieces.push_back({memory, bytes});
   } else {
     ::operator delete(memory, kAlignment);
   }
