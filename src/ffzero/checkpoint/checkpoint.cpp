@@ -240,8 +240,9 @@ void require_complete(const json& meta, const std::string& place) {
   if (meta.contains("vote_rule")) require("vote_rule", is_vote_rule(meta["vote_rule"]));
   if (meta.contains("deciding_layer")) require("deciding_layer", natural(meta["deciding_layer"]));
   holds("class_names", [&](const json& j) { return list_of(j, integer); });
-  holds("measured",
-        [&](const json& j) { return list_of(j, [&](const json& m) { return m.size() == 3 && list_of(m, number) && natural(m[2]); }); });
+  holds("measured", [&](const json& j) {
+    return list_of(j, [&](const json& m) { return (m.size() == 3 || m.size() == 4) && list_of(m, number) && natural(m[2]); });
+  });
   holds("sample_shape", [&](const json& j) { return j.size() == 3 && list_of(j, natural); });
   // What only some data have.
   const auto text = [](const json& j) { return j.is_string(); };
@@ -315,7 +316,8 @@ TrainerState state_from(const json& meta, const std::string& place) {
   s.ledger = Ledger(isize(meta.at("ledger").size()));
   for (Index i = 0; i < s.ledger.layers(); ++i) s.ledger.restore(i, evaluations_from(meta["ledger"][usize(i)]));
   for (const json& r : meta.at("records")) s.records.push_back(epoch_from_meta(r));
-  for (const json& m : meta.at("measured")) s.measured.push_back({.eps = m.at(0), .lr = m.at(1), .forward_evals = m.at(2)});
+  for (const json& m : meta.at("measured"))
+    s.measured.push_back({.eps = m.at(0), .lr = m.at(1), .forward_evals = m.at(2), .fallback = m.size() > 3 ? m[3].get<double>() : 0.0});
   for (const json& d : meta.value("devices", json::array())) s.instruments.push_back(instrument_from(d));
   if (meta.contains("skipped")) {
     s.skipped = {.steps = meta["skipped"].at(0), .directions = meta["skipped"].at(1)};
@@ -335,7 +337,10 @@ TrainerState state_from(const json& meta, const std::string& place) {
 
 NpzArchive checkpoint_of(const TrainerState& s) {
   json ledger = json::array(), records = json::array(), measured = json::array();
-  for (const MeasuredControl& m : s.measured) measured.push_back({m.eps, m.lr, m.forward_evals});
+  for (const MeasuredControl& m : s.measured) {
+    measured.push_back({m.eps, m.lr, m.forward_evals});
+    if (m.fallback > 0.0) measured.back().push_back(m.fallback);
+  }
   for (Index i = 0; i < s.ledger.layers(); ++i) ledger.push_back(to_json(s.ledger.layer(i)));
   for (const EpochRecord& r : s.records) records.push_back(epoch_to_meta(r));
   json meta = data_to_meta(s);

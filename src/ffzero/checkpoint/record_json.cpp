@@ -74,6 +74,7 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
       entry["measured"] = {{"eps", m.eps > 0.0 ? ordered(m.eps) : ordered(nullptr)},
                            {"lr", m.lr > 0.0 ? ordered(m.lr) : ordered(nullptr)},
                            {"forward_evals", m.forward_evals}};
+    if (m.fallback > 0.0) entry["fallback"] = {{"held_out_error", m.fallback}, {"to", "outputs alone"}};
     if (layer.validation) entry["validation"] = measure(*layer.validation, r.metric);
     layers.push_back(std::move(entry));
   }

@@ -12,6 +12,7 @@ enum class Information {
   opaque,    ///< losses of perturbed evaluations, one number each, or their outputs
   grouped,   ///< one loss for each group of outputs, all perturbed in the same evaluation
   activity,  ///< outputs perturbed sample by sample, and the layer's input
+  transfer,  ///< readings of a device of fields and powers, and the derivatives of the matrix that was learnt from them
   twin,      ///< readings, and the derivatives of a model of the device
   adjoint,   ///< exact derivatives
 };
@@ -27,6 +28,8 @@ enum class Information {
       return "grouped";
     case Information::activity:
       return "activity";
+    case Information::transfer:
+      return "transfer";
     case Information::twin:
       return "twin";
     case Information::adjoint:

@@ -467,7 +467,7 @@ void Config::check_combinations(const DataFacts& facts) const {
     const bool device =
         v.is("model.kind", "device") && (end_to_end || (layer >= first_device() && layer < first_device() + isize(devices_.size())));
     const auto own = estimators().added();
-    if (device && estimator != "directional" && estimator != "twin" && !one_sided(v) &&
+    if (device && estimator != "directional" && estimator != "twin" && estimator != "transfer" && !one_sided(v) &&
         std::find(own.begin(), own.end(), estimator) == own.end())
       fail("gradient.estimator", "a device answers with its outputs and nothing else",
            "use \"directional\", \"coordinate\" with gradient.distribution = \"one_sided\", or \"twin\" with a model of it; [[layer]] sets "
@@ -496,6 +496,11 @@ void Config::check_combinations(const DataFacts& facts) const {
     if (estimator == "twin" && (!may_have_twin || end_to_end))
       fail("gradient.estimator", "a twin is that of a photonic chip or a device, with a local loss",
            "use model.kind = \"photonic\" or \"device\", and scope \"local\"");
+    if (estimator == "transfer" && ((!v.is("model.kind", "photonic") && !device) || end_to_end))
+      fail("gradient.estimator", "a transfer matrix is that of a mesh, a chip or a device with a local loss",
+           "use model.kind = \"photonic\" or \"device\" and scope \"local\"");
+    if (estimator == "transfer" && v.integer("gradient.transfer.base") < v.integer("gradient.transfer.readings"))
+      fail("gradient.transfer.base", "must not be fewer than gradient.transfer.readings", "give at least as many");
     if (estimator == "coordinate" && !one_sided(v) && (!v.is("model.kind", "photonic") || end_to_end))
       fail("gradient.estimator", "the coordinate rule is for the phases of a mesh with a local loss",
            "use model.kind = \"photonic\" and scope \"local\", or gradient.distribution = \"one_sided\"");

@@ -50,6 +50,13 @@ EstimatorOptions estimator_options(const Values& v) {
     if (!one_sided(v)) return CoordinateOptions{};
     return CoordinateOptions{.one_sided = true, .parameters = v.integer("gradient.directions"), .step = v.number("gradient.eps")};
   }
+  if (v.is("gradient.estimator", "transfer"))
+    return TransferOptions{.parameters = v.integer("gradient.transfer.parameters"),
+                           .readings = v.integer("gradient.transfer.readings"),
+                           .base = v.integer("gradient.transfer.base"),
+                           .steps = v.integer("gradient.transfer.steps"),
+                           .step = v.number("gradient.transfer.step"),
+                           .gate = v.number("gradient.transfer.gate")};
   if (v.is("gradient.estimator", "twin"))
     return TwinOptions{.along = v.is("gradient.twin.order", "along"),
                        .calibration = {.freedom = v.is("gradient.twin.fit", "all") ? TwinFreedom::all : TwinFreedom::couplers,

@@ -41,13 +41,14 @@ std::string local_only(const Values& v) {
   return v.is("objective.scope", "end_to_end") ? "it belongs to objective.scope = \"local\" or \"grouped\"" : "";
 }
 std::string has_distribution(const Values& v) {
-  return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "twin")
+  return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "twin") || v.is("gradient.estimator", "transfer")
              ? "it belongs to gradient.estimator = \"directional\", \"activity\" or \"coordinate\""
              : "";
 }
 std::string directional_or_activity(const Values& v) {
   if (one_sided(v)) return {};
-  return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "coordinate") || v.is("gradient.estimator", "twin")
+  return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "coordinate") || v.is("gradient.estimator", "twin") ||
+                 v.is("gradient.estimator", "transfer")
              ? "it belongs to gradient.estimator = \"directional\" or \"activity\", or gradient.distribution = \"one_sided\""
              : "";
 }
@@ -55,6 +56,9 @@ std::string directional_only(const Values& v) {
   return v.is("gradient.estimator", "directional") ? "" : "it belongs to gradient.estimator = \"directional\"";
 }
 std::string twin_only(const Values& v) { return v.is("gradient.estimator", "twin") ? "" : "it belongs to gradient.estimator = \"twin\""; }
+std::string transfer_only(const Values& v) {
+  return v.is("gradient.estimator", "transfer") ? "" : "it belongs to gradient.estimator = \"transfer\"";
+}
 std::string twin_first(const Values& v) {
   if (!twin_only(v).empty()) return twin_only(v);
   return v.is("gradient.twin.order", "first") ? "" : "it belongs to gradient.twin.order = \"first\"";
@@ -367,6 +371,18 @@ std::vector<KeyInfo> make_table() {
       chip_twin_first);
   add("gradient.twin.refine", integer, 2, 0, 1e6, "Last epochs, which are trained on the chip, the twin fitted along.", twin_first);
   add("gradient.twin.fit_lr", number, 1e-3, 1e-9, 1, "Learning rate of the twin while it is fitted along.", chip_twin);
+  add("gradient.transfer.parameters", integer, 64, 1, 65536, "Parameters that are measured together, then moved.", transfer_only);
+  add("gradient.transfer.readings", integer, 16, 8, 65536, "Readings of each; three of them judge what was fitted to the others.",
+      transfer_only);
+  add("gradient.transfer.base", integer, 32, 8, 65536,
+      "Readings for all of them, by which the matrix is corrected; at least gradient.transfer.readings.", transfer_only);
+  add("gradient.transfer.steps", integer, 5, 1, 65536, "Steps of training that move them before the next ones are measured.",
+      transfer_only);
+  add("gradient.transfer.step", number, 0.5, 1e-9, 10, "That a parameter is moved by for its readings, in its units.", transfer_only);
+  add("gradient.transfer.gate", number, 0.5, 1e-9, 1e9,
+      "Largest relative error of held-out readings with which a parameter is moved; of the first matrix, above which estimates come from "
+      "outputs alone.",
+      transfer_only);
   add("gradient.recycle", number, 0.0, 0, 1,
       "Share of what a new difference tells that a memory of past ones takes over; the memory is a control variate. 0: no memory.",
       directional_only, true);

@@ -57,6 +57,7 @@ void BlockTrainer<S>::start(BlockSetup<S>& setup) {
   norms_ = NormGuard<S>(layout, as_span(initial));
   const auto* directional = std::get_if<DirectionalOptions>(&setup.options.estimator);
   eps_ = directional != nullptr ? std::max(0.0, directional->eps) : 0.0;
+  if (const auto* transfer = std::get_if<TransferOptions>(&setup.options.estimator)) eps_ = transfer->step;
   const auto* coordinate = std::get_if<CoordinateOptions>(&setup.options.estimator);
   if (coordinate == nullptr || !coordinate->one_sided) return;
   eps_ = coordinate->step;
@@ -108,7 +109,8 @@ Outcome BlockTrainer<S>::train_epoch(Position& at, const std::function<bool()>& 
   const std::vector<std::uint32_t> order = session_.order_of(setup, at.epoch);
   for (; at.step < setup.steps; ++at.step) {
     const Index first = at.step * batch, count = std::min(batch, size - first);
-    if (plan.forward_evals > 0 && ledger.total().training + setup.gradient->cost_per_sample() * count > plan.forward_evals)
+    if (plan.forward_evals > 0 &&
+        ledger.total().training + setup.gradient->cost_of_step(at.epoch * setup.steps + at.step, count) > plan.forward_evals)
       return Outcome::budget;
     const double waited = session_.instruments.seconds();
     if (plan.device_seconds > 0.0 && waited + longest_step_s_ > plan.device_seconds) return Outcome::budget;
@@ -142,7 +144,7 @@ void BlockTrainer<S>::take_step(Position& at, std::span<const std::uint32_t> row
     failure = e;
     // A step that is skipped is billed as one that is made.
     session_.bill(setup.first, setup.last, &Evaluations::training,
-                  setup.gradient->cost_per_sample() / (setup.last - setup.first) * isize(rows.size()));
+                  setup.gradient->cost_of_step(at.epoch * setup.steps + at.step, isize(rows.size())) / (setup.last - setup.first));
   }
   if (loss) {
     at.loss_sum += *loss;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,11 @@ struct EstimatedPart {
   std::vector<Index> parameters;  ///< of the block
 };
 
+/// What a step reads on average: samples, and settings of the parameters.
+struct StepReadings {
+  double rows = 0.0, writes = 0.0;
+};
+
 /// Gradient of one block on one batch after another, by whatever estimator the configuration names.
 template <class S>
 class StepGradient {
@@ -29,6 +35,10 @@ class StepGradient {
   virtual double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) = 0;
   /// Training evaluations that one sample costs in one step, all layers of the block together.
   [[nodiscard]] virtual std::int64_t cost_per_sample() const = 0;
+  /// Training evaluations of step `number` on a batch of `rows` samples, all layers of the block together.
+  [[nodiscard]] virtual std::int64_t cost_of_step(Index /*number*/, Index rows) const { return cost_per_sample() * rows; }
+  /// Where steps do not read their batches, what they read by plan.
+  [[nodiscard]] virtual std::optional<StepReadings> planned_readings() const { return std::nullopt; }
   [[nodiscard]] virtual Information information() const = 0;
   /// The loss that it asks, for probing; set_batch first.
   [[nodiscard]] virtual BlockLoss<S>& loss() = 0;
@@ -41,6 +51,10 @@ class StepGradient {
 
   /// What the last estimate is about; other parameters stay where they are, with their moments. Empty: all, every time.
   [[nodiscard]] virtual std::span<const EstimatedPart> parts() const { return {}; }
+
+  /// How far what it learnt of the device missed held-out readings, if it has therefore fallen back to estimates from outputs alone; 0: it
+  /// has not.
+  [[nodiscard]] virtual double fallback() const { return 0.0; }
 
   /// Length of the perturbation, where the estimator has one. @throws ConfigError unless eps > 0
   virtual void set_eps(double /*eps*/) {}

@@ -66,6 +66,11 @@ template <class S>
 ReadingSeries Instruments<S>::series(Index last, ReadingPurpose purpose, std::uint64_t step) const {
   ReadingSeries own{.stream = 0, .step = step, .rows = 0.0, .writes = 0.0};
   const auto add = [&own](const BlockTimeline& block, Index epochs, Index steps) {
+    if (block.planned) {
+      own.rows += block.planned->rows * static_cast<double>(epochs * block.steps() + steps);
+      own.writes += block.planned->writes * static_cast<double>(epochs * block.steps() + steps);
+      return;
+    }
     own.rows += block.cost * static_cast<double>(epochs * block.samples + std::min(steps * block.batch, block.samples));
     own.writes += block.cost * static_cast<double>(epochs * block.steps() + steps);
   };

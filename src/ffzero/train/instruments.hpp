@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "ffzero/base/ledger.hpp"
 #include "ffzero/map/addressed.hpp"
 #include "ffzero/map/instrument.hpp"
+#include "ffzero/train/estimator.hpp"
 #include "ffzero/train/network.hpp"
 #include "ffzero/train/record.hpp"
 
@@ -25,6 +27,7 @@ struct BlockTimeline {
   Index last = 0;     ///< layers [.., last)
   double cost = 0.0;  ///< evaluations that a sample takes in a step
   Index samples = 0, batch = 0, epochs = 0;
+  std::optional<StepReadings> planned = {};  ///< of a step, where it does not read its batch
   [[nodiscard]] Index steps() const { return (samples + batch - 1) / batch; }
 };
 

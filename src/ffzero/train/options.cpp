@@ -73,6 +73,16 @@ void validate_estimator(const EstimatorOptions& estimator, std::string_view plac
     fields.at_least(1, coordinate->parameters, "parameters");
     fields.positive(coordinate->step, "step");
   }
+  if (const auto* transfer = std::get_if<TransferOptions>(&estimator)) {
+    const Fields fields(place, "TransferOptions");
+    fields.at_least(1, transfer->parameters, "parameters");
+    fields.at_least(1, transfer->held_out, "held_out");
+    fields.at_least(std::max<Index>(8, transfer->held_out + 5), transfer->readings, "readings");
+    fields.at_least(transfer->readings, transfer->base, "base");
+    fields.at_least(1, transfer->steps, "steps");
+    fields.positive(transfer->step, "step");
+    fields.positive(transfer->gate, "gate");
+  }
   if (const auto* twin = std::get_if<TwinOptions>(&estimator)) {
     const Fields fields(place, "TwinOptions");
     twin->calibration.validate();
@@ -95,6 +105,7 @@ std::string estimator_name(const EstimatorOptions& options) {
   if (std::holds_alternative<DirectionalOptions>(options)) return "directional";
   if (std::holds_alternative<ActivityPerturbation>(options)) return "activity";
   if (std::holds_alternative<TwinOptions>(options)) return "twin";
+  if (std::holds_alternative<TransferOptions>(options)) return "transfer";
   return std::holds_alternative<CoordinateOptions>(options) ? "coordinate" : "adjoint";
 }
 

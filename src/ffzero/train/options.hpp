@@ -52,6 +52,18 @@ struct TwinOptions {
   std::string file = {};    ///< a calibration to begin with, in place of readings; empty: none
   double gate = 1.0;        ///< largest relative error of held-out readings that a calibrated twin may have, > 0
 };
+/// A device that is linear in its field and read by powers: its transfer matrix and what single parameters do to it are learnt from
+/// readings, and differentiated  [docs/transfer.md].
+struct TransferOptions {
+  Index parameters = 64;  ///< measured together, then moved by `steps` steps of training, >= 1
+  Index readings = 16;    ///< for each of them, >= 8, and 5 more than are held out
+  Index held_out = 3;     ///< of these, to judge what was fitted, >= 1
+  Index base = 32;    ///< for all of them, by which the matrix is corrected, >= readings; what is moved is held against `readings` of them
+  Index steps = 5;    ///< >= 1
+  double step = 0.5;  ///< that a parameter is moved by for its readings, > 0
+  double gate =
+      0.5;  ///< largest relative error of held-out readings with which a parameter is moved, and with which the matrix is used, > 0
+};
 /// Exact derivatives: refused for maps that can only be evaluated.
 struct AdjointOptions {};
 /// An estimator of estimators() (train/step_gradient.hpp), by name. Networks of float alone.
@@ -61,7 +73,7 @@ struct NamedEstimator {
 };
 /// Where the gradient comes from. An eps of kMeasured is for DirectionalOptions alone.
 using EstimatorOptions =
-    std::variant<DirectionalOptions, ActivityPerturbation, CoordinateOptions, TwinOptions, AdjointOptions, NamedEstimator>;
+    std::variant<DirectionalOptions, ActivityPerturbation, CoordinateOptions, TwinOptions, TransferOptions, AdjointOptions, NamedEstimator>;
 /// Spelling of the key `gradient.estimator`.
 [[nodiscard]] std::string estimator_name(const EstimatorOptions& options);
 

@@ -36,6 +36,9 @@ std::string described(const BlockPlan& block) {
   if (const auto* c = std::get_if<CoordinateOptions>(&o.estimator); c != nullptr && c->one_sided)
     estimator += fmt::format("(one-sided, parameters {}, step {})", c->parameters, c->step);
   if (const auto* n = std::get_if<NamedEstimator>(&o.estimator)) estimator += described(estimators().numbers(n->name, n->numbers));
+  if (const auto* t = std::get_if<TransferOptions>(&o.estimator))
+    estimator += fmt::format("(parameters {}, readings {}, held_out {}, base {}, steps {}, step {}, gate {})", t->parameters, t->readings,
+                             t->held_out, t->base, t->steps, t->step, t->gate);
   if (const auto* t = std::get_if<TwinOptions>(&o.estimator))
     estimator += fmt::format("(along {}, freedom {}, settings {}, samples {}, spread {}, steps {}, lr {}, start {}, refine {}, fit_lr {})",
                              t->along, static_cast<int>(t->calibration.freedom), t->calibration.settings, t->calibration.samples,

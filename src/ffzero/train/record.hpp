@@ -13,10 +13,11 @@
 
 namespace ffzero {
 
-/// Step sizes that were measured at the start of a block; 0: not measured.
+/// Step sizes that were measured at the start of a block; 0: not measured. And what was found out about its estimator.
 struct MeasuredControl {
   double eps = 0.0, lr = 0.0;
   std::int64_t forward_evals = 0;  ///< that it took: part of the training account
+  double fallback = 0.0;           ///< StepGradient::fallback
   friend bool operator==(const MeasuredControl&, const MeasuredControl&) = default;
 };
 

@@ -34,7 +34,8 @@ std::vector<BlockTimeline> timeline_of(const std::vector<BlockSetup<S>>& blocks,
                         .cost = static_cast<double>(block.gradient->cost_per_sample()) / static_cast<double>(block.last - block.first),
                         .samples = samples,
                         .batch = block.options.batch_size,
-                        .epochs = block.options.epochs});
+                        .epochs = block.options.epochs,
+                        .planned = block.gradient->planned_readings()});
   return timeline;
 }
 

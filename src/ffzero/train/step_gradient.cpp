@@ -20,6 +20,7 @@
 #include "ffzero/objective/one_sided_loss.hpp"
 #include "ffzero/objective/twin_block_loss.hpp"
 #include "ffzero/train/model_twin.hpp"
+#include "ffzero/train/transfer_step.hpp"
 
 namespace ffzero {
 
@@ -349,6 +350,11 @@ Registry<EstimatorFactory>& estimators() {
              .make = [](const NamedNumbers&, const Block<float>& block, const Executor& executor, Ledger& ledger) -> Made {
                return make_twin_step<float>(TwinOptions{}, block, executor, ledger);
              }},
+       Entry{.name = "transfer",
+             .doc = "A transfer matrix that is learnt from readings of powers, and its derivatives.",
+             .make = [](const NamedNumbers&, const Block<float>& block, const Executor& executor, Ledger& ledger) -> Made {
+               return make_transfer_step(TransferOptions{}, block, executor, ledger);
+             }},
        Entry{.name = "adjoint",
              .doc = "Exact derivatives.",
              .make = [](const NamedNumbers&, const Block<float>& block, const Executor& executor, Ledger& ledger) -> Made {
@@ -371,6 +377,12 @@ std::unique_ptr<StepGradient<S>> make_step_gradient(const EstimatorOptions& opti
   if (const auto* directional = std::get_if<DirectionalOptions>(&options))
     return std::make_unique<DirectionalStep<S>>(*directional, block, executor, ledger);
   if (const auto* twin = std::get_if<TwinOptions>(&options)) return make_twin_step<S>(*twin, block, executor, ledger);
+  if (const auto* transfer = std::get_if<TransferOptions>(&options)) {
+    if constexpr (std::is_same_v<S, float>)
+      return make_transfer_step(*transfer, block, executor, ledger);
+    else
+      throw ConfigError("gradient.estimator", "a transfer matrix is learnt in float", "double");
+  }
   if (const auto* coordinate = std::get_if<CoordinateOptions>(&options)) {
     if (coordinate->one_sided) return std::make_unique<OneSidedStep<S>>(*coordinate, block, executor, ledger);
     return std::make_unique<CoordinateStep<S>>(block, executor, ledger);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "ffzero/base/error.hpp"
@@ -46,8 +47,12 @@ Trainer<S>::Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& s
 template <class S>
 std::int64_t Trainer<S>::planned_evaluations() const {
   std::int64_t planned = 0;
-  for (const auto& setup : session_.blocks)
-    planned += setup.gradient->cost_per_sample() * session_.splits.train.size() * setup.options.epochs;
+  for (const auto& setup : session_.blocks) {
+    if (const auto readings = setup.gradient->planned_readings())
+      planned += std::llround(readings->rows * static_cast<double>(setup.steps * setup.options.epochs));
+    else
+      planned += setup.gradient->cost_per_sample() * session_.splits.train.size() * setup.options.epochs;
+  }
   const std::int64_t budget = session_.plan.forward_evals;
   return budget > 0 ? std::min(planned, budget) : planned;
 }
@@ -169,6 +174,14 @@ Outcome Trainer<S>::train_block(BlockSetup<S>& setup) {
 
 template <class S>
 bool Trainer<S>::after_step(const BlockSetup<S>& setup) {
+  if (double& known = measured_[at_.block].fallback; known == 0.0 && setup.gradient->fallback() > 0.0) {
+    known = setup.gradient->fallback();
+    if (events_.message)
+      events_.message(
+          fmt::format("{}: what was learnt of the device misses held-out readings by a relative error of {:.3g}, more than its "
+                      "gate allows: going on with estimates from outputs alone, one parameter at a time",
+                      setup.name, known));
+  }
   if (events_.step_done) {
     const std::int64_t evals = session_.ledger.total().training;
     events_.step_done({.layer = setup.name,
@@ -234,7 +247,10 @@ void Trainer<S>::finish_block(BlockSetup<S>& setup, bool replay) {
   session_.instruments.address(setup.last, ReadingPurpose::pass, 0);
   LayerRecord record{.name = setup.name,
                      .parameters = setup.block.parameter_count(),
-                     .information = setup.options.epochs == 0 ? Information::none : setup.gradient->information(),
+                     .information = setup.options.epochs == 0 ? Information::none
+                                    : measured_[layers_.size()].fallback > 0.0
+                                        ? Information::opaque  // also where the block was trained by an earlier session
+                                        : setup.gradient->information(),
                      .train = {},
                      .test = {},
                      .validation = {},

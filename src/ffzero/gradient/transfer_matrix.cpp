@@ -1,0 +1,350 @@
+// Phase retrieval, generators by damped Gauss-Newton steps, corrections.
+// SPDX-License-Identifier: MIT
+#include "ffzero/gradient/transfer_matrix.hpp"
+
+#include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/base/random.hpp"
+
+namespace ffzero {
+
+namespace {
+
+using Complex = std::complex<double>;
+constexpr Complex kI{0.0, 1.0};
+
+constexpr Index kRounds = 6;                               // of the corrections of a fit for the length of its step
+constexpr double kBetter = 0.8;                            // a round must bring the held-out miss below this share of what it was
+constexpr double kVisible = 0.5;                           // energy of changes, in that of noise, that says anything
+constexpr double kLuck = 0.3;                              // of the noise's energy, which a good fit may miss by chance
+constexpr std::uint64_t kProbeSeed = 0x7472616E73666572U;  // of the references, which are always the same
+
+double squared(const Matrix<double>& m) { return m.squaredNorm(); }
+
+using Row = Eigen::RowVectorXd;
+using Column = Eigen::VectorXd;
+
+/// 1 / mean power of each sample: noise of readings is alike in these units.  powers (outputs, B)
+Row weights_of(const Matrix<double>& powers) { return powers.colwise().mean().cwiseMax(1e-30).cwiseInverse(); }
+
+/// Misses of powers in units of each sample's mean power, and their derivative in U; outputs are independent of each other.
+class PowerModel {
+ public:
+  PowerModel(const ComplexMatrix& x, const Matrix<double>& powers) : x_(x), powers_(powers), weights_(weights_of(powers)) {}
+
+  /// Readings minus model.
+  [[nodiscard]] Matrix<double> miss(const ComplexMatrix& u) { return weighted(powers_ - (u * x_).cwiseAbs2()); }
+  void stand_at(const ComplexMatrix& u) { y_ = u * x_; }
+  [[nodiscard]] Matrix<double> forward(const ComplexMatrix& change) const {
+    return weighted(2.0 * y_.conjugate().cwiseProduct(change * x_).real());
+  }
+  [[nodiscard]] ComplexMatrix backward(const Matrix<double>& misses) const {
+    return 2.0 * (weighted(misses).cast<Complex>().cwiseProduct(y_) * x_.adjoint());
+  }
+
+ private:
+  [[nodiscard]] Matrix<double> weighted(const Matrix<double>& m) const { return m * weights_.asDiagonal(); }
+  const ComplexMatrix& x_;
+  const Matrix<double>& powers_;
+  Row weights_;
+  ComplexMatrix y_;
+};
+
+/// Damped Gauss-Newton steps for all outputs at once, each with a damping of its own.
+void improve(PowerModel& model, ComplexMatrix& u, Index readings) {
+  constexpr Index kPasses = 12, kInner = 30;
+  constexpr double kExact = 1e-10, kStill = 1e-3;  // squared misses a reading; share by which a pass must better them
+  Matrix<double> misses = model.miss(u);
+  Column errors = misses.rowwise().squaredNorm(), damping = Column::Constant(u.rows(), 1e-3);
+  for (Index pass = 0; pass < kPasses && errors.sum() > kExact * static_cast<double>(readings * u.rows()); ++pass) {
+    model.stand_at(u);
+    ComplexMatrix change = ComplexMatrix::Zero(u.rows(), u.cols()), rest = model.backward(misses), along = rest;
+    Column sizes = rest.rowwise().squaredNorm();
+    const Column curvature = model.forward(rest).rowwise().squaredNorm().cwiseQuotient(sizes.cwiseMax(1e-300));
+    const Column added = damping.cwiseProduct(curvature);
+    for (Index i = 0; i < kInner; ++i) {
+      const ComplexMatrix image = model.backward(model.forward(along)) + added.cast<Complex>().asDiagonal() * along;
+      const Column along_image = along.conjugate().cwiseProduct(image).real().rowwise().sum();
+      const Column lengths = sizes.cwiseQuotient(along_image.cwiseMax(1e-300));
+      change += lengths.cast<Complex>().asDiagonal() * along;
+      rest -= lengths.cast<Complex>().asDiagonal() * image;
+      const Column next = rest.rowwise().squaredNorm();
+      along = rest + next.cwiseQuotient(sizes.cwiseMax(1e-300)).cast<Complex>().asDiagonal() * along;
+      sizes = next;
+    }
+    const double before = errors.sum();
+    const Matrix<double> found = model.miss(u + change);
+    for (Index k = 0; k < u.rows(); ++k) {
+      const double error = found.row(k).squaredNorm();
+      if (error < errors[k]) {
+        u.row(k) += change.row(k);
+        misses.row(k) = found.row(k);
+        errors[k] = error;
+        damping[k] /= 4.0;
+      } else {
+        damping[k] *= 10.0;
+      }
+    }
+    if (pass > 1 && before - errors.sum() < kStill * before) return;
+  }
+}
+
+/// The misses of a generator and their derivative, as a linear map between V and slopes.
+class SlopeModel {
+ public:
+  SlopeModel(const ComplexMatrix& y, const Matrix<double>& slopes) : y_(y), turned_(Complex(0.0, 2.0) * y.conjugate()), slopes_(slopes) {}
+
+  /// Model minus slopes.
+  [[nodiscard]] Matrix<double> miss(const ComplexMatrix& v) {
+    seen_ = signed_rows(v.adjoint() * y_);
+    return turned_.cwiseProduct(v * seen_).real() - slopes_;
+  }
+  /// Change of the misses with a change of v, at the v of the last call of miss.
+  [[nodiscard]] Matrix<double> forward(const ComplexMatrix& v, const ComplexMatrix& change) const {
+    return turned_.cwiseProduct(change * seen_ + v * signed_rows(change.adjoint() * y_)).real();
+  }
+  /// The transpose of that.
+  [[nodiscard]] ComplexMatrix backward(const ComplexMatrix& v, const Matrix<double>& misses) const {
+    const ComplexMatrix weighted = turned_.cwiseProduct(misses.cast<Complex>());
+    ComplexMatrix second = y_ * (weighted.transpose() * v);
+    if (v.cols() > 1) second.col(1) = -second.col(1);
+    return weighted.conjugate() * seen_.adjoint() + second;
+  }
+
+ private:
+  [[nodiscard]] static ComplexMatrix signed_rows(ComplexMatrix rows) {
+    if (rows.rows() > 1) rows.row(1) = -rows.row(1);
+    return rows;
+  }
+  const ComplexMatrix& y_;
+  ComplexMatrix turned_;
+  const Matrix<double>& slopes_;
+  ComplexMatrix seen_;
+};
+
+double inner(const ComplexMatrix& a, const ComplexMatrix& b) { return a.conjugate().cwiseProduct(b).real().sum(); }
+
+/// Damped Gauss-Newton: (J^T J + damping) d = -J^T misses by conjugate gradients.
+void descend(SlopeModel& model, ComplexMatrix& v, double scale) {
+  constexpr Index kSteps = 30, kInner = 24, kTries = 5;
+  constexpr double kDone = 1e-7, kStill = 1e-2;
+  Matrix<double> misses = model.miss(v);
+  double error = squared(misses), damping = 1e-3;
+  for (Index step = 0; step < kSteps && error > kDone * scale; ++step) {
+    const ComplexMatrix slope = model.backward(v, misses);
+    const double curvature = squared(model.forward(v, slope)) / std::max(slope.squaredNorm(), 1e-300);
+    if (!(curvature > 0.0)) return;
+    bool better = false;
+    for (Index attempt = 0; attempt < kTries && !better; ++attempt) {
+      ComplexMatrix change = ComplexMatrix::Zero(v.rows(), v.cols()), rest = -slope, along = rest;
+      double size = rest.squaredNorm();
+      const double first = size;
+      for (Index i = 0; i < kInner && size > 1e-3 * first; ++i) {
+        const ComplexMatrix image = model.backward(v, model.forward(v, along)) + damping * curvature * along;
+        const double length = size / inner(along, image);
+        change += length * along;
+        rest -= length * image;
+        const double next = rest.squaredNorm();
+        along = rest + (next / size) * along;
+        size = next;
+      }
+      const ComplexMatrix moved = v + change;
+      const Matrix<double> there = model.miss(moved);
+      const double found = squared(there);
+      if (found < error) {
+        better = true;
+        const bool still = error - found < kStill * error;
+        v = moved;
+        misses = there;
+        error = found;
+        damping = std::max(damping / 4.0, 1e-9);
+        if (still) return;
+      } else {
+        static_cast<void>(model.miss(v));
+        damping *= 10.0;
+      }
+    }
+    if (!better) return;
+  }
+}
+
+/// The strongest parts of sum over slopes of their matrices.
+ComplexMatrix strongest(const ComplexMatrix& y, const Matrix<double>& slopes, Index rank) {
+  const ComplexMatrix weighted = -kI * (slopes.cast<Complex>().cwiseProduct(y)) * y.adjoint();
+  const ComplexMatrix hermitian = 0.5 * (weighted + weighted.adjoint());
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXcd> eigen{Eigen::MatrixXcd(hermitian)};
+  const Index n = y.rows();
+  ComplexMatrix v(n, rank);
+  v.col(0) = eigen.eigenvectors().col(n - 1);
+  if (rank > 1) v.col(1) = eigen.eigenvectors().col(0);
+  const Matrix<double> model = power_slopes({v}, y);
+  const double fit = model.cwiseProduct(slopes).sum() / std::max(squared(model), 1e-300);
+  return v * std::sqrt(std::max(fit, 1e-6));
+}
+
+}  // namespace
+
+ComplexMatrix fields_of(const ConstMatrixRef<float>& x) {
+  const Index n = x.cols() / 2;
+  ComplexMatrix fields(n, x.rows());
+  fields.real() = x.leftCols(n).cast<double>().transpose();
+  fields.imag() = x.rightCols(n).cast<double>().transpose();
+  return fields;
+}
+
+Matrix<float> transfer_probes(Index n) {
+  Matrix<float> probes = Matrix<float>::Zero(transfer_probe_count(n), 2 * n);
+  Index row = 0;
+  for (; row < n; ++row) probes(row, row) = 1.0F;
+  for (Index r = 0; r < kTransferReferences; ++r) {
+    // Random phases: no device is likely to hide an output from all of them.
+    Vector<float> reference(2 * n);
+    std::vector<double> phases(usize(n));
+    RandomStream(kProbeSeed, Stream::direction, static_cast<std::uint32_t>(r)).fill_uniform(std::span<double>(phases));
+    for (Index j = 0; j < n; ++j) {
+      const Complex value = std::polar(1.0 / std::sqrt(static_cast<double>(n)), 2.0 * std::numbers::pi * phases[usize(j)]);
+      reference[j] = static_cast<float>(value.real());
+      reference[n + j] = static_cast<float>(value.imag());
+    }
+    probes.middleRows(row, 1 + 2 * n).rowwise() = reference.transpose();
+    ++row;
+    for (Index j = 0; j < n; ++j) {
+      probes(row++, j) += 1.0F;
+      probes(row++, n + j) += 1.0F;
+    }
+  }
+  return probes;
+}
+
+ComplexMatrix retrieve_transfer(Index n, const ConstMatrixRef<float>& powers) {
+  if (powers.rows() != transfer_probe_count(n))
+    throw ShapeError("retrieve_transfer", "there must be a reading of each of " + std::to_string(transfer_probe_count(n)) + " probes",
+                     std::to_string(powers.rows()));
+  ComplexMatrix u(powers.cols(), n);
+  for (Index k = 0; k < powers.cols(); ++k) {
+    const auto power = [&](Index row) { return static_cast<double>(powers(row, k)); };
+    const auto first = [&](Index r) { return n + r * (1 + 2 * n); };
+    Index best = 0;
+    for (Index r = 1; r < kTransferReferences; ++r)
+      if (power(first(r)) > power(first(best))) best = r;
+    const double length = std::sqrt(std::max(power(first(best)), 1e-30));
+    for (Index j = 0; j < n; ++j) {
+      // |r + u|^2 = r^2 + |u|^2 + 2 r Re u;  |r + i u|^2 = r^2 + |u|^2 - 2 r Im u, with r > 0 what the output sees of the reference.
+      const double both = power(first(best)) + power(j);
+      const Index row = first(best) + 1 + 2 * j;
+      u(k, j) = Complex(power(row) - both, both - power(row + 1)) / (2.0 * length);
+    }
+  }
+  const ComplexMatrix probes = fields_of(transfer_probes(n));
+  const Matrix<double> read = powers.cast<double>().transpose();
+  PowerModel model(probes, read);
+  improve(model, u, powers.rows());
+  return u;
+}
+
+void correct_transfer(ComplexMatrix& u, const ComplexMatrix& x, const ConstMatrixRef<float>& powers, double damping, double noise) {
+  const Index samples = x.cols(), outputs = u.rows();
+  const ComplexMatrix overlaps = x.transpose() * x.conjugate();  // (b, b'): x_b x_b'^+
+  const ComplexMatrix y = u * x;
+  const Matrix<double> read = powers.cast<double>().transpose();
+  const Row weights = weights_of(read);
+  const Matrix<double> rest = (read - y.cwiseAbs2()) * weights.asDiagonal();
+  const Eigen::MatrixXd scales = 4.0 * weights.transpose() * weights;
+  // Misses of the matrix have the variance (mean diagonal) x (that of its entries); noise comes on top.
+  const double all = squared(rest) / static_cast<double>(outputs * samples), missed = all - noise * noise;
+  if (!(missed > 0.0)) return;
+  const double diagonal = (y.cwiseAbs2() * (scales.diagonal().array() * overlaps.diagonal().real().array()).matrix()).sum() /
+                          static_cast<double>(outputs * samples);
+  for (Index k = 0; k < outputs; ++k) {
+    Eigen::MatrixXd gram(samples, samples);
+    for (Index b = 0; b < samples; ++b)
+      for (Index c = 0; c < samples; ++c) gram(b, c) = scales(b, c) * (std::conj(y(k, b)) * y(k, c) * overlaps(b, c)).real();
+    gram.diagonal().array() += damping * gram.trace() / static_cast<double>(samples) + noise * noise / missed * diagonal + 1e-300;
+    const Column found = gram.ldlt().solve(rest.row(k).transpose());
+    for (Index b = 0; b < samples; ++b) u.row(k) += (2.0 * found[b] * weights[b]) * y(k, b) * x.col(b).adjoint();
+  }
+}
+
+double transfer_error(const ComplexMatrix& u, const ComplexMatrix& x, const ConstMatrixRef<float>& powers) {
+  const Matrix<double> read = powers.cast<double>().transpose(), model = (u * x).cwiseAbs2();
+  const Matrix<double> contrast = read.rowwise() - read.colwise().mean();
+  return squared(read - model) / std::max(squared(contrast), 1e-300);
+}
+
+double reading_noise(const ConstMatrixRef<float>& first, const ConstMatrixRef<float>& second) {
+  const Matrix<double> a = first.cast<double>().transpose(), b = second.cast<double>().transpose();
+  return std::sqrt(squared((a - b) * weights_of(0.5 * (a + b)).asDiagonal()) / (2.0 * static_cast<double>(a.size())));
+}
+
+Matrix<double> power_slopes(const Generator& generator, const ComplexMatrix& y) {
+  ComplexMatrix seen = generator.v.adjoint() * y;
+  if (seen.rows() > 1) seen.row(1) = -seen.row(1);
+  return (Complex(0.0, 2.0) * y.conjugate()).cwiseProduct(generator.v * seen).real();
+}
+
+Matrix<double> power_changes(const Generator& generator, const ComplexMatrix& y, double step) {
+  ComplexMatrix moved = y;
+  turn(moved, generator, step);
+  return moved.cwiseAbs2() - y.cwiseAbs2();
+}
+
+GeneratorFit fit_generator(const ComplexMatrix& y, const PowerChanges& seen, Index held_out, const Generator& start, double good) {
+  const Index fitted = y.cols() - held_out;
+  const ComplexMatrix y_in = y.leftCols(fitted), y_out = y.rightCols(held_out);
+  const Matrix<double> in = seen.changes.leftCols(fitted), out = seen.changes.rightCols(held_out);
+  const double noise_out = seen.noise * seen.noise * static_cast<double>(out.size()), signal = squared(out) - noise_out;
+  GeneratorFit best{.generator = {ComplexMatrix::Zero(y.rows(), 1)}, .held_out = 1.0};
+  if (!(signal > kVisible * noise_out) || !(signal > 0.0)) return best;
+  const double scale = std::max(squared(in), 1e-300) / (seen.step * seen.step);
+  const auto attempt = [&](ComplexMatrix v) {
+    double before = std::numeric_limits<double>::infinity();
+    for (Index round = 0; round < kRounds; ++round) {
+      // In the middle of the step the third order is the first one that is missing; it is taken off.
+      ComplexMatrix middle = y_in;
+      Matrix<double> slopes = in / seen.step;
+      if (round > 0) {
+        turn(middle, {v}, 0.5 * seen.step);
+        slopes -= power_changes({v}, y_in, seen.step) / seen.step - power_slopes({v}, middle);
+      }
+      SlopeModel model(middle, slopes);
+      descend(model, v, scale);
+      // Turned by more than half a turn, it would explain the same with slopes that are too steep.
+      if (!(std::abs(seen.step) * v.colwise().squaredNorm().maxCoeff() < std::numbers::pi)) return;
+      const double miss = std::max(0.0, squared(power_changes({v}, y_out, seen.step) - out) - noise_out) / signal;
+      if (miss < best.held_out) best = {.generator = {v}, .held_out = miss};
+      if (!(miss < kBetter * before)) break;
+      before = miss;
+    }
+  };
+  const double enough = good + kLuck * noise_out / signal;
+  if (start.v.size() > 0) attempt(start.v);
+  for (Index rank = 1; rank <= 2 && best.held_out > enough; ++rank) attempt(strongest(y_in, in / seen.step, rank));
+  return best;
+}
+
+void turn(ComplexMatrix& u, const Generator& generator, double angle) {
+  // exp(i a V S V^+) = 1 + V (sum over k > 0 of (i a)^k (S V^+V)^(k-1) S / k!) V^+.
+  const ComplexMatrix& v = generator.v;
+  const Index rank = v.cols();
+  Eigen::MatrixXcd signs = Eigen::MatrixXcd::Identity(rank, rank);
+  if (rank > 1) signs(1, 1) = -1.0;
+  const Eigen::MatrixXcd step = signs * (v.adjoint() * v);
+  Eigen::MatrixXcd term = kI * angle * Eigen::MatrixXcd::Identity(rank, rank), sum = term;
+  for (Index k = 2; k <= 40 && term.norm() > 1e-16 * sum.norm(); ++k) {
+    term = (term * step) * (kI * angle / static_cast<double>(k));
+    sum += term;
+  }
+  u += v * (sum * signs * (v.adjoint() * u));
+}
+
+}  // namespace ffzero

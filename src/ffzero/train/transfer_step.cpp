@@ -1,0 +1,282 @@
+// A transfer matrix and generators from readings; slopes from them.
+// SPDX-License-Identifier: MIT
+#include "ffzero/train/transfer_step.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/gradient/transfer_matrix.hpp"
+#include "ffzero/map/mesh/chip_mesh.hpp"
+#include "ffzero/map/mesh/parallel_meshes.hpp"
+#include "ffzero/objective/one_sided_loss.hpp"
+#include "ffzero/objective/twin_block_loss.hpp"
+
+namespace ffzero {
+
+namespace {
+
+constexpr double kCorrection = 0.02;  // damping of corrections
+constexpr double kGood = 0.02;        // held-out miss of a generator at which no other start is tried
+constexpr Index kMostRank = 2, kJudges = 16;
+constexpr double kFarOff = 1e6;    // the largest miss that is told
+constexpr Index kBaseRepeats = 4;  // of what moved parameters are held against, where readings have noise
+
+class TransferStep final : public StepGradient<float> {
+ public:
+  TransferStep(const TransferOptions& options, const Block<float>& block, const Executor& executor, Ledger& ledger)
+      : options_(options),
+        executor_(executor),
+        loss_(block, executor, ledger),
+        single_(block, executor, ledger),
+        inputs_(block.layers[0]->map->input_shape().size() / 2),
+        outputs_(block.head->input_size()) {
+    for (const Unit& unit : loss_.layout().units)
+      for (const Segment& s : unit.segments)
+        for (Index i = s.begin; i < s.begin + s.size; ++i) members_.push_back(i);
+    groups_ = std::max<Index>(1, (isize(members_.size()) + options_.parameters - 1) / options_.parameters);
+    memory_ = Vector<float>::Zero(kMatrix + 2 * outputs_ * inputs_ + loss_.dimension() * (2 + generator_size()));
+  }
+
+  void begin_step(Index number, Index /*steps*/, Index /*epochs*/) override { number_ = number; }
+
+  double estimate(const Batch<float>& batch, std::span<const float> theta, const RandomStream& random, std::span<float> gradient) override {
+    loss_.set_batch(batch);
+    ComplexMatrix u;
+    if (state() == State::unknown) {
+      u = probe(theta, random);
+      memory_[kWhole] = batch.reads != nullptr ? 1.0F : 0.0F;
+    }
+    if (state() == State::unlike) return forward_only(batch, theta, gradient);
+    const Index measured = number_ / options_.steps;
+    const std::span<const Index> own = group(measured);
+    if (u.size() == 0) u = follow(theta);
+    if (number_ % options_.steps == 0) measure(u, theta, own, random);
+    keep(u, theta);
+
+    part_.before = (measured / groups_) * options_.steps + number_ % options_.steps;
+    part_.parameters.clear();
+    for (const Index i : own)
+      if (*flag(i) != 0.0F) part_.parameters.push_back(i);
+    return slopes(u, gradient);
+  }
+  [[nodiscard]] std::int64_t cost_per_sample() const override { return 1; }
+  [[nodiscard]] std::int64_t cost_of_step(Index number, Index rows) const override {
+    const std::int64_t learnt = number % options_.steps == 0 ? cost_of_group(number / options_.steps, rows) : 0;
+    if (state() == State::known) return learnt;
+    if (state() == State::unlike) return cost_of_singles(number, rows);
+    // Before the first readings nobody knows which it will be.
+    return transfer_probe_count(inputs_) + 2 * kJudges + std::max(learnt, cost_of_singles(number, rows));
+  }
+  [[nodiscard]] std::optional<StepReadings> planned_readings() const override {
+    const auto steps = static_cast<double>(options_.steps), parameters = static_cast<double>(group(0).size());
+    return StepReadings{.rows = (static_cast<double>(options_.base) + parameters * static_cast<double>(options_.readings)) / steps,
+                        .writes = (1.0 + parameters) / steps};
+  }
+  [[nodiscard]] Information information() const override { return state() == State::unlike ? Information::opaque : Information::transfer; }
+  [[nodiscard]] double fallback() const override { return state() == State::unlike ? static_cast<double>(memory_[kMiss]) : 0.0; }
+  [[nodiscard]] BlockLoss<float>& loss() override { return loss_; }
+  [[nodiscard]] std::span<float> memory() override { return as_span(memory_); }
+  [[nodiscard]] std::span<const EstimatedPart> parts() const override { return {&part_, 1}; }
+
+ private:
+  using Single = Matrix<std::complex<float>>;
+  // unlike: the device is not what the method is for, and is trained by its outputs alone.
+  enum class State { unknown, known, unlike };
+  // Of the memory: the state, the noise of readings, how far the matrix missed, whether a readout learns from readings of whole batches;
+  // then the matrix, the parameters that it is of, whether a parameter's generator is good, and the generators.
+  static constexpr Index kNoise = 1, kMiss = 2, kWhole = 3, kMatrix = 4;
+  // Parts of the stream of directions that no estimator uses.
+  static constexpr std::uint32_t kProbes = 0xFFFC, kJudged = 0xFFFB;
+
+  [[nodiscard]] State state() const { return static_cast<State>(static_cast<int>(memory_[0])); }
+  [[nodiscard]] double noise() const { return static_cast<double>(memory_[kNoise]); }
+  /// Parameters whose turn it is, turn after turn.
+  [[nodiscard]] std::span<const Index> group(Index turn) const {
+    const Index first = turn % groups_ * options_.parameters;
+    return {members_.data() + first, usize(std::min(options_.parameters, isize(members_.size()) - first))};
+  }
+  [[nodiscard]] Index repeats() const { return noise() > 0.0 ? kBaseRepeats : 1; }
+  /// Evaluations that a turn of the group and a batch of `rows` take; where noise is not known yet, as with it.
+  [[nodiscard]] std::int64_t cost_of_group(Index turn, Index rows) const {
+    const Index again = (state() == State::unknown ? kBaseRepeats : repeats()) - 1;
+    return (1 + again + isize(group(turn).size())) * options_.readings + std::min(options_.base - options_.readings, rows);
+  }
+  [[nodiscard]] std::int64_t cost_of_singles(Index turn, Index rows) const {
+    const bool whole = state() == State::unknown || memory_[kWhole] != 0.0F;
+    return (1 + isize(group(turn).size())) * std::min(options_.readings, rows) + (whole ? rows : 0);
+  }
+  [[nodiscard]] Index generator_size() const { return 2 * kMostRank * outputs_; }
+  [[nodiscard]] float* parameters() { return memory_.data() + kMatrix + 2 * outputs_ * inputs_; }
+  [[nodiscard]] float* flag(Index i) { return parameters() + loss_.dimension() + i; }
+  [[nodiscard]] float* generator_memory(Index i) { return parameters() + 2 * loss_.dimension() + i * generator_size(); }
+  [[nodiscard]] Generator generator(Index i) {
+    const Eigen::Map<const Matrix<std::complex<float>>> kept(reinterpret_cast<const std::complex<float>*>(generator_memory(i)), outputs_,
+                                                             kMostRank);
+    const Index rank = kept.col(1).isZero(0.0F) ? (kept.col(0).isZero(0.0F) ? 0 : 1) : 2;
+    return {.v = kept.leftCols(rank).cast<std::complex<double>>()};
+  }
+  void keep_generator(Index i, const GeneratorFit& fit) {
+    Eigen::Map<Matrix<std::complex<float>>> kept(reinterpret_cast<std::complex<float>*>(generator_memory(i)), outputs_, kMostRank);
+    kept.setZero();
+    *flag(i) = fit.held_out <= options_.gate ? 1.0F : 0.0F;
+    if (*flag(i) != 0.0F) kept.leftCols(fit.generator.v.cols()) = fit.generator.v.cast<std::complex<float>>();
+  }
+  [[nodiscard]] Eigen::Map<Single> matrix() {
+    return {reinterpret_cast<std::complex<float>*>(memory_.data() + kMatrix), outputs_, inputs_};
+  }
+  void keep(const ComplexMatrix& u, std::span<const float> theta) {
+    matrix() = u.cast<std::complex<float>>();
+    std::copy(theta.begin(), theta.end(), parameters());
+  }
+
+  /// Inputs of power 1 that see every waveguide.
+  [[nodiscard]] Matrix<float> random_inputs(Index rows, const RandomStream& random) const {
+    Matrix<float> x(rows, 2 * inputs_);
+    random.fill_normal(std::span<float>(x.data(), usize(x.size())));
+    x.rowwise().normalize();
+    return x;
+  }
+
+  ComplexMatrix probe(std::span<const float> theta, const RandomStream& random) {
+    Matrix<float> powers, judged, again;
+    loss_.read(theta, transfer_probes(inputs_), powers);
+    const Matrix<float> x = random_inputs(kJudges, random.of(kJudged));
+    loss_.read(theta, x, judged);
+    loss_.read(theta, x, again);
+    ComplexMatrix u = retrieve_transfer(inputs_, powers);
+    const double miss = transfer_error(u, fields_of(x), judged);
+    memory_[kNoise] = static_cast<float>(reading_noise(judged, again));
+    // A device that answers the same to everything has no contrast to miss.
+    memory_[kMiss] = static_cast<float>(std::min(miss, kFarOff));
+    memory_[0] = static_cast<float>(miss <= options_.gate ? State::known : State::unlike);
+    return u;
+  }
+
+  /// Slopes in single parameters, from one side, of a few samples: what needs nothing but outputs. Each step takes the next group.
+  double forward_only(const Batch<float>& batch, std::span<const float> theta, std::span<float> gradient) {
+    // A readout that learns from readings wants all samples.
+    if (batch.reads != nullptr) {
+      Matrix<float> all;
+      loss_.read(theta, all);
+    }
+    const Index rows = std::min(options_.readings, batch.x.rows());
+    single_.set_batch({.x = batch.x.topRows(rows), .targets = batch.targets.rows(0, rows), .dropout = batch.dropout, .reads = nullptr});
+    part_.before = number_ / groups_;
+    part_.parameters.assign(group(number_).begin(), group(number_).end());
+    std::vector<std::vector<Index>> moves;
+    for (const Index i : part_.parameters) moves.push_back({i});
+    std::fill(gradient.begin(), gradient.end(), 0.0F);
+    return single_.slopes(theta, moves, options_.step, gradient).loss;
+  }
+
+  /// The matrix at theta, from where the last step left it.
+  ComplexMatrix follow(std::span<const float> theta) {
+    ComplexMatrix u = matrix().cast<std::complex<double>>();
+    for (const Index i : members_) {
+      const double moved = static_cast<double>(theta[usize(i)]) - static_cast<double>(parameters()[i]);
+      if (moved != 0.0 && *flag(i) != 0.0F) turn(u, generator(i), moved);
+    }
+    return u;
+  }
+
+  void measure(ComplexMatrix& u, std::span<const float> theta, std::span<const Index> own, const RandomStream& random) {
+    const Index probes = options_.readings, samples = std::min(options_.base - probes, loss_.inputs().rows());
+    Matrix<float> x(probes + samples, 2 * inputs_), base, again, moved;
+    x.topRows(probes) = random_inputs(probes, random.of(kProbes));
+    x.bottomRows(samples) = loss_.inputs().topRows(samples);
+    loss_.read(theta, x, base);
+    const ComplexMatrix fields = fields_of(x);
+    correct_transfer(u, fields, base, kCorrection, noise());
+    Matrix<double> here = base.topRows(probes).cast<double>();
+    for (Index r = 1; r < repeats(); ++r) {
+      loss_.read(theta, x.topRows(probes), again);
+      here += again.cast<double>();
+    }
+    here /= static_cast<double>(repeats());
+    const ComplexMatrix y = u * fields.leftCols(probes);
+    const double noise_of_change = noise() * here.mean() * std::sqrt(1.0 + 1.0 / static_cast<double>(repeats()));
+    std::vector<PowerChanges> seen(own.size());
+    Vector<float> setting = as_vector(theta);
+    for (std::size_t j = 0; j < own.size(); ++j) {
+      const float at = setting[own[j]];
+      setting[own[j]] = at + static_cast<float>(options_.step);
+      loss_.read(as_span(std::as_const(setting)), x.topRows(probes), moved);
+      // The step that rounding left of it.
+      const double step = static_cast<double>(setting[own[j]]) - static_cast<double>(at);
+      setting[own[j]] = at;
+      seen[j] = {.changes = (moved.cast<double>() - here).transpose(), .step = step, .noise = noise_of_change};
+    }
+    executor_.run(isize(own.size()), [&](Index j) {
+      const Index i = own[usize(j)];
+      keep_generator(i, fit_generator(y, seen[usize(j)], options_.held_out, generator(i), kGood));
+    });
+  }
+
+  /// Slopes of the modelled loss of the batch in the parameters of part_.
+  double slopes(const ComplexMatrix& u, std::span<float> gradient) {
+    const auto& x = loss_.inputs();
+    Single fields(inputs_, x.rows());
+    fields.real() = x.leftCols(inputs_).transpose();
+    fields.imag() = x.rightCols(inputs_).transpose();
+    const Single y = u.cast<std::complex<float>>() * fields;
+    Matrix<float> powers = y.cwiseAbs2().transpose();
+    loss_.keep_modelled(powers);
+    const double loss = loss_.slope(powers);  // now dL/dI
+    loss_.bill_pullback();
+    std::fill(gradient.begin(), gradient.end(), 0.0F);
+    const Index count = isize(part_.parameters.size());
+    if (count == 0) return loss;
+    Single stacked = Single::Zero(outputs_, count * kMostRank);
+    for (Index j = 0; j < count; ++j) {
+      const Generator own = generator(part_.parameters[usize(j)]);
+      stacked.middleCols(j * kMostRank, own.v.cols()) = own.v.cast<std::complex<float>>();
+    }
+    // dI = -2 Im(conj(y) (V S V^+ y)).
+    const Single seen = stacked.adjoint() * y, weighted = y.conjugate().cwiseProduct(powers.transpose().cast<std::complex<float>>());
+    const Single sent = stacked.transpose() * weighted;
+    for (Index j = 0; j < count; ++j) {
+      double sum = 0.0;
+      for (Index r = 0; r < kMostRank; ++r) {
+        const Index row = j * kMostRank + r;
+        sum -= 2.0 * Generator::sign(r) * seen.row(row).cwiseProduct(sent.row(row)).imag().template cast<double>().sum();
+      }
+      gradient[usize(part_.parameters[usize(j)])] = static_cast<float>(sum);
+    }
+    return loss;
+  }
+
+  TransferOptions options_;
+  const Executor& executor_;
+  TwinBlockLoss<float> loss_;
+  OneSidedBlockLoss<float> single_;
+  Index inputs_, outputs_, groups_ = 1;
+  std::vector<Index> members_;  // parameters in the order of their groups
+  Vector<float> memory_;
+  EstimatedPart part_;
+  Index number_ = 0;
+};
+
+bool reads_powers(const Layer<float>& layer) {
+  const ForwardMap<float>* map = layer.map.get();
+  const bool mesh = dynamic_cast<const InterferometerMesh<float>*>(map) != nullptr ||
+                    dynamic_cast<const ParallelMeshes<float>*>(map) != nullptr || dynamic_cast<const ChipMesh<float>*>(map) != nullptr;
+  if (mesh)
+    return dynamic_cast<const Intensity<float>*>(layer.readout.get()) != nullptr ||
+           dynamic_cast<const ChipDetectors<float>*>(layer.readout.get()) != nullptr;
+  // What a device says is held against held-out readings.
+  return dynamic_cast<const Instrument<float>*>(map) != nullptr && layer.readout == nullptr && map->input_shape().size() % 2 == 0;
+}
+
+}  // namespace
+
+std::unique_ptr<StepGradient<float>> make_transfer_step(const TransferOptions& options, const Block<float>& block, const Executor& executor,
+                                                        Ledger& ledger) {
+  if (block.layers.size() != 1 || block.end_to_end || block.layers[0]->loss_after != 0 || !reads_powers(*block.layers[0]))
+    throw ConfigError("gradient.estimator", "a transfer matrix is that of one map of fields whose powers the loss reads", "another block",
+                      "use a mesh, a chip or a device of powers with objective.scope = \"local\" and model.local_loss_at = \"pre\"");
+  return std::make_unique<TransferStep>(options, block, executor, ledger);
+}
+
+}  // namespace ffzero
