@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -56,7 +57,8 @@ def torch_twin(module: Any, lr: float = 0.0) -> Twin:
     ------
     ImportError without PyTorch.
     """
-    import torch  # type: ignore[import]
+    # By name, so that the types of the package do not depend on whether PyTorch is there.
+    torch: Any = importlib.import_module("torch")
 
     errors = list(module.errors()) if hasattr(module, "errors") else []
     if lr > 0 and not errors:
@@ -210,6 +212,15 @@ def device(
     Raises
     ------
     ConfigError for sizes or a range that cannot be.
+
+    Examples
+    --------
+    >>> import ffzero, numpy as np
+    >>> bench = ffzero.device(lambda theta, x: x @ theta.reshape(2, 3), inputs=2, outputs=3, parameters=6, range=(-1, 1))
+    >>> bench(np.ones(6), [[1, 2]])
+    array([[3., 3., 3.]], dtype=float32)
+    >>> bench.receipt["readings"]
+    1
     """
     if not callable(function):
         raise TypeError(f"device: needs a function of (theta, x); got {type(function).__name__}")

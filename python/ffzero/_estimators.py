@@ -291,6 +291,17 @@ class Classifier(_ClassifierMixin, _Network):  # type: ignore[misc]
     -----
     Features are standardised without their labels; images of bytes are normalised one by one. The order of the rows does not matter: the same
     samples in another order give the same network. Samples of weight 0 are left out.
+
+    Examples
+    --------
+    >>> import ffzero, numpy as np
+    >>> X = np.repeat(np.eye(3), 20, axis=0) + 0.1 * np.arange(60)[:, None] % 0.3
+    >>> y = np.repeat(["laser", "lamp", "dark"], 20)
+    >>> net = ffzero.Classifier(random_state=0).fit(X, y)
+    >>> net.predict([[0, 1, 0]])
+    array(['lamp'], dtype='<U5')
+    >>> net.classes_.tolist(), net.n_features_in_
+    (['dark', 'lamp', 'laser'], 3)
     """
 
     _task = "classification"
@@ -354,7 +365,16 @@ class Classifier(_ClassifierMixin, _Network):  # type: ignore[misc]
 
 class Regressor(_RegressorMixin, _Network):  # type: ignore[misc]
     """Regression by a network that is trained layer by layer with forward evaluations only. Arguments and attributes as those of Classifier,
-    without classes_. Targets are scaled to [-1, 1] for training, and back."""
+    without classes_. Targets are scaled to [-1, 1] for training, and back.
+
+    Examples
+    --------
+    >>> import ffzero, numpy as np
+    >>> X = np.linspace(-1, 1, 80)[:, None]
+    >>> net = ffzero.Regressor(random_state=0).fit(X, 300 + 20 * X[:, 0])
+    >>> bool(abs(net.predict([[0.5]])[0] - 310) < 5)
+    True
+    """
 
     _task = "regression"
 

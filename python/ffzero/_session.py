@@ -47,9 +47,15 @@ class Session:
 
     Examples
     --------
-    >>> session = ffzero.Session(None, data=(X, y), inputs=2, outputs=4, parameters=8)   # doctest: +SKIP
-    >>> while (q := session.ask()) is not None:                                          # doctest: +SKIP
-    ...     session.tell(q.id, measure(q.theta, q.x))
+    >>> import ffzero, numpy as np
+    >>> X, y = np.repeat(np.eye(2), 16, axis=0), np.repeat([0, 1], 16)
+    >>> session = ffzero.Session({"training.epochs": 1}, data=(X, y), inputs=2, outputs=4, parameters=8)
+    >>> asked = 0
+    >>> while (q := session.ask()) is not None:
+    ...     session.tell(q.id, q.x @ q.theta.reshape(2, 4))   # here a person or an instrument reads
+    ...     asked += 1
+    >>> asked > 0, q is None
+    (True, True)
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Devices in Python, ask and tell, runs."""
 
 import concurrent.futures
+import gc
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 import numpy as np
@@ -274,6 +276,50 @@ class TestTwin(unittest.TestCase):
         net = ffzero.Classifier(devices=[new_bench(twin=twin)], config=self.along, epochs=20, random_state=1).fit(x, y)
         self.assertGreater(net.score(x, y), 0.9)
         self.assertAlmostEqual(float(module.gain), 1.0, delta=0.2)
+
+
+class TestMemory(unittest.TestCase):
+    def test_does_not_grow_with_the_fits(self):
+        def resident():
+            with open("/proc/self/statm", encoding="ascii") as statm:
+                return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+        def fit(seed):
+            keys = {"epochs": 1, "random_state": seed, "threads": 1}
+            ffzero.Classifier(**keys).fit(x, y).predict(x)
+            ffzero.Regressor(**keys).fit(x, y.astype(float))
+            with new_bench() as device:
+                ffzero.Classifier(devices=[device], **keys).fit(x, y)
+
+        x, y = table()
+        for seed in range(40):
+            fit(seed)
+        gc.collect()
+        before = resident()
+        for seed in range(120):
+            fit(seed)
+        gc.collect()
+        # 360 fits: a kilobyte that each of them kept would be seen.
+        self.assertLess(resident() - before, 360 * 1024)
+
+    def test_a_device_serves_one_thread_after_the_other(self):
+        inside, most = [], []
+
+        def function(theta, x):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.001)
+            inside.pop()
+            return bench(theta, x)
+
+        device = new_bench(function)
+        theta, x = np.linspace(-1, 1, 24).astype(np.float32), np.ones((2, 4), np.float32)
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: device(theta, x), range(40)))
+        for answer in answers:
+            np.testing.assert_array_equal(answer, answers[0])
+        self.assertEqual(max(most), 1)
+        self.assertEqual(device.receipt["readings"], 80)
 
 
 class TestSession(unittest.TestCase):

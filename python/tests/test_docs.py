@@ -1,6 +1,8 @@
-"""The code of docs/python.md, as it stands there."""
+"""The code of docs/python.md, as it stands there, and the examples of the docstrings."""
 
 import contextlib
+import doctest
+import importlib
 import io
 import os
 import pathlib
@@ -53,6 +55,14 @@ class TestPage(unittest.TestCase):
             finally:
                 os.chdir(before)
         self.assertIsInstance(names["run"], ffzero.Run)
+
+
+class TestDocstrings(unittest.TestCase):
+    def test_run(self):
+        modules = [importlib.import_module(f"ffzero.{name}") for name in ("_estimators", "_device", "_run", "_session")]
+        results = [doctest.testmod(module) for module in modules]
+        self.assertEqual(sum(result.failed for result in results), 0)
+        self.assertGreaterEqual(sum(result.attempted for result in results), 15)
 
 
 if __name__ == "__main__":

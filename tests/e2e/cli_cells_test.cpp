@@ -167,6 +167,30 @@ TEST(Budget, StopsTheRunBeforeItIsPassed) {
   EXPECT_GT(s.at("forward_evals").at("training").get<int>(), 900);
 }
 
+TEST(Budget, LeavesTheDecisionToTheLayersThatItReached) {
+  Workplace place;
+  const Arguments train = train_on(place) + kSmall + Arguments{"--solver", "ff_dd", "--set", "vote.rule=sum"};
+  succeed(place, train + Arguments{"--out", "whole"});
+  const json whole = json_of(read_file(place.path("whole/summary.json")));
+  EXPECT_FALSE(whole.contains("unreached"));
+  // Exactly what the first layer takes, and a part of it.
+  const int first = whole.at("forward_evals").at("per_layer").at(0).at("training").get<int>();
+  for (const int budget : {first, first / 2}) {
+    const std::string run = "run" + std::to_string(budget);
+    succeed(place, train + Arguments{"--budget", std::to_string(budget), "--out", run});
+    const json s = json_of(read_file(place.path(run + "/summary.json")));
+    EXPECT_EQ(s.at("unreached"), json({"dense1"}));
+    ASSERT_EQ(s.at("layers").size(), 1U);
+    EXPECT_EQ(s.at("final").at("layer"), "dense0");
+    EXPECT_EQ(s.at("final").at("test"), s.at("layers").at(0).at("test").at("value"));
+    EXPECT_EQ(json_of(succeed(place, {"eval", run, "--json"}).out).at("vote").at("value"), s.at("final").at("test"));
+    // What was stopped before its summary ends in the same one.
+    fs::remove(place.path(run + "/summary.json"));
+    succeed(place, {"train", "--resume", run});
+    EXPECT_EQ(json_of(read_file(place.path(run + "/summary.json"))).at("final"), s.at("final"));
+  }
+}
+
 TEST(Vote, IsChosenByTheValidationSamplesOnRequestAndNamed) {
   Workplace place;
   const Arguments train = train_on(place) + kSmall;

@@ -123,6 +123,7 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
                        {"failed", total.failed},
                        {"per_layer", per_layer}}},
                      {"wall_s", {{"load", r.load_s}, {"training", r.training_s}, {"evaluation", r.evaluation_s}, {"total", r.total_s}}}};
+  if (!r.unreached.empty()) summary["unreached"] = r.unreached;
   if (!r.devices.empty()) {
     summary["devices"] = devices(r.devices);
     summary["skipped"] = {{"steps", r.skipped.steps}, {"directions", r.skipped.directions}};

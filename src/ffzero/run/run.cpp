@@ -112,6 +112,7 @@ class DeviceLog {
 std::string joined(const RunRecord& record) {
   std::string line = fmt::format("{}: test {} {:.4f}", record.solver, record.metric, record.final_test.value);
   for (const auto& layer : record.layers) line += fmt::format(", {} {:.4f}", layer.name, layer.test.value);
+  if (!record.unreached.empty()) line += fmt::format("; the budget did not reach {}", fmt::join(record.unreached, ", "));
   return line;
 }
 

@@ -66,7 +66,8 @@ Outputs conclude(const TrainSession<S>& session, const Evaluator<S>& evaluator, 
   record.final_train = decides.train;
   record.final_test = decides.test;
   record.final_validation = decides.validation;
-  if (plan.chooses_layer()) record.deciding_layer = decides.name;
+  for (std::size_t b = layers.size(); b < session.blocks.size(); ++b) record.unreached.push_back(session.blocks[b].name);
+  if (plan.chooses_layer() || !record.unreached.empty()) record.deciding_layer = decides.name;
   for (const SplitScores& s : evaluator.test_scores()) {
     outputs.test_scores.push_back(s.scores);
     if (!regression) outputs.predictions.push_back(predict<float>(s.scores));

@@ -91,8 +91,9 @@ struct RunRecord {
   std::optional<VoteRecord> vote;
   Measure final_train, final_test;
   std::optional<Measure> final_validation;
-  std::string deciding_layer;  ///< of vote.layer = "best"; empty: nothing was chosen
-  std::string stopped_by;      ///< epochs | budget | interrupt
+  std::string deciding_layer;          ///< of vote.layer = "best", or the last one that the budget reached; empty: nothing was chosen
+  std::vector<std::string> unreached;  ///< layers of which the budget left nothing for a step; they are not in `layers`
+  std::string stopped_by;              ///< epochs | budget | interrupt
   Ledger ledger;
   double load_s = 0.0, training_s = 0.0, evaluation_s = 0.0, total_s = 0.0;
   std::vector<InstrumentRecord> devices;

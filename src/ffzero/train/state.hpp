@@ -56,8 +56,9 @@ struct TrainerState {
   DatasetInfo data;    ///< of the train set; its name is not kept
   bool bytes = false;  ///< samples are pixels 0 .. 255
 
-  std::optional<VoteRule> vote_rule;          ///< that the validation samples chose, when they were asked
-  std::optional<std::size_t> deciding_voter;  ///< that TrainPlan::best_layer chose, when training was over
+  std::optional<VoteRule> vote_rule;  ///< that the validation samples chose, when they were asked
+  std::optional<std::size_t>
+      deciding_voter;  ///< that TrainPlan::best_layer chose, or the last one that the budget reached, when training was over
 
   /// Parameters, prototypes, statistics and components of the network by name (Network::save), the scale of the features, moments of the
   /// optimiser ("optimizer.moments", "optimizer.schedule", "readout.moments"), memory of the estimator ("gradient.memory"), readings of a

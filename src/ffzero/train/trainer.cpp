@@ -110,19 +110,26 @@ Outcome Trainer<S>::run_blocks() {
   const std::size_t earlier = at_.block;
   for (std::size_t b = 0; b < session_.blocks.size(); ++b) {
     BlockSetup<S>& setup = session_.blocks[b];
+    if (trained_ && b == earlier && is_unreached(setup)) return Outcome::budget;
     if (b < earlier || (trained_ && b == earlier)) {
       whole_or_not([&] { finish_block(setup, true); });
       if (b == earlier) return Outcome::budget;  // nothing but the summary is missing
       continue;
     }
     const Outcome outcome = train_block(setup);
-    if (outcome == Outcome::interrupted) return outcome;
+    if (outcome == Outcome::interrupted || (outcome == Outcome::budget && is_unreached(setup))) return outcome;
     whole_or_not([&] { finish_block(setup, false); });
     if (outcome != Outcome::done) return outcome;
     block_.finish();
     at_.next_block();
   }
   return Outcome::done;
+}
+
+// The budget was used up before its first step, by layers that were trained: they are the result.
+template <class S>
+bool Trainer<S>::is_unreached(const BlockSetup<S>& setup) const {
+  return at_.at_start() && setup.options.epochs > 0 && !layers_.empty();
 }
 
 template <class S>
@@ -310,7 +317,7 @@ TrainerState Trainer<S>::state_at(const Position& at) const {
   s.bytes = train.is_bytes();
   // Settings name any other rule themselves.
   if (plan.vote && plan.vote->validated && s.finished) s.vote_rule = outputs_.vote_rule;
-  if (plan.chooses_layer() && s.finished) s.deciding_voter = outputs_.deciding;
+  if (s.finished && (plan.chooses_layer() || layers_.size() < session_.blocks.size())) s.deciding_voter = outputs_.deciding;
   session_.network.save(s.arrays);
   save_encoder(session_.encoder, s.arrays);
   // Between two epochs, if the second is sure to read every sample anew, the readings may be left out.

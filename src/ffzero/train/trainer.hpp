@@ -71,6 +71,7 @@ class Trainer {
   Outcome train_block(BlockSetup<S>& setup);
   void fit_front(const BlockSetup<S>& setup);
   void apply_fronts(const BlockSetup<S>& setup);
+  [[nodiscard]] bool is_unreached(const BlockSetup<S>& setup) const;
   bool after_step(const BlockSetup<S>& setup);
   void finish_epoch(BlockSetup<S>& setup);
   void finish_block(BlockSetup<S>& setup, bool replay);
