@@ -81,8 +81,8 @@ int run_sweep(const SweepArguments& arguments) {
 
 void add_sweep(CLI::App& app, Commands& commands) {
   auto arguments = std::make_shared<SweepArguments>();
-  CLI::App* sweep =
-      app.add_subcommand("sweep", "Run a study: a grid over settings and seeds, side by side; a study that was cut off is gone on with");
+  CLI::App* sweep = app.add_subcommand(
+      "sweep", "Run a study: a grid over settings and seeds, side by side; the same command continues an interrupted study");
   sweep->add_option("study", arguments->study, "study in TOML: base, cells, seeds, [grid]")->required();
   sweep->add_option("--out", arguments->out, "folder of the study (default: runs/<name>)");
   sweep->add_option("--data-dir", arguments->data_dir, "folder with the data set of every run (npz, csv: the file)");

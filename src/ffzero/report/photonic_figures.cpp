@@ -119,8 +119,8 @@ void add_phase_maps(const MeshPhases& mesh, const char* kind, const char* letter
     f.caption = caption + f.caption;
     figures.push_back(std::move(f));
   };
-  add("before", before, angle_palette() + kTurnTics, "before training", "Radians, whole turns aside; 0 where there is no interferometer.");
-  add("after", after, angle_palette() + kTurnTics, "after training", "Radians, whole turns aside; 0 where there is no interferometer.");
+  add("before", before, angle_palette() + kTurnTics, "before training", "Radians, modulo 2 pi; 0 where there is no interferometer.");
+  add("after", after, angle_palette() + kTurnTics, "after training", "Radians, modulo 2 pi; 0 where there is no interferometer.");
   add("difference", difference, signed_palette() + difference_range(difference), "after - before", "Radians, wrapped to (-π, π].");
 }
 
@@ -161,7 +161,7 @@ Figure histogram_figure(const MeshPhases& mesh, const char* kind, const char* le
   }
   Figure f{.name = fmt::format("histogram_{}_{}", mesh.name, kind),
            .title = fmt::format("{}: distribution of {}", mesh.name, letter),
-           .caption = "Phases of all interferometers, whole turns aside.",
+           .caption = "Phases of all interferometers, modulo 2 pi.",
            .data = data_block("bins", rows),
            .plot = {}};
   f.plot = before_and_after(f, LegendEntry::Mark::box, 5) +
@@ -216,7 +216,7 @@ Figure gamma_figure(const MeshPhases& mesh) {
     rows.push_back({static_cast<double>(i), in_turn(mesh.before(begin + i, 0)), in_turn(mesh.after(begin + i, 0))});
   Figure f{.name = fmt::format("phases_{}_gamma", mesh.name),
            .title = fmt::format("{}: input phases γ", mesh.name),
-           .caption = "Radians, whole turns aside.",
+           .caption = "Radians, modulo 2 pi.",
            .data = data_block("ports", rows),
            .plot = {}};
   f.plot = before_and_after(f, LegendEntry::Mark::dot, 0) + axis('x', range_of(rows, 1), {-0.5, 1e300}, 1.0) +

@@ -98,7 +98,7 @@ Table cost_table(const RunData& run) {
                                                 : "forward evaluations, " + name,
                             value.dump()});
   if (run.about.contains("evaluations"))
-    table.rows.push_back({"forward evaluations for the pictures, billed to nobody", run.about["evaluations"].dump()});
+    table.rows.push_back({"forward evaluations for the figures (not part of the counts above)", run.about["evaluations"].dump()});
   for (const auto& [name, value] : run.summary.at("wall_s").items())
     if (value.is_number()) table.rows.push_back({"seconds, " + name, fmt::format("{:.2f}", value.get<double>())});
   if (run.summary.contains("peak_rss_bytes")) table.rows.push_back({"largest memory, bytes", run.summary["peak_rss_bytes"].dump()});

@@ -32,7 +32,7 @@ struct MeshView {
 /// |E|^2 of rows of fields: (R, 2n) -> (R, n).
 [[nodiscard]] Matrix<float> powers_of(const ConstMatrixRef<float>& fields);
 
-/// An angle in (-pi, pi]: how far a phase has drifted, whole turns aside.
+/// An angle in (-pi, pi]: how far a phase has drifted, modulo 2 pi.
 [[nodiscard]] double wrapped(double angle);
 
 }  // namespace ffzero
