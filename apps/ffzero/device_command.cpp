@@ -22,6 +22,7 @@
 #include "ffzero/map/conv/conv_batch_norm.hpp"
 #include "ffzero/map/dense.hpp"
 #include "ffzero/map/imperfect.hpp"
+#include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/map/mesh/interferometer_mesh.hpp"
 #include "output.hpp"
 
@@ -35,7 +36,27 @@ struct DeviceServeOptions {
   std::string listen, model = "dense", imperfect;
   Index inputs = 49, outputs = 32, channels = 4, kernel = 3, size = 7, ports = 8;
   double limit = 0.0, step = 0.0;
+  bool powers = false;
   ServeOptions serve;
+};
+
+/// A mesh and its detectors: fields in, phases, powers out.
+class DetectedMesh final : public ForwardMap<float> {
+ public:
+  explicit DetectedMesh(Index ports) : mesh_(MeshLayout(ports)), detectors_(ports) {}
+  [[nodiscard]] Shape input_shape() const override { return mesh_.input_shape(); }
+  [[nodiscard]] Shape output_shape() const override { return detectors_.output_shape(); }
+  [[nodiscard]] Index parameter_count() const override { return mesh_.parameter_count(); }
+  void forward(std::span<const float> theta, const ConstMatrixRef<float>& x, MatrixRef<float> y) const override {
+    Matrix<float> fields(x.rows(), mesh_.output_shape().size());
+    mesh_.forward(theta, x, fields);
+    detectors_.forward({}, fields, y);
+  }
+  [[nodiscard]] std::string kind() const override { return "mesh"; }
+
+ private:
+  InterferometerMesh<float> mesh_;
+  Intensity<float> detectors_;
 };
 
 std::shared_ptr<ForwardMap<float>> ideal_map(const DeviceServeOptions& options) {
@@ -44,6 +65,7 @@ std::shared_ptr<ForwardMap<float>> ideal_map(const DeviceServeOptions& options) 
         .input = {.channels = 1, .height = options.size, .width = options.size}, .channels = options.channels, .kernel = options.kernel};
     return std::make_shared<ConvBatchNorm<float>>(conv);
   }
+  if (options.model == "mesh" && options.powers) return std::make_shared<DetectedMesh>(options.ports);
   if (options.model == "mesh") return std::make_shared<InterferometerMesh<float>>(MeshLayout(options.ports));
   return std::make_shared<Dense<float>>(Shape{.width = options.inputs}, options.outputs);
 }
@@ -55,6 +77,11 @@ int serve_device(const DeviceServeOptions& options) {
   const auto map = imperfect_map<float>(ideal_map(options), imperfections, 0, 0);
   ServeOptions serving = options.serve;
   serving.identity = "ffzero-" + options.model;
+  if (options.powers && options.model != "mesh") throw UsageError("--powers", "belongs to --model mesh", options.model, "leave it out");
+  if (options.powers) {
+    serving.parameters = {{.first = 0, .count = map->parameter_count(), .unit = "rad"}};
+    serving.outputs = {{.first = 0, .count = map->output_shape().size(), .unit = "power", .noise = serving.noise}};
+  }
   if (options.limit > 0.0)
     serving.parameters = {{.first = 0, .count = map->parameter_count(), .min = -options.limit, .max = options.limit, .step = options.step}};
   catch_interrupts();
@@ -78,6 +105,7 @@ void add_serve(CLI::App& device, Commands& commands) {
   serve->add_option("--channels", options->channels, "conv: output channels")->check(CLI::Range(1, 4096));
   serve->add_option("--kernel", options->kernel, "conv: size of the kernels")->check(CLI::Range(1, 4096));
   serve->add_option("--ports", options->ports, "mesh: waveguides")->check(CLI::Range(2, 1024));
+  serve->add_flag("--powers", options->powers, "mesh: outputs are the powers that detectors read, not fields");
   serve->add_option("--limit", options->limit, "parameters lie in -LIMIT .. LIMIT; 0: anywhere")->check(CLI::Range(0.0, 1e9));
   serve->add_option("--step", options->step, "resolution of limited parameters; 0: continuous")->check(CLI::Range(0.0, 1e9));
   serve->add_option("--noise", options->serve.noise, "standard deviation of each reading")->check(CLI::Range(0.0, 1e9));

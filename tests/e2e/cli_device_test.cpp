@@ -179,6 +179,33 @@ std::string flaky(const Workplace& place, int limit) {
   return "exec:python3 " + script + " " + std::to_string(limit) + " " + place.path("starts").string() + " " + kServe.substr(5);
 }
 
+TEST(DeviceTraining, LearnsTheMatrixOfAServedMeshAndNoticesADeviceThatIsNone) {
+  Workplace place;
+  const auto train = [&](const std::string& device, const std::string& out) {
+    return test::train_on(place, test::sample_archive(kData)) + Arguments{"--epochs",  "20",
+                                                                          "--threads", "1",
+                                                                          "--set",     "gradient.estimator=transfer",
+                                                                          "--set",     "gradient.transfer.parameters=5",
+                                                                          "--set",     "update.lr=0.1",
+                                                                          "--out",     out,
+                                                                          "--device",  device};
+  };
+  const std::string mesh = std::string("exec:'") + FFZERO_PROGRAM + "' device serve --model mesh --powers --ports 3";
+  test::succeed(place, train(mesh, "mesh"));
+  const auto learnt_matrix = summary_of(place, "mesh");
+  EXPECT_EQ(learnt_matrix.at("information"), "transfer");
+  EXPECT_FALSE(learnt_matrix.at("layers").at(0).contains("fallback"));
+  EXPECT_EQ(learnt_matrix.at("devices").at(0).at("failures"), 0);
+  // 24 probes, 16 fields twice; then in each fifth of 120 steps 16 fields and a batch of 16, and 16 fields for each of 5, then of 4 phases.
+  EXPECT_EQ(learnt_matrix.at("forward_evals").at("training"), 24 + 32 + 12 * (32 + 5 * 16 + 32 + 4 * 16));
+
+  test::succeed(place, train(kServe, "dense"));
+  EXPECT_THAT(test::read_file(place.path("dense") / "log.txt"), HasSubstr("going on with estimates from outputs alone"));
+  const auto outputs_alone = summary_of(place, "dense");
+  EXPECT_EQ(outputs_alone.at("information"), "opaque");
+  EXPECT_GT(outputs_alone.at("layers").at(0).at("fallback").at("held_out_error"), 0.5);
+}
+
 TEST(DeviceTraining, SurvivesADeviceThatDiesAndGoesOnWithARunThatStopped) {
   Workplace place;
   test::succeed(place, train_devices(place, {kServe}, "whole"));
