@@ -5,6 +5,7 @@
 #   ./demo.sh            ./demo.sh --again    trains once more, into new folders        further arguments go to `ffzero train`
 #   ./demo.sh python     builds the Python package, trains the digits and a device that is a Python function
 #   ./demo.sh device     trains a layer that a Python program computes, as a bench of instruments would (examples/devices/bench.py)
+#   ./demo.sh mpi        trains one run on two processes (MPI) and on one, and compares the checkpoints (docs/scaling.md)
 # SPDX-License-Identifier: MIT
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -28,7 +29,14 @@ if [ "${1:-}" = python ]; then
   exit
 fi
 
-if [ "${1:-}" = device ]; then tools/install_deps.sh --python; else tools/install_deps.sh; fi
+case "${1:-}" in
+  device) tools/install_deps.sh --python ;;
+  mpi)
+    tools/install_deps.sh --python --mpi
+    FFZERO_CMAKE_ARGS="${FFZERO_CMAKE_ARGS:-} -DFFZERO_MPI=ON"
+    ;;
+  *) tools/install_deps.sh ;;
+esac
 build_release without --target ffzero_app
 ffzero=build/release/ffzero
 
@@ -62,6 +70,33 @@ for device in json.load(open(sys.argv[1]))["devices"]:
 END
   echo
   echo "Your own: copy examples/devices/bench.py, test it with \`ffzero device check\`, and name it with --device; docs/devices.md says more."
+  exit
+fi
+
+if [ "${1:-}" = mpi ]; then
+  # A small machine: as root, and more processes than cores, Open MPI starts only when told so.
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+  runs=()
+  for ranks in 2 1; do
+    run=$(folder_for "runs/demo-mpi-$ranks" summary.json yes)
+    runs+=("$run")
+    if [ -e "$run" ]; then continue; fi
+    echo
+    echo "On $ranks process(es): mpirun -n $ranks $ffzero train --solver ff_dd --directions 4 --epochs 2 --threads 1 --no-report --out $run"
+    mpirun -n $ranks $ffzero train --solver ff_dd --directions 4 --epochs 2 --threads 1 --no-report --out "$run"
+  done
+  echo
+  python3 - "${runs[@]}" <<'END'
+import json, sys, zipfile
+two, one = (zipfile.ZipFile(run + "/checkpoint.npz") for run in sys.argv[1:])
+names = [name for name in two.namelist() if not name.startswith("meta")]  # meta holds times
+same = sorted(two.namelist()) == sorted(one.namelist()) and all(two.read(name) == one.read(name) for name in names)
+ranks = json.load(open(sys.argv[1] + "/summary.json"))["machine"]["ranks"]
+print(f"{len(names)} arrays of the two checkpoints are {'the same, bit for bit' if same else 'NOT THE SAME'}")
+print(f"two processes told one another {ranks['bytes']:,} bytes in {ranks['gathers']:,} messages")
+sys.exit(0 if same else 1)
+END
+  echo "Next:        docs/scaling.md"
   exit
 fi
 

@@ -14,6 +14,13 @@ if tools/install_deps.sh --package; then
 else
   echo "The tests of the Python package are skipped: what it needs could not be installed."
 fi
+# One run on several processes is tested where an MPI is installed: tools/install_deps.sh --mpi.
+if command -v mpirun >/dev/null && command -v mpicxx >/dev/null; then
+  FFZERO_CMAKE_ARGS="${FFZERO_CMAKE_ARGS:-} -DFFZERO_MPI=ON"
+else
+  echo "The tests of several ranks are skipped: no MPI is installed (tools/install_deps.sh --mpi)."
+  FFZERO_CMAKE_ARGS="${FFZERO_CMAKE_ARGS:-} -DFFZERO_MPI=OFF"
+fi
 . tools/build_release.sh
 build_release with
 if [ -z "${FFZERO_DATA_DIR:-}" ]; then

@@ -19,6 +19,8 @@ constexpr int kInterrupted = 130;
 /// A parsed command line: what to do, and the exit code it ended with.
 struct Commands {
   std::function<int()> chosen;
+  /// What a process that is one of several does last, with its exit code; empty: it is alone.
+  std::function<void(int code)> leave;
 };
 
 void add_train(CLI::App& app, Commands& commands);

@@ -22,10 +22,14 @@
 #include "ffzero/base/spelling.hpp"
 #include "ffzero/run/run.hpp"
 #include "output.hpp"
+#include "ranks.hpp"
 
 namespace {
 
 using ffzero::ErrorKind;
+
+// Of several processes that train one run the first one speaks.
+bool speaks(int argc, char** argv) { return argc < 2 || std::string_view(argv[1]) != "train" || ffzero::app::launched().rank == 0; }
 
 int fail(const std::string& message, ErrorKind kind) {
   ffzero::app::note("ffzero: {}\n", message);
@@ -101,6 +105,9 @@ void refuse_empty_values(CLI::App& app) {
 
 int parse_and_run(CLI::App& cli, ffzero::app::Commands& commands, int argc, char** argv) {
   using namespace ffzero;
+  const auto fail = [speaks = speaks(argc, argv)](const std::string& message, ErrorKind kind) {
+    return speaks ? ::fail(message, kind) : static_cast<int>(kind);
+  };
   try {
     cli.parse(argc, argv);
     const int code = commands.chosen();
@@ -148,5 +155,7 @@ int main(int argc, char** argv) {
   app::add_device(cli, commands);
   app::add_help(cli, commands);
   refuse_empty_values(cli);
-  return parse_and_run(cli, commands, argc, argv);
+  const int code = parse_and_run(cli, commands, argc, argv);
+  if (commands.leave) commands.leave(code);
+  return code;
 }

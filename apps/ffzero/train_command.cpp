@@ -17,6 +17,7 @@
 #include "ffzero/run/run.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "ranks.hpp"
 
 namespace ffzero::app {
 
@@ -81,7 +82,7 @@ std::string resume_command(const std::filesystem::path& folder, const DeviceAcce
   return command + (devices.trusted ? " --trust-devices" : "");
 }
 
-int run_train(const TrainOptions& options) {
+int run_train(const TrainOptions& options, const JoinedRanks& ranks) {
   // Results do not depend on the number of threads; everything else belongs to the run.
   const auto is_threads = [](const auto& flag) { return flag.first == "threads"; };
   const bool settings = !options.config.empty() || !options.sets.empty() || !options.solver.empty() || options.layers ||
@@ -91,6 +92,7 @@ int run_train(const TrainOptions& options) {
   if (!options.replay.empty() && (settings || !options.devices.addresses.empty() || options.devices.trusted))
     throw UsageError("--replay", "repeats a run as it was, without its devices", "further settings", "drop them, or start a new run");
   RunRequest request;
+  request.ranks = ranks.exchange;
   request.cache_dir = cache_dir();
   request.devices = options.devices;
   request.out = options.out;
@@ -114,9 +116,12 @@ int run_train(const TrainOptions& options) {
       request.numbered = true;
     }
   }
+  catch_interrupts();
+  RunEvents events;
+  events.stop_requested = [] { return interrupted(); };
+  if (!ranks.leads()) return run_training(request, events).interrupted ? kInterrupted : kDone;
   ProgressDisplay display(options.quiet);
   RunLog log;
-  RunEvents events;
   std::filesystem::path ready;
   events.folder_ready = [&](const std::filesystem::path& folder) {
     ready = folder;
@@ -136,8 +141,6 @@ int run_train(const TrainOptions& options) {
     events.finished = [&](const std::filesystem::path& folder, bool earlier) {
       if (!earlier || !exists(folder / "report.html")) report_run(folder, events.message);
     };
-  catch_interrupts();
-  events.stop_requested = [] { return interrupted(); };
   RunResult result;
   try {
     result = run_training(request, events);
@@ -166,6 +169,26 @@ int run_train(const TrainOptions& options) {
                                 lost->metric, lost->chip, lost->model));
   display.message(fmt::format("written to {}", result.folder.string()));
   return kDone;
+}
+
+// One error ends all ranks: who has one tells the others before it goes.
+int run_as_rank(const TrainOptions& options, Commands& commands) {
+  const JoinedRanks ranks = join_ranks();
+  commands.leave = ranks.leave;
+  const auto tell = [&](ErrorKind kind, const char* what) {
+    if (ranks.exchange) ranks.exchange->fail(kind, fmt::format("rank {}: {}", ranks.exchange->rank(), what));
+  };
+  try {
+    return run_train(options, ranks);
+  } catch (const RankError&) {
+    throw;
+  } catch (const Error& e) {
+    tell(e.kind(), e.what());
+    throw;
+  } catch (const std::exception& e) {
+    tell(ErrorKind::defect, e.what());
+    throw;
+  }
 }
 
 }  // namespace
@@ -212,7 +235,7 @@ void add_train(CLI::App& app, Commands& commands) {
   train->add_flag_callback(
       "--no-report", [options] { options->report = false; }, "no report.html and figures at the end");
   train->add_flag("--quiet", options->quiet, "no progress on standard error");
-  train->callback([options, &commands] { commands.chosen = [options] { return run_train(*options); }; });
+  train->callback([options, &commands] { commands.chosen = [options, &commands] { return run_as_rank(*options, commands); }; });
 }
 
 }  // namespace ffzero::app

@@ -61,6 +61,7 @@ class Workplace {
    public:
     Running(pid_t pid, fs::path out, fs::path err) : pid_(pid), out_(std::move(out)), err_(std::move(err)) {}
     void signal(int number) const { ::kill(pid_, number); }
+    [[nodiscard]] pid_t pid() const { return pid_; }
     [[nodiscard]] Outcome wait() const {
       int status = 0;
       ::waitpid(pid_, &status, 0);
@@ -74,10 +75,13 @@ class Workplace {
   };
 
   /// largest_file > 0: no file can grow beyond so many bytes, as on a disk that is full. output: where standard output goes instead.
-  [[nodiscard]] Running start(const Arguments& arguments, rlim_t largest_file = 0, const char* output = nullptr) {
+  /// launcher: a program with its arguments that starts it: "mpirun", "-n", "2".
+  [[nodiscard]] Running start(const Arguments& arguments, rlim_t largest_file = 0, const char* output = nullptr,
+                              const Arguments& launcher = {}) {
     const std::string stem = (folder_.path() / ("process-" + std::to_string(++started_))).string();
     const std::string out = output != nullptr ? output : stem + ".out", err = stem + ".err", cache = (folder_.path() / "cache").string();
-    std::vector<std::string> words{FFZERO_PROGRAM};
+    std::vector<std::string> words = launcher;
+    words.emplace_back(FFZERO_PROGRAM);
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (auto& word : words) argv.push_back(word.data());
@@ -92,7 +96,7 @@ class Workplace {
         ::signal(SIGXFSZ, SIG_IGN);
         ::setrlimit(RLIMIT_FSIZE, &limit);
       }
-      ::chdir(folder_.path().c_str()) == 0 ? ::execv(FFZERO_PROGRAM, argv.data()) : 0;
+      ::chdir(folder_.path().c_str()) == 0 ? ::execvp(argv[0], argv.data()) : 0;
       ::_exit(127);
     }
     // A failed fork must not become a signal to everything: kill(-1).

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace ffzero {
@@ -120,7 +121,8 @@ struct Executor::Pool {
   }
 };
 
-Executor::Executor(int threads) : pool_(std::make_unique<Pool>()) {
+Executor::Executor(int threads, std::shared_ptr<Exchange> ranks)
+    : pool_(std::make_unique<Pool>()), ranks_(ranks ? std::move(ranks) : std::make_shared<AloneExchange>()) {
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
   const std::size_t wanted = threads > 0 ? static_cast<std::size_t>(threads) : cores;
   pool_->workers.reserve(wanted - 1);

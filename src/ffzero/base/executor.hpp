@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "ffzero/base/exchange.hpp"
 #include "ffzero/base/index.hpp"
 
 namespace ffzero {
@@ -15,12 +16,15 @@ namespace ffzero {
 class Executor {
  public:
   /// threads >= 1: how many work at once, the calling one included; 0: one per core. Fewer where the system starts no more of them.
-  explicit Executor(int threads = 1);
+  /// ranks: the processes that the work of a training step is shared out to; null: this one does it all.
+  explicit Executor(int threads = 1, std::shared_ptr<Exchange> ranks = nullptr);
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
   [[nodiscard]] int threads() const noexcept;
+  /// Only losses and slopes of a step are shared out to ranks (BlockLoss); all that calls run() is done by every rank.
+  [[nodiscard]] Exchange& ranks() const noexcept { return *ranks_; }
 
   /// Calls `work(i)` once for each 0 <= i < shards and returns when all are done. An exception of a shard is rethrown here
   /// (that of the lowest-numbered shard that threw). A nested call runs its shards on the calling thread, and so does a call while another
@@ -36,6 +40,7 @@ class Executor {
   void run_erased(Index shards, void (*call)(void*, Index), void* work) const;
   struct Pool;
   std::unique_ptr<Pool> pool_;
+  std::shared_ptr<Exchange> ranks_;
 };
 
 }  // namespace ffzero

@@ -128,12 +128,13 @@ class Dense<S>::Product final : public StackedProduct<S> {
   }
 
   using StackedProduct<S>::rows;
-  void rows(Index first, MatrixRef<S> z, MatrixRef<S> p) const override {
+  void rows(Index first, Index direction, MatrixRef<S> z, MatrixRef<S> p) const override {
     const ConstMatrixRef<S> x = x_->middleRows(first, z.rows());
     SparseLines<S>& lines = lines_of_thread<S>();
     if (skip_) lines.assign_rows(x);
-    for (std::size_t i = 0; i < (p.cols() == 0 ? 1 : parameters_.size()); ++i) {
-      MatrixRef<S> y = i == 0 ? MatrixRef<S>(z) : MatrixRef<S>(p.middleCols((isize(i) - 1) * map_.outputs_, map_.outputs_));
+    for (Index j = -1; j < p.cols() / map_.outputs_; ++j) {
+      MatrixRef<S> y = j < 0 ? MatrixRef<S>(z) : MatrixRef<S>(p.middleCols(j * map_.outputs_, map_.outputs_));
+      const std::size_t i = j < 0 ? 0 : usize(1 + direction + j);
       const std::span<const S> offset = bias(parameters_[i], map_.outputs_, map_.inputs_);
       if (skip_)
         lines.affine_nt(packed_[i], offset, y);

@@ -19,12 +19,13 @@ class StackedProduct {
   /// the last call of `rows`. Work that pays is shared out to the executor; the result does not depend on its number of threads.
   virtual void prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x,
                        const Executor& executor) = 0;
-  /// z and p of the samples [first, first + z.rows()), as forward_stacked gives them. From any thread.
-  virtual void rows(Index first, MatrixRef<S> z, MatrixRef<S> p) const = 0;
+  /// z and p of the samples [first, first + z.rows()), as forward_stacked gives them: p of as many directions as it has room for, from
+  /// `direction` on; what it gets for a direction depends on no other. From any thread.
+  virtual void rows(Index first, Index direction, MatrixRef<S> z, MatrixRef<S> p) const = 0;
   /// z alone.
   void rows(Index first, MatrixRef<S> z) const {
     Matrix<S> none(0, 0);
-    rows(first, z, none);
+    rows(first, 0, z, none);
   }
 };
 

@@ -25,10 +25,20 @@ class PairedMap {
     return false;
   }
 
+  /// True if every row of a pair depends on its row of x alone, bit for bit: then forward_pairs may be asked for some rows of a batch.
+  [[nodiscard]] virtual bool pairs_apart() const { return false; }
+
   /// Calls sink(j, plus, minus) once for each direction, in order.  theta (parameter_count)   directions (m, parameter_count)
   /// eps > 0   x (B, input size)   readout: null, or a map for which fuses() is true; plus and minus are then its outputs.
   virtual void forward_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, const ConstMatrixRef<S>& x,
                              const ForwardMap<S>* readout, const PairSink<S>& sink) const = 0;
+  /// forward_pairs for directions [first, last) alone, with the bits that they have among all. Default: for maps in which directions never
+  /// meet.
+  virtual void forward_some_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, Index first, Index last, double eps,
+                                  const ConstMatrixRef<S>& x, const ForwardMap<S>* readout, const PairSink<S>& sink) const {
+    forward_pairs(theta, directions.middleRows(first, last - first), eps, x, readout,
+                  [&](Index j, const ConstMatrixRef<S>& plus, const ConstMatrixRef<S>& minus) { sink(first + j, plus, minus); });
+  }
 };
 
 }  // namespace ffzero

@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <memory>
+#include <span>
+#include <vector>
+
 #include "ffzero/base/random.hpp"
 #include "ffzero/head/head.hpp"
 #include "ffzero/loss/loss.hpp"
@@ -38,6 +42,31 @@ template <class S>
 void activity_output_gradient(const ActivityOptions<S>& options, const ConstMatrixRef<S>& a, const Targets& targets,
                               const RandomStream& random, Index first_row, MatrixRef<S> gz);
 
+/// The same in two parts, so that slopes may come from elsewhere: the only numbers of an estimate that are measured.
+template <class S>
+class ActivityReading {
+ public:
+  explicit ActivityReading(const ActivityOptions<S>& options);
+  ~ActivityReading();
+  ActivityReading(ActivityReading&&) noexcept;
+  ActivityReading& operator=(ActivityReading&&) noexcept;
+
+  /// Slopes of one sample: one for every nudge and group.
+  [[nodiscard]] static Index slopes_of_sample(const ActivityOptions<S>& options);
+  /// Looks at samples with these activations (rows, d), addressed as activity_output_gradient does. @throws ConfigError if the head has no
+  /// prototypes
+  void begin(const ConstMatrixRef<S>& a, const RandomStream& random, Index first_row);
+  /// slopes (count, slopes_of_sample), overwritten: those of samples [first, first + count).  a: that of begin()   targets: of these
+  /// samples
+  void measure(const ConstMatrixRef<S>& a, Index first, Index count, const Targets& targets, MatrixRef<double> slopes) const;
+  /// gz (rows, d), overwritten, from the slopes of all samples.  a: that of begin()
+  void gradient(const ConstMatrixRef<S>& a, const ConstMatrixRef<double>& slopes, MatrixRef<S> gz) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 /// Evaluations that one sample costs: the layer itself and its read-outs, each billed as one. Groups are read out together, unless they
 /// share one (joint) loss: then each is perturbed alone.
 template <class S>
@@ -45,5 +74,8 @@ template <class S>
   const Index directions = perturbation.space == ActivitySpace::prototypes ? head.classes() : perturbation.directions;
   return 1 + 2 * directions * (joint_loss ? head.groups() : 1);
 }
+
+extern template class ActivityReading<float>;
+extern template class ActivityReading<double>;
 
 }  // namespace ffzero

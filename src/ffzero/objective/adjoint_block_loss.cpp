@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <type_traits>
 
 #include "ffzero/base/error.hpp"
 
@@ -11,7 +12,8 @@ namespace ffzero {
 
 namespace {
 constexpr Index kPiece = 4096;
-}
+constexpr auto kNothing = [](const auto& /*shard*/, const auto& /*z*/, const auto& /*targets*/) {};
+}  // namespace
 
 template <class S>
 const AdjointMap<S>& require_adjoint(const ForwardMap<S>& map, Index layer) {
@@ -47,7 +49,7 @@ AdjointBlockLoss<S>::AdjointBlockLoss(const Block<S>& block, const Executor& exe
 template <class S>
 double AdjointBlockLoss<S>::value_and_gradient(std::span<const S> theta, std::span<S> gradient) const {
   const double scale = this->reduction_scale();
-  const double loss = run(theta, gradient, [&](Shard& shard, const Matrix<S>& z, const Targets& targets, Matrix<S>& gz) {
+  const double loss = run(theta, gradient, kNothing, nullptr, [&](Shard& shard, const Matrix<S>& z, const Targets& targets, Matrix<S>& gz) {
     const auto& head = *this->block_.head;
     shard.work.gs.resize(z.rows(), shard.work.scores.cols());
     this->block_.loss->gradient(shard.work.scores, head.classes(), targets, shard.work.gs);
@@ -63,18 +65,45 @@ double AdjointBlockLoss<S>::activity_gradient(std::span<const S> theta, const Ac
                                               const RandomStream& random, std::span<S> gradient) const {
   const double scale = this->reduction_scale();
   const auto& block = this->block_;
-  const double loss = run(theta, gradient, [&](Shard& shard, const Matrix<S>& z, const Targets& targets, Matrix<S>& gz) {
-    activity_output_gradient<S>({.head = *block.head, .loss = *block.exact_loss, .perturbation = perturbation}, z, targets, random,
-                                shard.first, gz);
-    if (scale != 1.0) gz *= static_cast<S>(scale);
-  });
+  const ActivityOptions<S> options{.head = *block.head, .loss = *block.exact_loss, .perturbation = perturbation};
+  double loss = 0.0;
+  if (Exchange& ranks = this->executor_.ranks(); ranks.alone()) {
+    loss = run(theta, gradient, kNothing, nullptr, [&](Shard& shard, const Matrix<S>& z, const Targets& targets, Matrix<S>& gz) {
+      activity_output_gradient<S>(options, z, targets, random, shard.first, gz);
+      if (scale != 1.0) gz *= static_cast<S>(scale);
+    });
+  } else {
+    // A unit is a sample.
+    const Index rows = this->batch_size(), each = ActivityReading<S>::slopes_of_sample(options);
+    const RankPart part = ranks.part_of(rows);
+    readings_.clear();
+    for (std::size_t i = 0; i < this->shards_.size(); ++i) readings_.emplace_back(options);
+    slopes_.resize(usize(rows * each));
+    const auto reading_of = [&](const Shard& shard) -> ActivityReading<S>& { return readings_[usize(&shard - this->shards_.data())]; };
+    loss = run(
+        theta, gradient,
+        [&](const Shard& shard, const Matrix<S>& z, const Targets& targets) {
+          reading_of(shard).begin(z, random, shard.first);
+          const Index first = std::max(part.first, shard.first), last = std::min(part.last, shard.first + shard.rows);
+          if (first >= last) return;
+          reading_of(shard).measure(z, first - shard.first, last - first, targets.rows(first - shard.first, last - first),
+                                    Eigen::Map<Matrix<double>>(slopes_.data() + first * each, last - first, each));
+        },
+        [&] { ranks.gather_units(rows, each, slopes_); },
+        [&](Shard& shard, const Matrix<S>& z, const Targets& /*targets*/, Matrix<S>& gz) {
+          const Eigen::Map<const Matrix<double>> own(slopes_.data() + shard.first * each, shard.rows, each);
+          reading_of(shard).gradient(z, own, gz);
+          if (scale != 1.0) gz *= static_cast<S>(scale);
+        });
+  }
   this->bill_training(activity_cost(perturbation, *block.head, block.loss->joint()));
   return loss;
 }
 
 template <class S>
-template <class OutputGradient>
-double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient, OutputGradient output_gradient) const {
+template <class Measure, class Gathered, class OutputGradient>
+double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient, Measure measure, Gathered gathered,
+                                OutputGradient output_gradient) const {
   auto& shards = this->shards_;
   const auto& chain = this->chain_;
   const bool piecewise = !pieces_.empty();
@@ -84,20 +113,25 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
   else
     shard_gradients_.resize(shards.size());
   chain.prepare(theta, Matrix<S>(0, this->dimension_), this->batch_->x, this->executor_);
-  this->executor_.run(count, [&](Index i) {
+  const auto targets_of = [&](const Shard& shard) { return this->batch_->targets.rows(shard.first, shard.rows); };
+  const auto look = [&](Index i) {
     Shard& shard = shards[usize(i)];
-    const Targets targets = this->batch_->targets.rows(shard.first, shard.rows);
     const Matrix<S>& z = chain.forward(theta, this->batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
     this->keep_reads(z, shard);
     shard.work.scores.resize(z.rows(), this->block_.head->groups() * this->block_.head->classes());
     this->block_.head->scores(z, shard.work.scores);
     shard.plus_losses.resize(z.rows(), this->loss_groups());
-    this->block_.loss->values(shard.work.scores, this->block_.head->classes(), targets, shard.plus_losses);
+    this->block_.loss->values(shard.work.scores, this->block_.head->classes(), targets_of(shard), shard.plus_losses);
     shard.sums.assign(1, shard.plus_losses.sum());
+    measure(shard, z, targets_of(shard));
+  };
+  const auto pull = [&](Index i) {
+    Shard& shard = shards[usize(i)];
+    const Matrix<S>& z = shard.work.outputs.back();
     shard.work.gradients.resize(chain.steps().size());
     Matrix<S>& gz = shard.work.gradients.back();
     gz.resize(z.rows(), z.cols());
-    output_gradient(shard, z, targets, gz);
+    output_gradient(shard, z, targets_of(shard), gz);
     if (piecewise) {
       const Index begin = i * this->dimension_ / count, end = (i + 1) * this->dimension_ / count;
       std::fill(gradient.begin() + begin, gradient.begin() + end, S{0});
@@ -111,7 +145,17 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
     }
     std::fill(own.begin(), own.end(), S{0});
     backward(theta, shard, own);
-  });
+  };
+  if constexpr (std::is_null_pointer_v<Gathered>) {
+    this->executor_.run(count, [&](Index i) {
+      look(i);
+      pull(i);
+    });
+  } else {
+    this->executor_.run(count, look);
+    gathered();
+    this->executor_.run(count, pull);
+  }
   this->count_reads(1);
   double loss = 0.0;
   for (const Shard& shard : shards) loss += shard.sums[0] * this->reduction_scale();

@@ -28,7 +28,8 @@ class AdjointBlockLoss final : public BlockLoss<S>, public DifferentiableFunctio
 
   /// Perturbs the head's input sample by sample; the layer's known structure (linear in a known input, masks of the tail) carries the
   /// estimate to the parameters. Cost: activity_cost() N: N evaluations + 2 m N read-outs, m = K in the space
-  /// of the prototypes  [docs/notation.md, Prototypes and losses].
+  /// of the prototypes  [docs/notation.md, Prototypes and losses]. Ranks share out the read-outs, the only numbers that are measured; each
+  /// evaluates and pulls back the whole batch.
   double activity_gradient(std::span<const S> theta, const ActivityPerturbation& perturbation, const RandomStream& random,
                            std::span<S> gradient) const;
 
@@ -41,11 +42,15 @@ class AdjointBlockLoss final : public BlockLoss<S>, public DifferentiableFunctio
   /// gradient += those of the parameters, piece by piece for the whole batch; after `backward` of all shards.
   void add_pieces(std::span<S> gradient) const;
   void clear_fixed_parameters(std::span<S> gradient) const;
-  template <class OutputGradient>
-  double run(std::span<const S> theta, std::span<S> gradient, OutputGradient output_gradient) const;
+  /// measure(shard, z, targets) of every shard, then gathered(), then output_gradient(shard, z, targets, gz) of every shard. Without
+  /// `gathered` (null) each shard does all of it at once.
+  template <class Measure, class Gathered, class OutputGradient>
+  double run(std::span<const S> theta, std::span<S> gradient, Measure measure, Gathered gathered, OutputGradient output_gradient) const;
 
   std::vector<const AdjointMap<S>*> adjoints_;  // one per step of the chain; null: dropout
   mutable std::vector<Vector<S>> shard_gradients_;
+  mutable std::vector<ActivityReading<S>> readings_;  // of several ranks: one a shard
+  mutable std::vector<double> slopes_;                // (B, slopes of a sample)
   /// Where every map of the block can give its gradient in pieces: all of them. Empty: shards have gradients of their own.
   struct Piece {
     std::size_t step;

@@ -6,6 +6,9 @@
 #include <utility>
 #include <vector>
 
+#include "ffzero/map/addressed.hpp"
+#include "ffzero/map/instrument.hpp"
+
 namespace ffzero {
 
 namespace {
@@ -71,28 +74,49 @@ void BlockLoss<S>::bill_training(Index evaluations_per_sample) const {
 }
 
 template <class S>
+bool BlockLoss<S>::serves_ranks() const {
+  return std::all_of(chain_.steps().begin(), chain_.steps().end(), [](const LayerStep<S>& step) {
+    const auto* const addressed = dynamic_cast<const AddressedReadings*>(step.map);
+    return dynamic_cast<const Instrument<S>*>(step.map) == nullptr && (addressed == nullptr || addressed->smooth());
+  });
+}
+
+template <class S>
 void BlockLoss<S>::values(std::span<const S> theta, std::span<double> losses) const {
-  evaluate(theta, losses);
+  Matrix<double> found(1, isize(losses.size()));
+  evaluate(
+      1, [theta](Index) { return theta; }, found);
+  std::copy_n(found.data(), losses.size(), losses.begin());
   bill_training(1);
 }
 
 template <class S>
-void BlockLoss<S>::evaluate(std::span<const S> theta, std::span<double> losses) const {
-  const Index groups = loss_groups();
-  chain_.prepare(theta, Matrix<S>(0, dimension_), batch_->x, executor_);
-  executor_.run(isize(shards_.size()), [&](Index i) {
-    Shard& shard = shards_[usize(i)];
-    const Matrix<S>& z = chain_.forward(theta, batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
-    keep_reads(z, shard);
-    score_side(z, shard, shard.plus_losses);
-    shard.sums.assign(usize(groups), 0.0);
-    for (Index g = 0; g < groups; ++g) shard.sums[usize(g)] = shard.plus_losses.col(g).sum();
-  });
-  count_reads(1);
+template <class Theta>
+void BlockLoss<S>::evaluate(Index count, Theta theta, Matrix<double>& losses) const {
+  const Index groups = loss_groups(), shards = isize(shards_.size());
+  const RankPart part = executor_.ranks().part_of(count * shards);
+  cells_.resize(usize(count * shards * groups));
+  for (Index number = part.first; number < part.last;) {
+    const Index e = number / shards, first = number % shards, last = std::min(shards, first + part.last - number);
+    const std::span<const S> own = theta(e);
+    chain_.prepare(own, Matrix<S>(0, dimension_), batch_->x, executor_);
+    executor_.run(last - first, [&](Index k) {
+      Shard& shard = shards_[usize(first + k)];
+      const Matrix<S>& z = chain_.forward(own, batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
+      keep_reads(z, shard);
+      score_side(z, shard, shard.plus_losses);
+      for (Index g = 0; g < groups; ++g) cells_[usize((e * shards + first + k) * groups + g)] = shard.plus_losses.col(g).sum();
+    });
+    count_reads(1);
+    number += last - first;
+  }
+  executor_.ranks().gather_units(count * shards, groups, cells_);
   // One group in the parameters (end to end) sums all groups of the loss; otherwise they correspond one to one.
-  std::fill(losses.begin(), losses.end(), 0.0);
-  for (const Shard& shard : shards_)
-    for (Index g = 0; g < groups; ++g) losses[usize(isize(losses.size()) == groups ? g : 0)] += shard.sums[usize(g)] * reduction_scale();
+  losses.setZero();
+  for (Index e = 0; e < count; ++e)
+    for (Index i = 0; i < shards; ++i)
+      for (Index g = 0; g < groups; ++g)
+        losses(e, losses.cols() == groups ? g : 0) += cells_[usize((e * shards + i) * groups + g)] * reduction_scale();
 }
 
 template <class S>
@@ -121,10 +145,10 @@ void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>
     const StackedProduct<S>* const stacked = chain_.stacked();
     chain_.prepare(theta, directions, batch_->x, executor_);
     linear_differences(
-        directions.rows(), eps,
-        [&](const Shard& shard, MatrixRef<S> z, MatrixRef<S> p) {
+        directions.rows(), eps, stacked != nullptr,
+        [&](const Shard& shard, Index first, MatrixRef<S> z, MatrixRef<S> p) {
           if (stacked != nullptr)
-            stacked->rows(shard.first, z, p);
+            stacked->rows(shard.first, first, z, p);
           else
             linear_->forward_stacked(theta, directions, batch_->x.middleRows(shard.first, shard.rows), z, p);
         },
@@ -134,7 +158,7 @@ void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>
   else if (many_ != nullptr)
     many_differences(theta, directions, eps, out);
   else
-    return ScalarFunction<S>::differences(theta, directions, eps, out);
+    return chained_differences(theta, directions, eps, out);
   pool_groups(layout_.groups, out);
   bill_training(2 * directions.rows());
 }
@@ -147,9 +171,10 @@ bool BlockLoss<S>::serves_hadamard(Index m) const {
 template <class S>
 void BlockLoss<S>::hadamard_differences(std::span<const S> theta, std::span<const S> signs, Index m, double eps, Differences& out) const {
   if (!serves_hadamard(m)) return ScalarFunction<S>::hadamard_differences(theta, signs, m, eps, out);
+  // The directions come out of one transform.
   linear_differences(
-      m, eps,
-      [&](const Shard& shard, MatrixRef<S> z, MatrixRef<S> p) {
+      m, eps, false,
+      [&](const Shard& shard, Index /*first*/, MatrixRef<S> z, MatrixRef<S> p) {
         linear_->forward_hadamard(theta, signs, m, batch_->x.middleRows(shard.first, shard.rows), z, p);
       },
       out);
@@ -158,23 +183,43 @@ void BlockLoss<S>::hadamard_differences(std::span<const S> theta, std::span<cons
 }
 
 template <class S>
+typename BlockLoss<S>::PairSums BlockLoss<S>::pair_sums(Index number) const {
+  double* const cell = cells_.data() + number * (loss_groups() + 1);
+  return {.delta = cell, .sum = cell + loss_groups()};
+}
+
+template <class S>
+template <class Number>
+void BlockLoss<S>::add_pair_sums(Index shards, Number number, Differences& out) const {
+  const Index m = out.delta.rows(), groups = loss_groups();
+  for (Index i = 0; i < shards; ++i)
+    for (Index j = 0; j < m; ++j)
+      for (Index g = 0; g < groups; ++g) out.delta(j, g) += reduction_scale() * pair_sums(number(i, j)).delta[g];
+}
+
+template <class S>
 template <class Stack>
-void BlockLoss<S>::linear_differences(Index m, double eps, Stack stack, Differences& out) const {
-  const Index width = block_.layers[0]->map->output_shape().size(), groups = loss_groups();
+void BlockLoss<S>::linear_differences(Index m, double eps, bool directions_apart, Stack stack, Differences& out) const {
+  const Index width = block_.layers[0]->map->output_shape().size(), groups = loss_groups(), shards = isize(shards_.size());
   if (pair_scorer_.serves()) pair_scorer_.begin_step();
-  executor_.run(isize(shards_.size()), [&](Index i) {
+  const Index each = directions_apart ? m : 1;  // units of a shard
+  const RankPart part = executor_.ranks().part_of(shards * each);
+  const Index first_shard = part.first / each, last_shard = part.size() == 0 ? first_shard : (part.last - 1) / each + 1;
+  cells_.resize(usize(shards * m * (groups + 1)));
+  executor_.run(last_shard - first_shard, [&](Index k) {
+    const Index i = first_shard + k;
+    const Index first = directions_apart ? std::max<Index>(0, part.first - i * m) : 0;
+    const Index last = directions_apart ? std::min(m, part.last - i * m) : m;
     Shard& shard = shards_[usize(i)];
     const Targets targets = batch_->targets.rows(shard.first, shard.rows);
     shard.z.resize(shard.rows, width);
-    shard.p.resize(shard.rows, m * width);
-    shard.delta.setZero(m, groups);
-    shard.sums.assign(1, 0.0);
+    shard.p.resize(shard.rows, (last - first) * width);
     shard.plus_losses.resize(shard.rows, groups);
     shard.minus_losses.resize(shard.rows, groups);
-    stack(shard, shard.z, shard.p);
+    stack(shard, first, shard.z, shard.p);
     if (pair_scorer_.serves()) pair_scorer_.prepare(shard.z, shard.pair);
-    for (Index j = 0; j < m; ++j) {
-      const auto p = shard.p.middleCols(j * width, width);
+    for (Index j = first; j < last; ++j) {
+      const auto p = shard.p.middleCols((j - first) * width, width);
       if (pair_scorer_.serves()) {
         pair_scorer_.score(shard.z, p, eps, shard.pair);
         block_.exact_loss->values(shard.pair.plus, block_.head->classes(), targets, shard.plus_losses);
@@ -188,25 +233,31 @@ void BlockLoss<S>::linear_differences(Index m, double eps, Stack stack, Differen
         chain_.run_tail(shard.minus, shard.tail_buffers, head_input);
         score_side(*head_input, shard, shard.minus_losses);
       }
-      for (Index g = 0; g < groups; ++g) shard.delta(j, g) = (shard.plus_losses.col(g) - shard.minus_losses.col(g)).sum();
-      shard.sums[0] += shard.plus_losses.sum() + shard.minus_losses.sum();
+      const PairSums sums = pair_sums(i * m + j);
+      for (Index g = 0; g < groups; ++g) sums.delta[g] = (shard.plus_losses.col(g) - shard.minus_losses.col(g)).sum();
+      *sums.sum = shard.plus_losses.sum() + shard.minus_losses.sum();
     }
   });
+  executor_.ranks().gather_units(shards * each, m / each * (groups + 1), cells_);
   out.delta.setZero(m, groups);
   out.mean_loss = 0.0;
-  for (const Shard& shard : shards_) {
-    out.delta += reduction_scale() * shard.delta;
-    out.mean_loss += reduction_scale() * shard.sums[0] / (2.0 * static_cast<double>(m));
+  add_pair_sums(
+      shards, [m](Index i, Index j) { return i * m + j; }, out);
+  for (Index i = 0; i < shards; ++i) {
+    double sum = 0.0;
+    for (Index j = 0; j < m; ++j) sum += *pair_sums(i * m + j).sum;
+    out.mean_loss += reduction_scale() * sum / (2.0 * static_cast<double>(m));
   }
 }
 
 template <class S>
 void BlockLoss<S>::paired_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
-  const Index m = directions.rows(), groups = loss_groups();
+  const Index m = directions.rows(), groups = loss_groups(), shards = isize(sides_.size());
   const Layer<S>& layer = *block_.layers[0];
   const bool fused = layer.loss_after == 0 && layer.readout && paired_->fuses(*layer.readout);
-  out.delta.setZero(m, groups);
-  out.mean_loss = 0.0;
+  // A unit is a direction on a shard, or where rows depend on one another, on the whole batch.
+  const bool apart = paired_->pairs_apart();
+  const auto number = [apart, m, shards](Index i, Index j) { return apart ? i * m + j : j * shards + i; };
   const auto score = [&](const ConstMatrixRef<S>& side, Shard& shard, Matrix<double>& losses) {
     if (fused) {
       keep_reads(side, shard);
@@ -218,23 +269,68 @@ void BlockLoss<S>::paired_differences(std::span<const S> theta, const ConstMatri
     score_side(*head_input, shard, losses);
   };
   // Pairs come whole from the map, which shards inside.
-  paired_->forward_pairs(theta, directions, eps, batch_->x, fused ? layer.readout.get() : nullptr,
-                         [&](Index j, const ConstMatrixRef<S>& plus, const ConstMatrixRef<S>& minus) {
-                           executor_.run(isize(sides_.size()), [&](Index i) {
-                             Shard& shard = sides_[usize(i)];
-                             score(plus.middleRows(shard.first, shard.rows), shard, shard.plus_losses);
-                             score(minus.middleRows(shard.first, shard.rows), shard, shard.minus_losses);
-                             shard.delta.resize(1, groups);
-                             for (Index g = 0; g < groups; ++g)
-                               shard.delta(0, g) = (shard.plus_losses.col(g) - shard.minus_losses.col(g)).sum();
-                             shard.sums.assign(1, shard.plus_losses.sum() + shard.minus_losses.sum());
-                           });
-                           for (const Shard& shard : sides_) {
-                             out.delta.row(j) += reduction_scale() * shard.delta.row(0);
-                             out.mean_loss += shard.sums[0] * reduction_scale() / (2.0 * static_cast<double>(m));
-                           }
-                         });
+  const auto evaluate_pairs = [&](Index first_shard, Index last_shard, Index first, Index last) {
+    const Index row = sides_[usize(first_shard)].first, end = sides_[usize(last_shard - 1)].first + sides_[usize(last_shard - 1)].rows;
+    paired_->forward_some_pairs(theta, directions, first, last, eps, batch_->x.middleRows(row, end - row),
+                                fused ? layer.readout.get() : nullptr,
+                                [&](Index j, const ConstMatrixRef<S>& plus, const ConstMatrixRef<S>& minus) {
+                                  executor_.run(last_shard - first_shard, [&](Index k) {
+                                    Shard& shard = sides_[usize(first_shard + k)];
+                                    score(plus.middleRows(shard.first - row, shard.rows), shard, shard.plus_losses);
+                                    score(minus.middleRows(shard.first - row, shard.rows), shard, shard.minus_losses);
+                                    const PairSums sums = pair_sums(number(first_shard + k, j));
+                                    for (Index g = 0; g < groups; ++g)
+                                      sums.delta[g] = (shard.plus_losses.col(g) - shard.minus_losses.col(g)).sum();
+                                    *sums.sum = shard.plus_losses.sum() + shard.minus_losses.sum();
+                                  });
+                                });
+  };
+  const Index units = apart ? shards * m : m;
+  const RankPart part = executor_.ranks().part_of(units);
+  cells_.resize(usize(shards * m * (groups + 1)));
+  if (!apart && part.size() > 0) evaluate_pairs(0, shards, part.first, part.last);
+  for (Index unit = part.first; apart && unit < part.last;) {
+    // All directions of whole shards at once; some of a shard that ranks share.
+    const Index i = unit / m, j = unit % m;
+    const bool whole = j == 0 && part.last - unit >= m;
+    const Index last_shard = whole ? part.last / m : i + 1, last = whole ? m : std::min(m, j + part.last - unit);
+    evaluate_pairs(i, last_shard, j, last);
+    unit += (last_shard - i) * (last - j);
+  }
+  executor_.ranks().gather_units(units, shards * m / units * (groups + 1), cells_);
+  out.delta.setZero(m, groups);
+  out.mean_loss = 0.0;
+  add_pair_sums(shards, number, out);
+  for (Index j = 0; j < m; ++j)
+    for (Index i = 0; i < shards; ++i) out.mean_loss += *pair_sums(number(i, j)).sum * reduction_scale() / (2.0 * static_cast<double>(m));
   count_reads(2 * m);
+}
+
+template <class S>
+void BlockLoss<S>::chained_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
+  const Index m = directions.rows(), groups = layout_.groups;
+  Vector<S> moved(dimension_);
+  Matrix<double> losses(2 * m, groups);
+  evaluate(
+      2 * m,
+      [&](Index e) {
+        const auto direction = directions.row(e / 2).transpose();
+        if (e % 2 == 0)
+          moved = as_vector(theta) + static_cast<S>(eps) * direction;
+        else
+          moved = as_vector(theta) - static_cast<S>(eps) * direction;
+        return as_span(std::as_const(moved));
+      },
+      losses);
+  out.delta.resize(m, groups);
+  out.mean_loss = 0.0;
+  for (Index j = 0; j < m; ++j)
+    for (Index g = 0; g < groups; ++g) {
+      const double plus = losses(2 * j, g), minus = losses(2 * j + 1, g);
+      out.delta(j, g) = plus - minus;
+      out.mean_loss += (plus + minus) / (2.0 * static_cast<double>(m));
+    }
+  bill_training(2 * m);
 }
 
 template <class S>
@@ -303,26 +399,32 @@ void BlockLoss<S>::many_differences(std::span<const S> theta, const ConstMatrixR
 template <class S>
 void BlockLoss<S>::joint_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
   // The groups share one loss, so each group's difference needs evaluations of its own: 2 m G of them.
-  const Index m = directions.rows();
-  out.delta.resize(m, layout_.groups);
-  out.mean_loss = 0.0;
+  const Index m = directions.rows(), groups = layout_.groups;
   Vector<S> moved(dimension_);
-  const double share = 1.0 / (2.0 * static_cast<double>(m * layout_.groups));
-  for (Index j = 0; j < m; ++j)
-    for (Index g = 0; g < layout_.groups; ++g) {
-      double side_loss[2] = {0.0, 0.0};
-      for (int side = 0; side < 2; ++side) {
+  Matrix<double> losses(2 * m * groups, 1);
+  evaluate(
+      losses.rows(),
+      [&](Index e) {
+        const Index j = e / (2 * groups), g = e / 2 % groups;
         moved = as_vector(theta);
         for (const Unit& unit : layout_.units)
           if (unit.group == g)
             for (const Segment& s : unit.segments)
               moved.segment(s.begin, s.size) +=
-                  static_cast<S>(side == 0 ? eps : -eps) * directions.row(j).segment(s.begin, s.size).transpose();
-        values(as_span(std::as_const(moved)), std::span<double>(&side_loss[side], 1));
-      }
-      out.delta(j, g) = side_loss[0] - side_loss[1];
-      out.mean_loss += (side_loss[0] + side_loss[1]) * share;
+                  static_cast<S>(e % 2 == 0 ? eps : -eps) * directions.row(j).segment(s.begin, s.size).transpose();
+        return as_span(std::as_const(moved));
+      },
+      losses);
+  out.delta.resize(m, groups);
+  out.mean_loss = 0.0;
+  const double share = 1.0 / (2.0 * static_cast<double>(m * groups));
+  for (Index j = 0; j < m; ++j)
+    for (Index g = 0; g < groups; ++g) {
+      const Index e = 2 * (j * groups + g);
+      out.delta(j, g) = losses(e, 0) - losses(e + 1, 0);
+      out.mean_loss += (losses(e, 0) + losses(e + 1, 0)) * share;
     }
+  bill_training(losses.rows());
 }
 
 template class BlockLoss<float>;

@@ -1,5 +1,5 @@
 // The loss of a block on a batch as a function of its parameters: forward evaluations only.
-// Here, and nowhere else, training evaluations are counted.
+// Here, and nowhere else, training evaluations are counted, and shared out to ranks.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -16,6 +16,9 @@
 
 namespace ffzero {
 
+/// Of several ranks (Executor::ranks) each computes a contiguous part of the pieces of a step, by the number of the piece; what a piece
+/// gives is gathered and added in the order of the numbers: the same bits for any number of ranks. A piece is a direction on a shard of the
+/// batch, on all of it where rows depend on one another, or an evaluation of a shard. Every rank is billed for the whole batch.
 template <class S>
 class BlockLoss : public ScalarFunction<S> {
  public:
@@ -24,6 +27,9 @@ class BlockLoss : public ScalarFunction<S> {
 
   /// The batch that all following calls are about; its views must stay valid. Cost: none.
   void set_batch(const Batch<S>& batch);
+
+  /// False if some map of the block answers each time anew (an instrument, noise, drift): ranks would see different answers.
+  [[nodiscard]] bool serves_ranks() const;
 
   [[nodiscard]] const ParameterLayout& layout() const override { return layout_; }
   [[nodiscard]] Index dimension() const override { return dimension_; }
@@ -47,7 +53,6 @@ class BlockLoss : public ScalarFunction<S> {
     std::vector<Matrix<S>> tail_buffers;
     typename PairScorer<S>::Workspace pair;
     Matrix<double> plus_losses, minus_losses;
-    Matrix<double> delta;  // (m, loss groups)
     std::vector<double> sums;
   };
 
@@ -69,18 +74,32 @@ class BlockLoss : public ScalarFunction<S> {
   const ManyReadings<S>* many_ = nullptr;  // set if the block is one map that takes a batch whole and readings together
 
  private:
-  /// stack(shard, z, p): z and z'(d_j) of the shard's rows, as LinearMap::forward_stacked gives them.
+  /// Losses of a shard at both sides of a direction, in cells_.
+  struct PairSums {
+    double* delta;  // (loss groups): difference of the sides
+    double* sum;    // of both, all groups
+  };
+  [[nodiscard]] PairSums pair_sums(Index number) const;
+  /// Adds the differences of the shards to those of `out`.  number(i, j): of shard i and direction j
+  template <class Number>
+  void add_pair_sums(Index shards, Number number, Differences& out) const;
+  /// stack(shard, first, z, p): z and z'(d_j) of the shard's rows from direction `first` on, as StackedProduct::rows gives them; directions
+  /// apart: of as many as there is room for, else of all.
   template <class Stack>
-  void linear_differences(Index m, double eps, Stack stack, Differences& out) const;
+  void linear_differences(Index m, double eps, bool directions_apart, Stack stack, Differences& out) const;
+  void chained_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void paired_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void many_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
   void joint_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const;
-  void evaluate(std::span<const S> theta, std::span<double> losses) const;
+  /// losses (count, groups of the parameters or 1), overwritten: at the parameters theta(e) of each evaluation e.
+  template <class Theta>
+  void evaluate(Index count, Theta theta, Matrix<double>& losses) const;
   static void cut(Index rows, bool independent, std::vector<Shard>& shards);
 
   const LinearMap<S>* linear_ = nullptr;  // set if the block is one map that is affine in its parameters
   const PairedMap<S>* paired_ = nullptr;
   PairScorer<S> pair_scorer_;
+  mutable std::vector<double> cells_;  // what the pieces of a step give, in the order of their numbers
 };
 
 extern template class BlockLoss<float>;

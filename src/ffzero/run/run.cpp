@@ -19,6 +19,7 @@
 #include "ffzero/run/baseline.hpp"
 #include "ffzero/run/details.hpp"
 #include "ffzero/run/evaluation_data.hpp"
+#include "ffzero/run/ranks.hpp"
 #include "ffzero/run/run_folder.hpp"
 #include "ffzero/run/run_journal.hpp"
 #include "ffzero/settings/configured.hpp"
@@ -165,22 +166,26 @@ LoadedRun load_run_on(const fs::path& run, const std::vector<std::pair<std::stri
   return loaded;
 }
 
-RunResult run_training(const RunRequest& request, const RunEvents& events) {
+namespace {
+
+// ranks: of the request, or one alone.
+RunResult train_as_rank(const RunRequest& request, const RunEvents& events, const std::shared_ptr<Exchange>& ranks) {
   const auto start = SteadyClock::now();
+  const bool writes = ranks->rank() == 0;
   const auto say = [&](const std::string& line) {
     if (events.message) events.message(line);
   };
   if (const auto anew = request_anew(request)) {
     say(fmt::format("{} has no checkpoint; the run starts over", request.resume->string()));
-    return run_training(*anew, events);
+    return train_as_rank(*anew, events, ranks);
   }
-  RunFolder folder(request.resume ? *request.resume : request.out, request.numbered);
+  RunFolder folder(!writes ? fs::path() : request.resume ? *request.resume : request.out, request.numbered);
   std::optional<LoadedRun> earlier, repeated;
   std::optional<RunJournal> journal;
   if (request.resume) {
     earlier = load_run(*request.resume, request.devices);
     auto summary = finished_summary(*request.resume);
-    if (!summary.is_object()) {
+    if (!summary.is_object() && writes) {
       folder.lock();
       // The process that held it may have gone on until now.
       earlier = load_run(*request.resume, request.devices);
@@ -189,7 +194,7 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
     if (summary.is_object()) {
       say(fmt::format("{} is finished; nothing is left to train", request.resume->string()));
       if (events.finished) events.finished(*request.resume, true);
-      return {std::move(summary), *request.resume, false};
+      return {writes ? std::move(summary) : json(), *request.resume, false};
     }
   } else {
     folder.require_creatable();
@@ -212,10 +217,11 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   for (const std::string& notice : config.notices()) say(notice);
   if (earlier) config.allow(request.devices);
   if (repeated) config.allow({.addresses = {}, .trusted = false, .stand_ins = false, .recorded = journal->devices(config)});
+  if (!ranks->alone()) require_rank_settings(config);
   const Splits splits = from_settings([&] { return load_splits(config, request.cache_dir, request.arrays); });
   from_settings([&] { config.resolve(data_facts(splits)); });
   const int wanted = wanted_threads(config, request);
-  const auto executor = std::make_shared<const Executor>(wanted);
+  const auto executor = std::make_shared<const Executor>(wanted, ranks);
   if (executor->threads() < wanted)
     say(fmt::format("{} of {} threads could be started; the run takes longer and gives the same", executor->threads(), wanted));
   const std::string metric = metric_of(splits);
@@ -245,6 +251,7 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
     if (earlier) made->restore(earlier->state, earlier->place);
   });
   Trainer<float>& trainer = *made;
+  if (!ranks->alone()) require_same_facts(*ranks, rank_facts(version(), config, splits, trainer.state()));
   const DeviceLog device_log(trainer.network(), folder.path());
   if (earlier) {
     folder.remove_leftovers();
@@ -280,8 +287,9 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
     say("training the baseline: the same head on untrained layers");
     baseline = run_baseline(config, splits, executor, train_events);
     // Half a baseline says nothing; resuming trains it anew.
-    if (events.stop_requested && events.stop_requested()) return {nullptr, folder.path(), true};
+    if (ranks->any(events.stop_requested && events.stop_requested())) return {nullptr, folder.path(), true};
   }
+  if (!writes) return {nullptr, folder.path(), false};
   folder.write_arrays("evaluation.npz", evaluation_data({.config = config,
                                                          .encoder = trainer.encoder(),
                                                          .network = trainer.network(),
@@ -294,12 +302,35 @@ RunResult run_training(const RunRequest& request, const RunEvents& events) {
   add_details(summary, trainer.outputs(), splits.test);
   summary["peak_rss_bytes"] = peak_rss_bytes();
   summary["machine"] = machine_description(executor->threads());
+  if (!ranks->alone())
+    summary["machine"]["ranks"] = {{"number", ranks->size()}, {"gathers", ranks->traffic().gathers}, {"bytes", ranks->traffic().bytes}};
   summary["version"] = version();
   folder.write("summary.json", summary.dump(2) + "\n");
   journal->finished();
   say(joined(record));
   if (events.finished && !folder.path().empty()) events.finished(folder.path(), false);
   return {std::move(summary), folder.path(), false};
+}
+
+}  // namespace
+
+RunResult run_training(const RunRequest& request, const RunEvents& events) {
+  const std::shared_ptr<Exchange> ranks = request.ranks ? request.ranks : std::make_shared<AloneExchange>();
+  const auto tell = [&](ErrorKind kind, const char* what) { ranks->fail(kind, fmt::format("rank {}: {}", ranks->rank(), what)); };
+  try {
+    RunResult result = train_as_rank(request, events, ranks);
+    // None leaves before rank 0 has written everything.
+    static_cast<void>(ranks->any(false));
+    return result;
+  } catch (const RankError&) {
+    throw;
+  } catch (const Error& e) {
+    tell(e.kind(), e.what());
+    throw;
+  } catch (const std::exception& e) {
+    tell(ErrorKind::defect, e.what());
+    throw;
+  }
 }
 
 }  // namespace ffzero

@@ -26,6 +26,7 @@ struct RunRequest {
   DeviceAccess devices = {};                    ///< where the devices of the run are, or that its file may say so
   std::shared_ptr<const NpzArchive> arrays;     ///< samples in place of those that the settings name: the arrays of npz_dataset
   DeviceMaps<float> maps = {};                  ///< layers in place of devices that have addresses: one for each of `devices`
+  std::shared_ptr<Exchange> ranks;              ///< that train this run together; null: this process alone
 };
 
 struct RunEvents {
@@ -40,7 +41,7 @@ struct RunEvents {
 };
 
 struct RunResult {
-  nlohmann::ordered_json summary;  ///< summary.json; null if interrupted
+  nlohmann::ordered_json summary;  ///< summary.json; null if interrupted, and in all ranks but the first
   std::filesystem::path folder;
   bool interrupted = false;
 };
@@ -49,6 +50,9 @@ struct RunResult {
 /// evaluation.npz and summary.json, in this order. A run that is refused leaves no folder behind and writes into none. Resuming a finished
 /// run trains nothing and returns its summary. A folder whose run was stopped before its first checkpoint starts over. The folder is locked
 /// (FolderLock) while the run lasts.
+/// Of several ranks each calls this with the same request; rank 0 alone writes, and the others need no events but stop_requested, which any
+/// of them may answer with true. They compare what must be alike before the first step (run/ranks.hpp). A rank that throws has told the
+/// others, which throw a RankError.
 /// @throws UsageError for a folder that exists or that another process holds, ConfigError, DataError, DivergedError, OutputError.
 [[nodiscard]] RunResult run_training(const RunRequest& request, const RunEvents& events = {});
 

@@ -56,6 +56,9 @@ class StepGradient {
   /// has not.
   [[nodiscard]] virtual double fallback() const { return 0.0; }
 
+  /// True if several ranks (Executor::ranks) share out an estimate; false: each would make all of it.
+  [[nodiscard]] virtual bool serves_ranks() const { return false; }
+
   /// Length of the perturbation, where the estimator has one. @throws ConfigError unless eps > 0
   virtual void set_eps(double /*eps*/) {}
   /// What the estimator remembers from step to step, for checkpoints; empty: nothing.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/train/readout_head.hpp"
 
 namespace ffzero {
 
@@ -44,6 +45,21 @@ typename SampleSource<S>::Options source_options(const TrainPlan& plan, bool aug
   return {.augment = augment, .cache_bytes = kCacheBytes, .seed = plan.seed};
 }
 
+// Ranks see nothing of one another but losses and slopes.
+template <class S>
+void require_shared(const BlockSetup<S>& setup, const Network<S>& network) {
+  if (setup.options.epochs == 0) return;
+  if (!setup.gradient->serves_ranks())
+    throw ConfigError(setup.name + ": gradient.estimator",
+                      "several ranks share out \"directional\" and \"activity\", on maps that answer each of them alike",
+                      estimator_name(setup.options.estimator), "train it with one process, or change the estimator");
+  const Index last = setup.last - 1;
+  if (!setup.block.end_to_end &&
+      (network.wants_readout(last) || dynamic_cast<const ReadoutHead<S>*>(network.layer(last).head.get()) != nullptr))
+    throw ConfigError(setup.name + ": model.mesh.linear_head", "several ranks do not exchange the readings that a linear head learns from",
+                      "a linear head", "train it with one process, or use \"none\"");
+}
+
 }  // namespace
 
 template <class S>
@@ -58,6 +74,8 @@ TrainSession<S>::TrainSession(const TrainPlan& p, Network<S>&& made, const Split
       train(data.train, encoder, network, *executor, source_options<S>(p, encoder.augments())),
       test(data.test, encoder, network, *executor, source_options<S>(p, false)),
       instruments(network, p.seed, p.steadiness_rows, timeline_of<S>(blocks, data.train.size())) {
+  if (!executor->ranks().alone())
+    for (const BlockSetup<S>& setup : blocks) require_shared(setup, network);
   if (!data.validation.empty()) validation.emplace(data.validation, encoder, network, *executor, source_options<S>(p, false));
 }
 

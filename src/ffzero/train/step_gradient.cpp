@@ -50,6 +50,7 @@ class DirectionalStep final : public StepGradient<S> {
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
   [[nodiscard]] Information information() const override { return loss_.layout().groups > 1 ? Information::grouped : Information::opaque; }
+  [[nodiscard]] bool serves_ranks() const override { return loss_.serves_ranks(); }
   [[nodiscard]] Index missing_pairs() const override { return pairs_of_step() - estimator_.pairs(); }
   [[nodiscard]] Index pairs_of_step() const override { return estimator_.options().directions; }
   void set_eps(double eps) override { estimator_.set_eps(eps); }
@@ -193,6 +194,7 @@ class ActivityStep final : public StepGradient<S> {
   }
   [[nodiscard]] std::int64_t cost_per_sample() const override { return cost_; }
   [[nodiscard]] Information information() const override { return Information::activity; }
+  [[nodiscard]] bool serves_ranks() const override { return loss_.serves_ranks(); }
   [[nodiscard]] BlockLoss<S>& loss() override { return loss_; }
 
  private:

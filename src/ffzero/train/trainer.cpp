@@ -10,6 +10,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm.hpp"
+#include "ffzero/train/rank_check.hpp"
 
 namespace ffzero {
 
@@ -202,7 +203,21 @@ bool Trainer<S>::after_step(const BlockSetup<S>& setup) {
                        .forward_evals = evals,
                        .fraction = static_cast<double>(evals) / static_cast<double>(std::max<std::int64_t>(1, planned_))});
   }
-  return at_.step + 1 < setup.steps && stop_requested();
+  // Ranks compare their parameters after every step.
+  const bool last = at_.step + 1 == setup.steps;
+  return session_.executor->ranks().alone() ? !last && stop_requested() : stop_requested() && !last;
+}
+
+template <class S>
+bool Trainer<S>::stop_requested() const {
+  const bool requested = events_.stop_requested && events_.stop_requested();
+  Exchange& ranks = session_.executor->ranks();
+  if (ranks.alone()) return requested;
+  const BlockSetup<S>& setup = session_.blocks[at_.block];
+  const std::span<const S> theta = std::as_const(session_.network).theta(setup.first, setup.last);
+  const auto number = static_cast<std::uint64_t>(at_.epoch * setup.steps + at_.step);
+  return agree_to_stop(ranks, {.number = number, .stop = requested, .parameters = std::as_bytes(theta)},
+                       fmt::format("{}, epoch {}, step {}", setup.name, at_.epoch + 1, at_.step + 1));
 }
 
 template <class S>

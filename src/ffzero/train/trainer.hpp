@@ -45,7 +45,9 @@ template <class S>
 class Trainer {
  public:
   /// splits outlive the trainer. States hold the network's parameters and state, not its layers: to continue from one, make the same
-  /// layers again. @throws ConfigError if samples, classes, plan and network do not fit each other, or a map cannot serve its estimator
+  /// layers again. executor: with ranks (Executor::ranks), each of them makes the same trainer and calls the same functions; events may be
+  /// those of one rank alone. @throws ConfigError if samples, classes, plan and network do not fit each other, if a map cannot serve its
+  /// estimator, or if ranks cannot share it out
   Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& splits, std::shared_ptr<const Executor> executor,
           TrainEvents events = {});
   Trainer(const Trainer&) = delete;
@@ -55,8 +57,9 @@ class Trainer {
   void restore(const TrainerState& state, const std::string& place);
 
   /// Trains what is left and evaluates. Cost: counted in the record's ledger. @throws DivergedError when a loss or a parameter stops
-  /// being finite, or when a unit of parameters has grown to a million times its first length (NormGuard): the last saved state is the last
-  /// good one. @throws DeviceError from a device after saving the state before the step that failed.
+  /// being finite, when a unit of parameters has grown to a million times its first length (NormGuard), or when ranks hold different
+  /// parameters: the last saved state is the last good one. @throws DeviceError from a device after saving the state before the step that
+  /// failed.
   RunRecord run();
 
   [[nodiscard]] const Network<S>& network() const noexcept { return session_.network; }
@@ -83,7 +86,8 @@ class Trainer {
   /// Does `work`; if a device fails in it, whoever goes on does it again: then what was billed and learnt in it is taken back.
   template <class Work>
   void whole_or_not(Work work);
-  [[nodiscard]] bool stop_requested() const { return events_.stop_requested && events_.stop_requested(); }
+  /// Of several ranks: whether it was requested from one of them; they also compare their parameters. @throws DivergedError if these differ
+  [[nodiscard]] bool stop_requested() const;
   [[nodiscard]] std::int64_t planned_evaluations() const;
   [[nodiscard]] double elapsed() const;
 

@@ -336,6 +336,13 @@ bool ConvBatchNorm<S>::fuses(const ForwardMap<S>& readout) const {
 template <class S>
 void ConvBatchNorm<S>::forward_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, const ConstMatrixRef<S>& x,
                                      const ForwardMap<S>* readout, const PairSink<S>& sink) const {
+  forward_some_pairs(theta, directions, 0, directions.rows(), eps, x, readout, sink);
+}
+
+template <class S>
+void ConvBatchNorm<S>::forward_some_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, Index first, Index last,
+                                          double eps, const ConstMatrixRef<S>& x, const ForwardMap<S>* readout,
+                                          const PairSink<S>& sink) const {
   require(theta, x);
   if (directions.cols() != parameter_count())
     throw ShapeError("conv", "directions must have " + std::to_string(parameter_count()) + " columns", std::to_string(directions.cols()));
@@ -343,13 +350,16 @@ void ConvBatchNorm<S>::forward_pairs(std::span<const S> theta, const ConstMatrix
   Index sets = kPlanesAtOnce / options_.channels;
   if (readout == nullptr) sets = std::min(sets, kStackedNumbers / std::max<Index>(1, x.rows() * output_.size()));
   const Index at_once = std::max<Index>(1, sets - 1);
-  for (Index first = 0; first < directions.rows(); first += at_once)
-    run_pairs(theta, directions.middleRows(first, std::min(at_once, directions.rows() - first)), eps, x, readout, first, sink);
+  for (Index group = first / at_once * at_once; group < last; group += at_once) {
+    const Index of_group = std::min(at_once, directions.rows() - group);
+    const Index begin = std::max(first, group), end = std::min(last, group + of_group);
+    run_pairs(theta, directions.middleRows(begin, end - begin), eps, x, readout, begin, of_group, sink);
+  }
 }
 
 template <class S>
 void ConvBatchNorm<S>::run_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, const ConstMatrixRef<S>& x,
-                                 const ForwardMap<S>* readout, Index first_direction, const PairSink<S>& sink) const {
+                                 const ForwardMap<S>* readout, Index first_direction, Index of_group, const PairSink<S>& sink) const {
   Workspace& w = *work_;
   const Index channels = options_.channels, kernels = channels * taps(), planes = channels * (1 + directions.rows());
   const auto* projection = static_cast<const ChannelProjection<S>*>(readout);
@@ -377,6 +387,7 @@ void ConvBatchNorm<S>::run_pairs(std::span<const S> theta, const ConstMatrixRef<
     conv::ConvTask<S> task{.pass = forward_pass<S>(options_, output_, planes), .weights = w.weights.data(), .offset = w.offset.data()};
     task.sums = w.shard_sums.data() + s * planes * 3;
     task.mate = w.mate.data();
+    task.outputs_of_chunk = channels * (1 + of_group);
     if (projection != nullptr) {
       task.readout = w.readout.data();
       task.readout_planes = channels;

@@ -71,6 +71,8 @@ class ConvBatchNorm final : public AdjointMap<S>, public StatefulMap<S>, public 
   [[nodiscard]] bool fuses(const ForwardMap<S>& readout) const override;
   void forward_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, const ConstMatrixRef<S>& x,
                      const ForwardMap<S>* readout, const PairSink<S>& sink) const override;
+  void forward_some_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, Index first, Index last, double eps,
+                          const ConstMatrixRef<S>& x, const ForwardMap<S>* readout, const PairSink<S>& sink) const override;
 
  private:
   struct Workspace;
@@ -85,8 +87,9 @@ class ConvBatchNorm final : public AdjointMap<S>, public StatefulMap<S>, public 
   void centred_maps(const ConstMatrixRef<S>& x, MatrixRef<S> maps) const;
   void add_shard_sums(Index shards, Index outputs) const;
   [[nodiscard]] Moments moments(Index plane, Index rows) const;
+  /// first: number of the first one   of_group: directions that are convolved together where all of them are
   void run_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, const ConstMatrixRef<S>& x,
-                 const ForwardMap<S>* readout, Index first, const PairSink<S>& sink) const;
+                 const ForwardMap<S>* readout, Index first, Index of_group, const PairSink<S>& sink) const;
 
   ConvOptions options_;
   Shape output_;

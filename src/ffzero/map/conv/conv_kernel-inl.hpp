@@ -26,6 +26,8 @@ struct ConvTask {
   WindowPass pass;
   const S* weights = nullptr;  ///< (taps, outputs)
   const S* offset = nullptr;   ///< (outputs); null: 0
+  /// Outputs by whose number the rows of a map are cut, which sums follow; 0: those of the pass.
+  Index outputs_of_chunk = 0;
 
   S* maps = nullptr;  ///< (rows, outputs * positions), row stride maps_stride, overwritten with scale_o v + shift_o
   Index maps_stride = 0;

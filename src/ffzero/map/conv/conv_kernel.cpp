@@ -371,7 +371,8 @@ void run_conv_typed(const ConvTask<S>& t, const S* x, Index x_stride, Index rows
   static thread_local Scratch<S> scratch;
   static thread_local Scratch<double> double_scratch;
   static thread_local Scratch<Box> boxes;
-  const Index row_bytes = p.outputs * p.out_width * n * static_cast<Index>(sizeof(S));
+  const Index cut_for = t.outputs_of_chunk > 0 ? t.outputs_of_chunk : p.outputs;
+  const Index row_bytes = cut_for * p.out_width * n * static_cast<Index>(sizeof(S));
   const Index chunk_rows = std::clamp<Index>(std::min(kChunkBytes / row_bytes, kChunkPositions / p.out_width), 1, p.out_height);
   const Index frame_size = p.input.channels * f.height * f.width * n, plane = chunk_rows * p.out_width * n;
   const Index projected_size = t.projected != nullptr ? p.outputs * t.readout_size * n : 0;

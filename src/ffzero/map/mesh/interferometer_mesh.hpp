@@ -48,6 +48,7 @@ class InterferometerMesh final : public AdjointMap<S>, public PairedMap<S> {
 
   /// Powers (class Intensity) are taken while the fields are written.
   [[nodiscard]] bool fuses(const ForwardMap<S>& readout) const override;
+  [[nodiscard]] bool pairs_apart() const override { return true; }
   void forward_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, const ConstMatrixRef<S>& x,
                      const ForwardMap<S>* readout, const PairSink<S>& sink) const override;
   /// Both sides of one direction.  direction (parameter_count)

@@ -32,6 +32,7 @@ class ParallelMeshes final : public AdjointMap<S>, public PairedMap<S> {
   /// @throws ShapeError if sizes do not fit
   void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
   [[nodiscard]] bool fuses(const ForwardMap<S>& readout) const override { return mesh_.fuses(readout); }
+  [[nodiscard]] bool pairs_apart() const override { return true; }
   void forward_pairs(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, const ConstMatrixRef<S>& x,
                      const ForwardMap<S>* readout, const PairSink<S>& sink) const override;
   void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y, const ConstMatrixRef<S>& gy,
