@@ -8,6 +8,7 @@
 #include "ffzero/map/mesh/layout.hpp"
 #include "ffzero/map/mesh/mesh_kernel.hpp"
 #include "ffzero/map/mesh/scratch.hpp"
+#include "ffzero/tensor/types.hpp"
 
 namespace ffzero::mesh_kernel {
 
