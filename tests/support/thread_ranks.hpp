@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstring>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -56,7 +55,7 @@ class MeetingPlace {
     for (std::size_t from = 0; from < own_.size(); ++from) {
       for (Own& to : own_) {
         if (to.sizes != own_[0].sizes) throw ShapeError("ranks", "must agree about a gather");
-        if (&to != &own_[from]) std::memcpy(to.all.data() + at, own_[from].all.data() + at, to.sizes[from]);
+        if (&to != &own_[from]) std::ranges::copy(own_[from].all.subspan(at, to.sizes[from]), to.all.begin() + isize(at));
       }
       at += own_[0].sizes[from];
     }
