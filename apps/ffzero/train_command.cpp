@@ -14,6 +14,7 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/report.hpp"
 #include "ffzero/run/calibrate.hpp"
+#include "ffzero/run/ranks.hpp"
 #include "ffzero/run/run.hpp"
 #include "output.hpp"
 #include "progress.hpp"
@@ -175,18 +176,10 @@ int run_train(const TrainOptions& options, const JoinedRanks& ranks) {
 int run_as_rank(const TrainOptions& options, Commands& commands) {
   const JoinedRanks ranks = join_ranks();
   commands.leave = ranks.leave;
-  const auto tell = [&](ErrorKind kind, const char* what) {
-    if (ranks.exchange) ranks.exchange->fail(kind, fmt::format("rank {}: {}", ranks.exchange->rank(), what));
-  };
   try {
     return run_train(options, ranks);
-  } catch (const RankError&) {
-    throw;
-  } catch (const Error& e) {
-    tell(e.kind(), e.what());
-    throw;
-  } catch (const std::exception& e) {
-    tell(ErrorKind::defect, e.what());
+  } catch (const std::exception& thrown) {
+    if (ranks.exchange) tell_ranks(*ranks.exchange, thrown);
     throw;
   }
 }

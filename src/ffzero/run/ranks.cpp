@@ -109,4 +109,10 @@ void require_same_facts(Exchange& ranks, const RankFacts& own) {
   }
 }
 
+void tell_ranks(Exchange& ranks, const std::exception& thrown) {
+  if (dynamic_cast<const RankError*>(&thrown) != nullptr) return;
+  const auto* error = dynamic_cast<const Error*>(&thrown);
+  ranks.fail(error != nullptr ? error->kind() : ErrorKind::defect, fmt::format("rank {}: {}", ranks.rank(), thrown.what()));
+}
+
 }  // namespace ffzero

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <exception>
 #include <span>
 #include <string>
 #include <utility>
@@ -27,5 +28,8 @@ using RankFacts = std::vector<std::pair<std::string, std::string>>;
 
 /// Collective: all ranks give as many facts. @throws ConfigError on all ranks, naming the first fact that differs and the rank
 void require_same_facts(Exchange& ranks, const RankFacts& own);
+
+/// Tells the other ranks what this one has thrown, before it goes; not what another rank has told (RankError).
+void tell_ranks(Exchange& ranks, const std::exception& thrown);
 
 }  // namespace ffzero

@@ -316,19 +316,13 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
 
 RunResult run_training(const RunRequest& request, const RunEvents& events) {
   const std::shared_ptr<Exchange> ranks = request.ranks ? request.ranks : std::make_shared<AloneExchange>();
-  const auto tell = [&](ErrorKind kind, const char* what) { ranks->fail(kind, fmt::format("rank {}: {}", ranks->rank(), what)); };
   try {
     RunResult result = train_as_rank(request, events, ranks);
     // None leaves before rank 0 has written everything.
     static_cast<void>(ranks->any(false));
     return result;
-  } catch (const RankError&) {
-    throw;
-  } catch (const Error& e) {
-    tell(e.kind(), e.what());
-    throw;
-  } catch (const std::exception& e) {
-    tell(ErrorKind::defect, e.what());
+  } catch (const std::exception& thrown) {
+    tell_ranks(*ranks, thrown);
     throw;
   }
 }

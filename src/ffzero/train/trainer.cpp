@@ -349,12 +349,10 @@ TrainerState Trainer<S>::state_at(const Position& at) const {
 // A run is the same to the last bit only where everything that rounds is the same.
 template <class S>
 void Trainer<S>::take_arithmetic(const std::vector<std::string>& earlier) {
-  const std::string here = arithmetic_description();
-  if (trained_ || earlier.empty() || earlier.back() == here) {
-    if (!earlier.empty()) arithmetic_ = earlier;
-    return;
-  }
+  if (earlier.empty()) return;
   arithmetic_ = earlier;
+  const std::string here = arithmetic_description();
+  if (trained_ || earlier.back() == here) return;
   arithmetic_.push_back(here);
   if (events_.message)
     events_.message(
