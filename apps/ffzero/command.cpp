@@ -26,6 +26,11 @@ void add_device_options(CLI::App& command, DeviceAccess& access) {
   command.add_option("--device", access.addresses, "address of a device, repeated for each in the order of the layers: see device check")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command
+      .add_option("--without-device", access.without,
+                  "number of a device to do without, where several share a layer: 0, 1, .. in their order; repeatable")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command.add_flag("--trust-devices", access.trusted, "use the addresses that stand in the file or the run, which may start programs");
 }
 

@@ -42,7 +42,7 @@ void add_help(CLI::App& app, Commands& commands);
 /// Names of the subcommands, in the order of the help.
 [[nodiscard]] std::vector<std::string> command_names(const CLI::App& app);
 
-/// --device and --trust-devices, into `access`, which outlives the command line.
+/// --device, --without-device and --trust-devices, into `access`, which outlives the command line.
 void add_device_options(CLI::App& command, DeviceAccess& access);
 
 /// Key and value of an argument of --set. @throws UsageError if there is no key

@@ -126,6 +126,7 @@ void add_eval(CLI::App& app, Commands& commands) {
   eval->add_option("--set", options->sets,
                    "KEY=VALUE of model.imperfect.* or model.mesh.chip.*: what the network stands on now; repeatable");
   eval->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
+  options->devices.one_each = true;
   add_device_options(*eval, options->devices);
   eval->add_flag("--json", options->json, "print the result as JSON");
   eval->callback([options, &commands] { commands.chosen = [options] { return run_eval(*options); }; });

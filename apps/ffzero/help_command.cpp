@@ -36,6 +36,8 @@ std::string type_of(const KeyInfo& key) {
       return fmt::format("{}", fmt::join(key.choices, " | "));
     case KeyType::text:
       return "text";
+    case KeyType::texts:
+      return "list of texts";
     case KeyType::integers:
       return "list of integers" + range_of(key);
     case KeyType::classes:

@@ -120,6 +120,7 @@ void add_predict(CLI::App& app, Commands& commands) {
   predict->add_option("--top", options->top, "how many similarities to print, largest first")
       ->check(CLI::Range(1, 1000000))
       ->default_val(3);
+  options->devices.one_each = true;
   add_device_options(*predict, options->devices);
   predict->add_flag("--json", options->json, "print all similarities, of every layer, as JSON");
   predict->callback([options, &commands] { commands.chosen = [options] { return run_predict(*options); }; });

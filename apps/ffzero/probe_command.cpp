@@ -152,6 +152,7 @@ void add_probe(CLI::App& app, Commands& commands) {
   probe->add_option("--draws", options->draws, "estimates that are compared")->check(CLI::Range(2, 65536));
   probe->add_option("--data-dir", options->data_dir, "folder with the data set (npz, csv: the file)");
   probe->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
+  options->devices.one_each = true;
   add_device_options(*probe, options->devices);
   probe->add_flag("--json", options->json, "print as JSON");
   probe->callback([options, &commands] { commands.chosen = [options] { return run_probe(*options); }; });

@@ -80,6 +80,7 @@ ConfigSources sources_of(const TrainOptions& options) {
 std::string resume_command(const std::filesystem::path& folder, const DeviceAccess& devices) {
   std::string command = "ffzero train --resume " + shell_word(folder.string());
   for (const std::string& address : devices.addresses) command += " --device " + shell_word(address);
+  for (const Index number : devices.without) command += fmt::format(" --without-device {}", number);
   return command + (devices.trusted ? " --trust-devices" : "");
 }
 
@@ -90,8 +91,11 @@ int run_train(const TrainOptions& options, const JoinedRanks& ranks) {
                         !std::all_of(options.flags.begin(), options.flags.end(), is_threads);
   if (!options.resume.empty() && (settings || !options.out.empty() || !options.replay.empty()))
     throw UsageError("--resume", "goes on with a run as it is, in its own folder", "further settings", "drop them, or start a new run");
-  if (!options.replay.empty() && (settings || !options.devices.addresses.empty() || options.devices.trusted))
+  if (!options.replay.empty() &&
+      (settings || !options.devices.addresses.empty() || !options.devices.without.empty() || options.devices.trusted))
     throw UsageError("--replay", "repeats a run as it was, without its devices", "further settings", "drop them, or start a new run");
+  if (options.devices.replicas != 1 && (!options.resume.empty() || !options.replay.empty()))
+    throw UsageError("--replicas", "belongs to a new run", "one that knows it", "drop it");
   RunRequest request;
   request.ranks = ranks.exchange;
   request.cache_dir = cache_dir();
@@ -208,6 +212,8 @@ void add_train(CLI::App& app, Commands& commands) {
   flag("--classes", "dataset.classes", "the first K labels, or a list: 0,1,7", true);
   flag("--model", "model.kind", "mlp | cnn | photonic | device");
   add_device_options(*train, options->devices);
+  train->add_option("--replicas", options->devices.replicas,
+                    "so many --device in a row hold the same parameters and share the samples of a batch (a file says so itself)");
   train->add_option("--layers", options->layers, "widths of the dense layers: 100,100,10 (photonic: number of meshes)");
   flag("--epochs", "training.epochs", "passes over the train set per layer");
   flag("--batch-size", "training.batch_size", "samples in a step");

@@ -3,7 +3,7 @@
 set(lock_device LOCK device_address)
 foreach(part data device errors robust runs)
   set(sources_data cli_data_test.cpp)
-  set(sources_device cli_device_test.cpp)
+  set(sources_device cli_device_test.cpp cli_replicas_test.cpp)
   set(sources_errors cli_errors_test.cpp cli_folder_test.cpp cli_usage_test.cpp)
   set(sources_robust cli_robust_test.cpp)
   set(sources_runs cli_cells_test.cpp cli_commands_test.cpp cli_old_runs_test.cpp cli_resume_test.cpp cli_study_test.cpp cli_threads_test.cpp)

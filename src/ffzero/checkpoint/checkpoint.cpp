@@ -101,19 +101,23 @@ json instrument_to_meta(const InstrumentRecord& r) {
   json looks = json::array();
   for (const Steadiness& s : r.looks) looks.push_back({s.layer, s.epoch, s.noise, s.drift});
   const DeviceReceipt& d = r.receipt;
-  return {{"layer", r.layer},
-          {"address", r.address},
-          {"identity", r.identity},
-          {"shape", {r.inputs, r.outputs, r.parameters}},
-          {"receipt", {d.sets, d.values, d.evaluations, d.rows, d.retries, d.restarts, d.failed, d.projected, d.dropped}},
-          {"seconds", d.seconds},
-          {"reference", r.reference},
-          {"looks", looks}};
+  json meta = {{"layer", r.layer},
+               {"address", r.address},
+               {"identity", r.identity},
+               {"shape", {r.inputs, r.outputs, r.parameters}},
+               {"receipt", {d.sets, d.values, d.evaluations, d.rows, d.retries, d.restarts, d.failed, d.projected, d.dropped}},
+               {"seconds", d.seconds},
+               {"reference", r.reference},
+               {"looks", looks}};
+  if (r.number != InstrumentRecord::kAlone) meta["number"] = r.number;
+  if (r.without_since) meta["without_since"] = *r.without_since;
+  return meta;
 }
 
 InstrumentRecord instrument_from(const json& j) {
   const json &d = j.at("receipt"), &shape = j.at("shape");
   InstrumentRecord r{.layer = j.at("layer"),
+                     .number = j.value("number", InstrumentRecord::kAlone),
                      .name = {},
                      .address = j.value("address", std::string()),
                      .identity = j.value("identity", std::string()),
@@ -131,7 +135,9 @@ InstrumentRecord instrument_from(const json& j) {
                                  .projected = d.at(7),
                                  .seconds = j.at("seconds")},
                      .reference = j.at("reference").get<std::vector<double>>(),
-                     .looks = {}};
+                     .looks = {},
+                     .without_since = {}};
+  if (j.contains("without_since")) r.without_since = j["without_since"];
   for (const json& s : j.at("looks")) r.looks.push_back({.layer = s.at(0), .epoch = s.at(1), .noise = s.at(2), .drift = s.at(3)});
   return r;
 }
@@ -262,7 +268,10 @@ void require_complete(const json& meta, const std::string& place) {
     };
     holds("devices", [&](const json& j) {
       return list_of(j, [&](const json& d) {
-        return d.is_object() && d.contains("layer") && natural(d["layer"]) && naturals(d, "shape", 3, 3) && naturals(d, "receipt", 8, 9) &&
+        if (!d.is_object()) return false;
+        for (const char* optional : {"number", "without_since"})
+          if (d.contains(optional) && !natural(d[optional])) return false;
+        return d.contains("layer") && natural(d["layer"]) && naturals(d, "shape", 3, 3) && naturals(d, "receipt", 8, 9) &&
                d.contains("seconds") && number(d["seconds"]) && d.contains("reference") && list_of(d["reference"], number) &&
                d.contains("looks") &&
                list_of(d["looks"], [&](const json& s) { return s.size() == 4 && list_of(s, number) && natural(s[0]) && natural(s[1]); });

@@ -21,26 +21,31 @@ ordered devices(const std::vector<InstrumentRecord>& records) {
       looks.push_back({{"layer", look.layer}, {"epoch", look.epoch}, {"noise", look.noise}, {"drift", look.drift}});
     double drift = 0.0;
     for (const Steadiness& look : d.looks) drift = std::max(drift, look.drift);
-    list.push_back(
-        {{"name", d.name},
-         {"address", d.address},
-         {"identity", d.identity},
-         {"inputs", d.inputs},
-         {"outputs", d.outputs},
-         {"parameters", d.parameters},
-         {"readings", r.rows},
-         {"evaluations", r.evaluations},
-         {"writes", r.sets},
-         {"values", r.values},
-         {"failures", r.failed},
-         {"dropped", r.dropped},
-         {"retries", r.retries},
-         {"restarts", r.restarts},
-         {"projected", r.projected},
-         {"seconds", r.seconds},
-         {"noise", {{"declared", d.declared_noise}, {"measured", d.looks.empty() ? ordered(nullptr) : ordered(d.looks.back().noise)}}},
-         {"drift", d.looks.empty() ? ordered(nullptr) : ordered(drift)},
-         {"looks", looks}});
+    ordered device = {
+        {"name", d.name},
+        {"address", d.address},
+        {"identity", d.identity},
+        {"inputs", d.inputs},
+        {"outputs", d.outputs},
+        {"parameters", d.parameters},
+        {"readings", r.rows},
+        {"evaluations", r.evaluations},
+        {"writes", r.sets},
+        {"values", r.values},
+        {"failures", r.failed},
+        {"dropped", r.dropped},
+        {"retries", r.retries},
+        {"restarts", r.restarts},
+        {"projected", r.projected},
+        {"seconds", r.seconds},
+        {"noise", {{"declared", d.declared_noise}, {"measured", d.looks.empty() ? ordered(nullptr) : ordered(d.looks.back().noise)}}},
+        {"drift", d.looks.empty() ? ordered(nullptr) : ordered(drift)},
+        {"looks", looks}};
+    if (d.number != InstrumentRecord::kAlone) {
+      device["number"] = d.number;
+      device["without_since"] = d.without_since ? ordered(*d.without_since) : ordered(nullptr);
+    }
+    list.push_back(std::move(device));
   }
   return list;
 }

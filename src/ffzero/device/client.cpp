@@ -264,7 +264,7 @@ void DeviceClient::send_piece(const DeviceJob& job, const Piece& piece) {
   if (job.address && description_.can.address) {
     const ReadingAddress& a = *job.address;
     text += " addr " + std::to_string(a.stream) + " " + std::to_string(a.step) + " " + std::to_string(a.side) + " " +
-            std::to_string(a.repeat) + " " + std::to_string(piece.first);
+            std::to_string(a.repeat) + " " + std::to_string(a.row + piece.first);
   }
   if (binary()) text += " f32le";
   send_request(number, text);

@@ -32,6 +32,7 @@ struct ReadingAddress {
   std::uint64_t step = 0;
   std::uint32_t side = 0;  ///< 0 or 1: + and - of a pair
   std::uint32_t repeat = 0;
+  Index row = 0;  ///< of the batch, that the first row of the evaluation is
 };
 
 /// One evaluation: y = f(theta, x) in the units of the device.  theta (parameters)   x (B, inputs)   y (B, outputs), overwritten.

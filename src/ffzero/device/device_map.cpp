@@ -13,7 +13,8 @@ namespace ffzero {
 
 namespace {
 
-constexpr std::uint64_t kRepeatRoom = 64;  // readings of one thing that have addresses of their own
+constexpr std::uint64_t kRepeatRoom = 64;   // readings of one thing that have addresses of their own
+constexpr unsigned int kCompanyShift = 32;  // streams count layers and purposes
 
 std::string limits_of(const ParameterRange& range) {
   return number_text(range.min) + " .. " + number_text(range.max) + (range.unit.empty() ? "" : " " + range.unit);
@@ -146,7 +147,10 @@ void DeviceMap<S>::read_inputs(const Request& request) const {
   std::vector<ReadingJournal::Entry> entries;
   for (std::size_t i = 0; i < request.thetas.size(); ++i) {
     const ReadingAddress& at = request.addresses[i];
-    const ReadingKey key{.device = key_, .stream = at.stream, .step = at.step, .number = std::uint64_t{at.repeat} << 1U | at.side};
+    const ReadingKey key{.device = key_,
+                         .stream = at.stream | std::uint64_t{company_} << kCompanyShift,
+                         .step = at.step,
+                         .number = std::uint64_t{at.repeat} << 1U | at.side};
     const std::uint64_t digest = digest_of(bytes_of(request.thetas[i]), inputs);
     const auto kept = journal_->find(key, digest);
     if (!kept) {
@@ -283,7 +287,8 @@ std::vector<ReadingAddress> DeviceMap<S>::next_addresses(std::size_t count) cons
     addresses.push_back({.stream = next_->stream,
                          .step = next_->step,
                          .side = static_cast<std::uint32_t>(readings_ & 1U),
-                         .repeat = static_cast<std::uint32_t>((readings_ >> 1U) * kRepeatRoom)});
+                         .repeat = static_cast<std::uint32_t>((readings_ >> 1U) * kRepeatRoom),
+                         .row = first_row_});
     ++readings_;
   }
   return addresses;
@@ -314,6 +319,19 @@ void DeviceMap<S>::begin_readings(std::uint64_t stream, std::uint64_t step, bool
   lasting_ = lasting;
   next_ = {.stream = stream, .step = step, .side = 0, .repeat = 0};
   readings_ = 0;
+  first_row_ = 0;
+}
+
+template <class S>
+void DeviceMap<S>::begin_rows(Index first) const {
+  const std::lock_guard lock(busy_);
+  first_row_ = first;
+}
+
+template <class S>
+void DeviceMap<S>::pass_over(std::size_t readings) const {
+  const std::lock_guard lock(busy_);
+  readings_ += readings;
 }
 
 template <class S>
@@ -353,10 +371,11 @@ DeviceReceipt DeviceMap<S>::receipt_of_device() const {
 }
 
 template <class S>
-void DeviceMap<S>::keep_journal(std::shared_ptr<ReadingJournal> journal, std::uint32_t device) {
+void DeviceMap<S>::keep_journal(std::shared_ptr<ReadingJournal> journal, std::uint32_t device, std::uint32_t company) {
   const std::lock_guard lock(busy_);
   journal_ = std::move(journal);
   key_ = device;
+  company_ = company;
   journal_->describe(device, client_->description().said);
 }
 

@@ -64,6 +64,8 @@ class DeviceMap final : public ForwardMap<S>, public Instrument<S> {
   [[nodiscard]] std::vector<std::string> log() const override;
   void safe() const override;
   void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const override;
+  void begin_rows(Index first) const override;
+  void pass_over(std::size_t readings) const override;
   [[nodiscard]] bool keeps_readings() const override { return journal_ != nullptr; }
   void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
                  bool may_miss) const override;
@@ -72,7 +74,8 @@ class DeviceMap final : public ForwardMap<S>, public Instrument<S> {
   [[nodiscard]] double resolution() const override;
 
   /// From now on readings with an address (begin_readings) are looked up in the journal first, and kept there. device: their key in it
-  void keep_journal(std::shared_ptr<ReadingJournal> journal, std::uint32_t device);
+  /// company: differs where other devices share the rows of a batch, which then are others; 0: none, or as many as there may be
+  void keep_journal(std::shared_ptr<ReadingJournal> journal, std::uint32_t device, std::uint32_t company = 0);
 
  private:
   /// Parameter vectors on one batch, and what becomes of them.
@@ -105,11 +108,12 @@ class DeviceMap final : public ForwardMap<S>, public Instrument<S> {
   std::vector<ParameterRange> parameters_, inputs_, outputs_;  // one each; inputs_ and outputs_ empty if nothing is declared
   mutable std::int64_t projected_ = 0, dropped_ = 0;
   std::shared_ptr<ReadingJournal> journal_;
-  std::uint32_t key_ = 0;                       // in the journal
+  std::uint32_t key_ = 0, company_ = 0;         // in the journal
   mutable bool lasting_ = false;                // what is read now
   mutable DeviceReceipt replayed_;              // bills of what came from the journal
   mutable std::optional<ReadingAddress> next_;  // of the readings that forward and read_many take; none: they have no address
   mutable std::uint64_t readings_ = 0;          // taken since begin_readings
+  mutable Index first_row_ = 0;                 // of larger batches, that those read now begin with
 };
 
 extern template class DeviceMap<float>;

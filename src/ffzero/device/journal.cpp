@@ -242,6 +242,7 @@ void ReadingJournal::write(std::string_view bytes) {
 }
 
 std::optional<KeptReading> ReadingJournal::find(const ReadingKey& key, std::uint64_t digest) {
+  const std::lock_guard lock(*busy_);
   const auto named = [&] {
     return "reading " + std::to_string(key.number) + " of step " + std::to_string(key.step & 0xFFFFFFFFFFULL) + " of stream " +
            std::to_string(key.stream) + " of device" + std::to_string(key.device);
@@ -269,6 +270,7 @@ std::optional<KeptReading> ReadingJournal::find(const ReadingKey& key, std::uint
 }
 
 void ReadingJournal::add(std::span<const Entry> entries) {
+  const std::lock_guard lock(*busy_);
   if (replay_ || entries.empty() || full_) return;
   std::string bytes;
   std::vector<std::pair<ReadingKey, Place>> places;
@@ -293,6 +295,7 @@ void ReadingJournal::add(std::span<const Entry> entries) {
 }
 
 void ReadingJournal::describe(std::uint32_t device, const std::string& said) {
+  const std::lock_guard lock(*busy_);
   if (replay_ || descriptions_[device] == said) return;
   const std::int64_t begin = end_;
   write(description_record(device, said));
@@ -301,6 +304,7 @@ void ReadingJournal::describe(std::uint32_t device, const std::string& said) {
 }
 
 void ReadingJournal::saved(bool whole) {
+  const std::lock_guard lock(*busy_);
   if (replay_) return;
   if (whole && options_.keep == Keep::since_save) {
     full_ = false;

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,7 +30,8 @@ struct KeptReading {
 
 /// The file journal.bin of a run: what each reading gave, under its key, with a checksum, in the order in which they came. What was written
 /// survives the end of the process (kill -9); after a power cut everything up to the last whole record counts. A record that is cut off or
-/// damaged ends the journal: what stood behind it is read again. One process and one caller at a time.
+/// damaged ends the journal: what stood behind it is read again. One process at a time; from any thread of it, in whatever order readings
+/// come.
 class ReadingJournal {
  public:
   static constexpr const char* kFile = "journal.bin";
@@ -94,6 +97,7 @@ class ReadingJournal {
   std::int64_t kept_end_ = 0;  // of what no checkpoint makes superfluous
   std::map<ReadingKey, Place> places_;
   std::map<std::uint32_t, std::string> descriptions_;
+  std::unique_ptr<std::mutex> busy_ = std::make_unique<std::mutex>();
 };
 
 /// 64 bits that change with any of `bytes`. before: digest of what stands before them.

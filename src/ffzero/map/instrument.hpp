@@ -39,6 +39,12 @@ class Instrument : public virtual ManyReadings<S> {
   /// reading, in a run that was interrupted too. lasting: every session of the run asks for them again, so that a checkpoint does not make
   /// a kept reading superfluous.
   virtual void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const = 0;
+  /// The batches that follow are rows first, first + 1, .. of larger ones, until the next begin_readings: several instruments share them,
+  /// and a simulated one has the noise of these rows. Default: rows have no numbers.
+  virtual void begin_rows(Index first) const { static_cast<void>(first); }
+  /// So many of the readings are taken by others alone, because the batch has no row for this instrument. Default: readings have no
+  /// numbers.
+  virtual void pass_over(std::size_t readings) const { static_cast<void>(readings); }
   /// True if readings with an address are kept: then a step that is repeated does not ask for them again. Default: they are not.
   [[nodiscard]] virtual bool keeps_readings() const { return false; }
   /// One fixed input, read `repeats` times in one evaluation at theta: what noise and drift are judged by. (repeats, outputs)

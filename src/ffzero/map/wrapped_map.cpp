@@ -255,6 +255,13 @@ class WrappedInstrument final : public Wrapped, public Instrument<S> {
   void begin_readings(std::uint64_t stream, std::uint64_t step, bool lasting) const override {
     if (instrument_ != nullptr) instrument_->begin_readings(stream, step, lasting);
   }
+  void begin_rows(Index first) const override {
+    if (instrument_ != nullptr) instrument_->begin_rows(first);
+  }
+  void pass_over(std::size_t readings) const override {
+    static_cast<void>(this->take(readings));
+    if (instrument_ != nullptr) instrument_->pass_over(readings);
+  }
   [[nodiscard]] bool keeps_readings() const override { return instrument_ != nullptr && instrument_->keeps_readings(); }
   void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
                  bool may_miss) const override {

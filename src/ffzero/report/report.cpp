@@ -119,8 +119,15 @@ std::string devices_html(const RunData& run) {
       {"device", "layer", "readings", "writes", "failures", "dropped", "retries", "restarts", "projected", "noise", "drift", "seconds"},
       {}};
   const auto steady = [](const json& value) { return value.is_number() ? fmt::format("{:.3g}", value.get<double>()) : std::string("-"); };
+  const auto layer_of = [](const json& d) {
+    std::string layer = d.at("name");
+    if (d.contains("number")) layer += fmt::format(", number {}", d["number"].dump());
+    if (const json since = d.value("without_since", json()); !since.is_null())
+      layer += fmt::format(", left out after {} evaluations", since.dump());
+    return layer;
+  };
   for (const json& d : run.summary.at("devices"))
-    table.rows.push_back({d.at("identity").get<std::string>() + " at " + d.at("address").get<std::string>(), d.at("name"),
+    table.rows.push_back({d.at("identity").get<std::string>() + " at " + d.at("address").get<std::string>(), layer_of(d),
                           d.at("readings").dump(), d.at("writes").dump(), d.at("failures").dump(),
                           d.contains("dropped") ? d["dropped"].dump() : "0", d.at("retries").dump(), d.at("restarts").dump(),
                           d.at("projected").dump(), steady(d.at("noise").at("measured")), steady(d.at("drift")),

@@ -16,6 +16,7 @@
 #include "ffzero/base/input_file.hpp"
 #include "ffzero/checkpoint/checkpoint.hpp"
 #include "ffzero/checkpoint/record_json.hpp"
+#include "ffzero/device/text.hpp"
 #include "ffzero/run/baseline.hpp"
 #include "ffzero/run/details.hpp"
 #include "ffzero/run/evaluation_data.hpp"
@@ -110,6 +111,26 @@ class DeviceLog {
   fs::path folder_;
 };
 
+// The devices that a run did without, all the time: only such a run can be repeated.
+std::vector<Index> left_out_of(const TrainerState& state) {
+  std::vector<Index> numbers;
+  for (const InstrumentRecord& device : state.instruments) {
+    if (!device.without_since) continue;
+    if (*device.without_since > 0)
+      throw UsageError("--replay", "repeats a run with the same devices from its first step on",
+                       fmt::format("one that went on without device {}", device.number));
+    numbers.push_back(device.number);
+  }
+  return numbers;
+}
+
+void say_left_out(const Config& config, const std::function<void(const std::string&)>& say) {
+  for (const DeviceLayer& layer : config.devices())
+    for (std::size_t k = 0; k < layer.reached_at.size(); ++k)
+      if (layer.reached_at[k].left_out)
+        say(fmt::format("without device {} ({})", layer.first_number + isize(k), clean_text(layer.reached_at[k].address)));
+}
+
 std::string joined(const RunRecord& record) {
   std::string line = fmt::format("{}: test {} {:.4f}", record.solver, record.metric, record.final_test.value);
   for (const auto& layer : record.layers) line += fmt::format(", {} {:.4f}", layer.name, layer.test.value);
@@ -147,7 +168,8 @@ LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const Device
     std::vector<DeviceShape> shapes;
     const Index devices_end = config.first_device() + isize(config.devices().size());
     for (const InstrumentRecord& device : state.instruments)
-      if (device.layer >= config.first_device() && device.layer < devices_end)
+      // Devices that share a layer have its shape.
+      if (device.layer == config.first_device() + isize(shapes.size()) && device.layer < devices_end)
         shapes.push_back({.inputs = device.inputs, .outputs = device.outputs, .parameters = device.parameters});
     config.allow(devices, shapes);
     return {std::move(config), std::move(state), place};
@@ -216,7 +238,10 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
   if (request.arrays && source == nullptr && !config.values().is_explicit("dataset.name")) config.set("dataset.name", "memory", "data");
   for (const std::string& notice : config.notices()) say(notice);
   if (earlier) config.allow(request.devices);
-  if (repeated) config.allow({.addresses = {}, .trusted = false, .stand_ins = false, .recorded = journal->devices(config)});
+  if (repeated) {
+    const std::vector<Index> without = left_out_of(repeated->state);
+    config.allow({.addresses = {}, .recorded = journal->devices(config, without), .without = without});
+  }
   if (!ranks->alone()) require_rank_settings(config);
   const Splits splits = from_settings([&] { return load_splits(config, request.cache_dir, request.arrays); });
   from_settings([&] { config.resolve(data_facts(splits)); });
@@ -265,6 +290,7 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
     folder.create(config.to_toml(), checkpoint_of(trainer.state()));
     if (events.folder_ready && !folder.path().empty()) events.folder_ready(folder.path());
   }
+  say_left_out(config, say);
   if (!journal) journal.emplace(config, earlier ? earlier->state.description : config.to_toml(), folder.path(), say);
   journal->attach(trainer.network());
   const double load_s = seconds_since(start);

@@ -2,13 +2,25 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/run/run_journal.hpp"
 
+#include <algorithm>
 #include <system_error>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/device/device_map.hpp"
+#include "ffzero/map/replicated.hpp"
 #include "ffzero/map/wrapped_map.hpp"
 
 namespace ffzero {
+
+namespace {
+
+// Of a device in the journal. A layer of one device has number 0.
+std::uint32_t key_of(Index layer, Index number) {
+  constexpr unsigned int kNumberShift = 16;
+  return static_cast<std::uint32_t>(layer) | static_cast<std::uint32_t>(number) << kNumberShift;
+}
+
+}  // namespace
 
 RunJournal::RunJournal(const Config& config, const std::string& description, const std::filesystem::path& folder,
                        const std::function<void(const std::string&)>& say) {
@@ -28,9 +40,20 @@ RunJournal::RunJournal(const std::filesystem::path& folder, const std::string& d
       journal_(std::make_shared<ReadingJournal>(ReadingJournal::replay(folder / ReadingJournal::kFile, digest_of(description)))) {}
 
 void RunJournal::attach(const Network<float>& network) const {
-  for (Index i = 0; journal_ != nullptr && i < network.layers(); ++i)
-    if (auto* const device = dynamic_cast<DeviceMap<float>*>(&innermost(*network.layer(i).map)))
-      device->keep_journal(journal_, static_cast<std::uint32_t>(i));
+  for (Index i = 0; journal_ != nullptr && i < network.layers(); ++i) attach(*network.layer(i).map, i);
+}
+
+void RunJournal::attach(ForwardMap<float>& map, Index layer) const {
+  const auto keep = [&](ForwardMap<float>& one, std::uint32_t key, std::uint32_t company) {
+    if (auto* const device = dynamic_cast<DeviceMap<float>*>(&innermost(one))) device->keep_journal(journal_, key, company);
+  };
+  const auto* const shared = dynamic_cast<const ReplicatedMap<float>*>(&map);
+  if (shared == nullptr) return keep(map, key_of(layer, 0), 0);
+  std::uint32_t missing = 0;
+  const auto& replicas = shared->replicas();
+  for (std::size_t r = 0; r < replicas.size(); ++r) missing |= replicas[r].map == nullptr ? std::uint32_t{1} << r : 0U;
+  for (const Replica<float>& replica : replicas)
+    if (replica.map != nullptr) keep(*replica.map, key_of(layer, replica.number), missing);
 }
 
 void RunJournal::saved(bool whole) const {
@@ -42,14 +65,20 @@ void RunJournal::finished() const {
   if (journal_ != nullptr && !repeats_ && !keeps_all_) std::filesystem::remove(file_, ignored);
 }
 
-std::vector<std::string> RunJournal::devices(const Config& config) const {
+std::vector<std::string> RunJournal::devices(const Config& config, const std::vector<Index>& without) const {
   std::vector<std::string> said;
   for (Index i = 0; i < isize(config.devices().size()); ++i) {
-    const auto found = journal_->descriptions().find(static_cast<std::uint32_t>(config.first_device() + i));
-    if (found == journal_->descriptions().end())
-      throw DataError(ReadingJournal::kFile, "must say what the devices of the run are", "nothing about device" + std::to_string(i),
-                      "give the folder of a run with device.journal = \"all\"");
-    said.push_back(found->second);
+    const DeviceLayer& layer = config.devices()[usize(i)];
+    for (std::size_t k = 0; k < layer.reached_at.size(); ++k) {
+      const Index number = layer.reached_at.size() == 1 ? 0 : layer.first_number + isize(k);
+      const auto found = journal_->descriptions().find(key_of(config.first_device() + i, number));
+      const bool needed = std::find(without.begin(), without.end(), layer.first_number + isize(k)) == without.end();
+      if (found == journal_->descriptions().end() && needed)
+        throw DataError(ReadingJournal::kFile, "must say what the devices of the run are",
+                        "nothing about device" + std::to_string(layer.first_number + isize(k)),
+                        "give the folder of a run with device.journal = \"all\"");
+      said.push_back(needed ? found->second : std::string());
+    }
   }
   return said;
 }

@@ -30,10 +30,13 @@ class RunJournal {
   void saved(bool whole) const;
   /// The run has its summary: what only a run that was cut off needs is removed.
   void finished() const;
-  /// What each device of the settings said of itself. @throws DataError if the journal does not know
-  [[nodiscard]] std::vector<std::string> devices(const Config& config) const;
+  /// What each device of the settings said of itself, in the order of their numbers; nothing for those that were left out. @throws
+  /// DataError if the journal does not know
+  [[nodiscard]] std::vector<std::string> devices(const Config& config, const std::vector<Index>& without) const;
 
  private:
+  void attach(ForwardMap<float>& map, Index layer) const;
+
   std::filesystem::path file_;
   bool repeats_ = false, keeps_all_ = false;
   std::shared_ptr<ReadingJournal> journal_;

@@ -25,6 +25,8 @@
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/map/normalise.hpp"
 #include "ffzero/map/pca.hpp"
+#include "ffzero/map/replicated.hpp"
+#include "ffzero/map/wrapped_map.hpp"
 #include "ffzero/train/mesh_start.hpp"
 #include "ffzero/train/readout_head.hpp"
 
@@ -178,11 +180,15 @@ class NetworkBuilder {
   }
 
   /// `map` as what it really is in layer number next_index(), by these options.
-  [[nodiscard]] std::shared_ptr<ForwardMap<S>> imperfect(std::shared_ptr<ForwardMap<S>> map, const ImperfectOptions& options) const {
+  [[nodiscard]] std::shared_ptr<ForwardMap<S>> imperfect(std::shared_ptr<ForwardMap<S>> map, const ImperfectOptions& options,
+                                                         Index part) const {
     const Values& v = config_.values();
     const bool stop = v.is("device.on_failure", "stop");
-    return imperfect_map<S>(std::move(map), options, next_index(), stop ? 0 : static_cast<int>(v.integer("device.retries")),
-                            v.is("device.on_failure", "skip"));
+    return imperfect_map<S>(std::move(map), options, static_cast<std::uint32_t>(part),
+                            stop ? 0 : static_cast<int>(v.integer("device.retries")), v.is("device.on_failure", "skip"));
+  }
+  [[nodiscard]] std::shared_ptr<ForwardMap<S>> imperfect(std::shared_ptr<ForwardMap<S>> map, const ImperfectOptions& options) const {
+    return imperfect(std::move(map), options, next_index());
   }
   [[nodiscard]] std::shared_ptr<ForwardMap<S>> imperfect(std::shared_ptr<ForwardMap<S>> map) const {
     return imperfect(std::move(map), imperfect_options(config_.layer_values(next_index())));
@@ -336,17 +342,64 @@ class NetworkBuilder {
             .drop_failed = v.is("device.on_failure", "skip")};
   }
 
-  [[nodiscard]] std::shared_ptr<ForwardMap<S>> open_device(std::size_t i) const {
-    if (!devices_.empty()) return devices_.at(i);
-    if (!config_.stand_ins().empty()) return std::make_shared<AbsentDevice<S>>(config_.stand_ins()[i]);
-    const DeviceLayer& device = config_.devices()[i];
-    const std::string shown = clean_text(device.reached_at);
+  // The map of one of the devices of a layer.
+  [[nodiscard]] std::shared_ptr<ForwardMap<S>> open_device(const DeviceLayer& device, std::size_t k) const {
+    const std::size_t number = usize(device.first_number) + k;
+    if (!devices_.empty()) return devices_.at(number);
+    const std::string &address = device.reached_at[k].address, shown = clean_text(address);
     if (!config_.recorded().empty())
-      return std::make_shared<DeviceMap<S>>(recorded_client(shown, config_.recorded()[i]), device_options(device));
+      return std::make_shared<DeviceMap<S>>(recorded_client(shown, config_.recorded()[number]), device_options(device));
     if (!device.allowed)
       throw UsageError("device " + shown, "an address that stands in a file is used only if you say so", "",
                        fmt::format("add --device '{}', or --trust-devices", shown));
-    return std::make_shared<DeviceMap<S>>(device.reached_at, device_options(device));
+    try {
+      return std::make_shared<DeviceMap<S>>(address, device_options(device));
+    } catch (const DeviceError& e) {
+      if (device.reached_at.size() == 1) throw;
+      throw DeviceError(e.reason(), fmt::format("device {}", number), e.what(), "",
+                        fmt::format("to go on without: --without-device {}", number));
+    }
+  }
+
+  [[nodiscard]] std::shared_ptr<ForwardMap<S>> open_devices(const DeviceLayer& device) const {
+    if (device.reached_at.size() == 1) return imperfect(open_device(device, 0));
+    // Chips differ in what is imperfect about them.
+    constexpr Index kPartsOfChip = 32;
+    std::vector<Replica<S>> replicas;
+    for (std::size_t k = 0; k < device.reached_at.size(); ++k) {
+      Replica<S> replica{.number = device.first_number + isize(k), .map = nullptr, .address = clean_text(device.reached_at[k].address)};
+      if (!device.reached_at[k].left_out)
+        replica.map = imperfect(open_device(device, k), imperfect_options(config_.layer_values(next_index())),
+                                next_index() + kPartsOfChip * isize(k));
+      replicas.push_back(std::move(replica));
+    }
+    auto map = std::make_shared<ReplicatedMap<S>>(std::move(replicas));
+    require_equal_ranges(*map);
+    return map;
+  }
+
+  // One parameter vector means the same on all of them.
+  static void require_equal_ranges(const ReplicatedMap<S>& map) {
+    const DeviceMap<S>* first = nullptr;
+    Index first_number = 0;
+    for (const Replica<S>& replica : map.replicas()) {
+      const auto* const device = replica.map == nullptr ? nullptr : dynamic_cast<const DeviceMap<S>*>(&innermost(*replica.map));
+      if (device == nullptr) continue;
+      if (first == nullptr) {
+        first = device;
+        first_number = replica.number;
+        continue;
+      }
+      const auto wanted = first->parameter_ranges(), found = device->parameter_ranges();
+      for (std::size_t i = 0; i < wanted.size(); ++i)
+        if (wanted[i].min != found[i].min || wanted[i].max != found[i].max || wanted[i].period != found[i].period)
+          throw ConfigError(
+              fmt::format("device {}", replica.number),
+              fmt::format("must have the ranges of device {}, with which it shares one parameter vector: parameter {} {:g} .. "
+                          "{:g}",
+                          first_number, i, wanted[i].min, wanted[i].max),
+              fmt::format("{:g} .. {:g}", found[i].min, found[i].max), "make it a layer of its own");
+    }
   }
 
   // What brings an input to n numbers.
@@ -362,14 +415,14 @@ class NetworkBuilder {
     const DeviceLayer& device = config_.devices()[i];
     Layer<S> layer;
     layer.name = fmt::format("device{}", i);
-    layer.map = open_device(i);
-    const std::string place = layer.name + " (" + clean_text(device.reached_at) + ")";
+    const bool absent = devices_.empty() && !config_.stand_ins().empty();
+    layer.map = absent ? imperfect(std::make_shared<AbsentDevice<S>>(config_.stand_ins()[i])) : open_devices(device);
+    const std::string place = layer.name + " (" + clean_text(device.reached_at.front().address) + ")";
     const Index inputs = layer.map->input_shape().size();
     shape = add_front(shape, components(0, 0));
     if (inputs != shape.size())
       throw ConfigError(place, fmt::format("takes {} inputs", inputs), fmt::format("{} from what stands before it", shape.size()),
                         remedy_for(shape, inputs));
-    layer.map = imperfect(layer.map);
     require_resolution(*layer.map, place);
     const Shape outputs = layer.map->output_shape();
     if (const auto kind = activation_kind(device.word("activation")); kind != ActivationKind::none)
@@ -509,8 +562,9 @@ template <class S>
 Network<S> build_network(const Config& config, const Shape& input, Index classes, std::shared_ptr<const Executor> executor,
                          const DeviceMaps<S>& devices) {
   SizeCount(config, input, classes).require_possible();
-  if (!devices.empty() && devices.size() != config.devices().size())
-    throw ConfigError("devices", fmt::format("must be the {} of the settings", config.devices().size()), std::to_string(devices.size()));
+  if (!devices.empty() && isize(devices.size()) != device_count(config.devices()))
+    throw ConfigError("devices", fmt::format("must be the {} of the settings", device_count(config.devices())),
+                      std::to_string(devices.size()));
   return NetworkBuilder<S>(config, input, classes, std::move(executor), devices).build();
 }
 

@@ -17,7 +17,8 @@ namespace ffzero {
 /// The keys model.imperfect.* as a layer has them (Config::layer_values).
 [[nodiscard]] ImperfectOptions imperfect_options(const Values& values);
 
-/// Devices that the caller holds already, in the order of the data flow, in place of those that the addresses of the settings reach.
+/// Devices that the caller holds already, replicas included, in the order of their numbers, in place of those that the addresses of the
+/// settings reach.
 template <class S>
 using DeviceMaps = std::vector<std::shared_ptr<ForwardMap<S>>>;
 

@@ -93,7 +93,7 @@ std::vector<DeviceLayer> device_tables(toml::table& table, const std::string& pl
     if (const auto* inner = entry.as_table()) flatten_toml(*inner, "", place, flat);
     DeviceLayer device = device_layer("", fmt::format("{}: [[model.device]] {}", place, devices.size()));
     for (const auto& [key, value] : flat) set_device_key(device, key, value);
-    if (device.reached_at.empty())
+    if (device.reached_at.front().address.empty())
       throw ConfigError(device.place, "needs an address", "none", "for example address = \"tcp:127.0.0.1:5555\"");
     devices.push_back(std::move(device));
   }
@@ -184,11 +184,10 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
 }
 
 void Config::take_devices(const DeviceAccess& access, const std::string& place) {
-  if (devices_.empty())
-    for (const std::string& address : access.addresses) {
-      if (address.empty()) throw UsageError("--device", "must be an address", "\"\"", "for example exec:PROGRAM or tcp:HOST:PORT");
-      devices_.push_back(device_layer(address, "--device"));
-    }
+  if (access.replicas != 1 && (!devices_.empty() || access.addresses.empty()))
+    throw UsageError("--replicas", "says how the devices of --device form layers", devices_.empty() ? "no --device" : "a file that says so",
+                     devices_.empty() ? "give their addresses" : "drop it: see replicas in [[model.device]]");
+  if (devices_.empty()) devices_ = device_layers(access.addresses, access.replicas);
   const bool device = values_.is("model.kind", "device");
   if (!devices_.empty() && !device) {
     if (values_.is_explicit("model.kind"))
@@ -201,14 +200,13 @@ void Config::take_devices(const DeviceAccess& access, const std::string& place) 
                       "name it with --device ADDRESS, or in [[model.device]]");
   allow(access);
   // A new run keeps the addresses that the command line gave it.
-  for (DeviceLayer& d : devices_)
-    if (d.allowed) d.values["address"] = d.reached_at;
+  keep_addresses(devices_);
 }
 
 void Config::allow(const DeviceAccess& access, const std::vector<DeviceShape>& shapes) {
   allow_devices(devices_, access);
   recorded_ = access.recorded;
-  if (!recorded_.empty()) recorded_.resize(devices_.size());
+  if (!recorded_.empty()) recorded_.resize(usize(device_count(devices_)));
   if (!access.stand_ins) return;
   stand_ins_ = shapes;
   stand_ins_.resize(devices_.size());
@@ -472,6 +470,10 @@ void Config::check_combinations(const DataFacts& facts) const {
       fail("gradient.estimator", "a device answers with its outputs and nothing else",
            "use \"directional\", \"coordinate\" with gradient.distribution = \"one_sided\", or \"twin\" with a model of it; [[layer]] sets "
            "others apart");
+    const bool shared = device && !end_to_end && !devices_[usize(layer - first_device())].at("replicas").empty();
+    if (shared && (estimator == "twin" || estimator == "transfer"))
+      fail("gradient.estimator", "devices that share a batch are several: one model does not describe them all",
+           "use \"directional\", or a single device");
     if (facts.regression && facts.classes > 1 && !device && !end_to_end && !v.is("model.kind", "cnn") &&
         v.integer("model.groups") % facts.classes != 0)
       fail("model.groups", fmt::format("groups must share themselves among the {} targets alike, in every layer", facts.classes),
@@ -534,7 +536,9 @@ std::string Config::to_toml() const {
     if (key.unused(values_).empty() && !(perfect && of_imperfection(key))) write(key.name, values_.at(key.name));
   for (const DeviceLayer& device : devices_) {
     text += "\n[[model.device]]\n";
-    for (const KeyInfo& key : device_keys()) text += fmt::format("{} = {}\n", key.name, toml_value(device.at(key.name)));
+    for (const KeyInfo& key : device_keys())
+      if (key.type != KeyType::texts || !device.at(key.name).empty())
+        text += fmt::format("{} = {}\n", key.name, toml_value(device.at(key.name)));
   }
   for (const LayerTable& layer : layers_) {
     text += fmt::format("\n[[layer]]\nindex = {}\n", layer.layer);

@@ -17,7 +17,7 @@ using json = nlohmann::json;
 
 std::vector<KeyInfo> make_layer_table() {
   using enum KeyType;
-  constexpr double kLargest = 1e12;
+  constexpr double kLargest = 1e12, kMostReplicas = 31;
   const auto always = [](const Values&) { return std::string(); };
   std::vector<KeyInfo> t;
   const auto add = [&](const char* name, KeyType type, json fallback, double minimum, double maximum, const char* doc,
@@ -27,6 +27,9 @@ std::vector<KeyInfo> make_layer_table() {
   add("address", text, "", 0, 0,
       "Where the device is: exec:PROGRAM, tcp:HOST:PORT, unix:PATH, serial:PATH?baud=RATE. Used only if --device repeats it, or with "
       "--trust-devices.");
+  add("replicas", texts, json::array(), 0, kMostReplicas,
+      "Addresses of more devices of the same size, which hold the same parameters: the samples of a batch are shared out over all of them "
+      "([scaling.md](scaling.md)).");
   add("input_scale", number, 1.0, -kLargest, kLargest, "The device gets input_offset + input_scale x.");
   add("input_offset", number, 0.0, -kLargest, kLargest, "See input_scale.");
   add("output_scale", number, 1.0, -kLargest, kLargest, "The layer gives output_offset + output_scale times the reading.");
@@ -37,6 +40,39 @@ std::vector<KeyInfo> make_layer_table() {
   add("activation", word, "none", 0, 0, "Digital nonlinearity behind the device.", {"none", "relu", "tanh"});
   add("normalise", word, "none", 0, 0, "What is done to the output, after the nonlinearity.", {"none", "length", "centre_length"});
   return t;
+}
+
+void take_addresses(std::vector<DeviceLayer>& devices, const DeviceAccess& access) {
+  if (access.addresses.empty()) return;
+  const std::size_t given = access.addresses.size(), all = usize(device_count(devices));
+  if (given != all && !(access.one_each && given == devices.size()))
+    throw UsageError("--device", fmt::format("must be given once for each of the {} devices, in their order", all),
+                     fmt::format("{} times", given),
+                     all == devices.size() ? "see [[model.device]] in the settings"
+                                           : "see [[model.device]] in the settings; one that is gone is left out by --without-device");
+  std::size_t next = 0;
+  for (DeviceLayer& device : devices) {
+    if (given != all) device.reached_at.resize(1);
+    for (DevicePlace& place : device.reached_at) place.address = access.addresses[next++];
+  }
+}
+
+void leave_out(std::vector<DeviceLayer>& devices, const std::vector<Index>& without) {
+  for (DeviceLayer& device : devices)
+    for (DevicePlace& place : device.reached_at) place.left_out = false;
+  const Index count = device_count(devices);
+  if (count == 0 && !without.empty()) throw UsageError("--without-device", "leaves out one of several devices", "no devices", "drop it");
+  for (const Index number : without) {
+    if (number < 0 || number >= count)
+      throw UsageError("--without-device", fmt::format("must be the number of a device, 0 .. {}", count - 1), std::to_string(number),
+                       "devices are numbered in the order of [[model.device]] and its replicas");
+    const auto layer = std::find_if(devices.rbegin(), devices.rend(), [&](const DeviceLayer& d) { return d.first_number <= number; });
+    auto& places = layer->reached_at;
+    places[usize(number - layer->first_number)].left_out = true;
+    if (std::all_of(places.begin(), places.end(), [](const DevicePlace& place) { return place.left_out; }))
+      throw UsageError("--without-device", "must leave a device to the layer", std::to_string(number),
+                       places.size() == 1 ? "its layer has no other" : "its layer would have none; give others, or the same with --device");
+  }
 }
 
 }  // namespace
@@ -63,17 +99,54 @@ void set_device_key(DeviceLayer& device, const std::string& key, const json& val
     throw ConfigError(device.place, "unknown key", "\"" + key + "\"", fmt::format("did you mean \"{}\"?", nearest_word(key, names)));
   }
   device.values[key] = checked_value(*found, value, device.place);
-  if (key == "address") device.reached_at = device.word("address");
+  if (key != "address" && key != "replicas") return;
+  device.reached_at = {{.address = device.word("address")}};
+  for (const json& address : device.at("replicas")) device.reached_at.push_back({.address = address.get<std::string>()});
+  if (key == "replicas")
+    for (std::size_t i = 1; i < device.reached_at.size(); ++i)
+      if (device.reached_at[i].address.empty()) throw ConfigError(device.place + ": replicas", "must be addresses", "\"\"", "drop it");
+}
+
+std::vector<DeviceLayer> device_layers(const std::vector<std::string>& addresses, Index replicas) {
+  if (replicas < 1 || addresses.size() % usize(replicas) != 0)
+    throw UsageError("--replicas", "must divide the number of --device", fmt::format("{} of {}", replicas, addresses.size()),
+                     "so many devices in a row hold the same parameters");
+  std::vector<DeviceLayer> layers;
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    if (addresses[i].empty()) throw UsageError("--device", "must be an address", "\"\"", "for example exec:PROGRAM or tcp:HOST:PORT");
+    if (i % usize(replicas) == 0)
+      layers.push_back(device_layer(addresses[i], "--device"));
+    else
+      layers.back().reached_at.push_back({.address = addresses[i]});
+  }
+  return layers;
 }
 
 void allow_devices(std::vector<DeviceLayer>& devices, const DeviceAccess& access) {
-  if (!access.addresses.empty() && access.addresses.size() != devices.size())
-    throw UsageError("--device", fmt::format("must be given once for each of the {} devices, in their order", devices.size()),
-                     fmt::format("{} times", access.addresses.size()), "see [[model.device]] in the settings");
-  for (std::size_t i = 0; i < devices.size(); ++i) {
-    if (!access.addresses.empty()) devices[i].reached_at = access.addresses[i];
-    devices[i].allowed = access.trusted || !access.addresses.empty();
+  take_addresses(devices, access);
+  Index next = 0;
+  for (DeviceLayer& device : devices) {
+    device.first_number = next;
+    next += isize(device.reached_at.size());
+    device.allowed = access.trusted || !access.addresses.empty();
   }
+  leave_out(devices, access.without);
+}
+
+void keep_addresses(std::vector<DeviceLayer>& devices) {
+  for (DeviceLayer& device : devices) {
+    if (!device.allowed) continue;
+    device.values["address"] = device.reached_at.front().address;
+    json replicas = json::array();
+    for (std::size_t i = 1; i < device.reached_at.size(); ++i) replicas.push_back(device.reached_at[i].address);
+    device.values["replicas"] = replicas;
+  }
+}
+
+Index device_count(const std::vector<DeviceLayer>& devices) {
+  std::size_t count = 0;
+  for (const DeviceLayer& device : devices) count += device.reached_at.size();
+  return isize(count);
 }
 
 }  // namespace ffzero

@@ -582,6 +582,12 @@ const KeyInfo& key_info(std::string_view name, std::string_view place) {
   throw ConfigError(place, "unknown key", fmt::format("\"{}\"", name), fmt::format("did you mean \"{}\"?", nearest_key(name).name));
 }
 
+void require_text(const KeyInfo& key, const json& value, std::string_view place) {
+  if (!value.is_string()) wrong_value(key, place, "must be a text", value);
+  // The resolved configuration and the checkpoint hold it, as TOML and JSON do.
+  if (text_of(value).find("\xEF\xBF\xBD") != std::string::npos) wrong_value(key, place, "must be UTF-8", value);
+}
+
 void require_choice(const KeyInfo& key, const json& value, std::string_view place) {
   std::vector<std::string> choices = key.choices;
   if (key.registered)
@@ -622,9 +628,13 @@ json checked_value(const KeyInfo& key, const json& asked, std::string_view place
       require_choice(key, value, place);
       return value;
     case KeyType::text:
-      if (!value.is_string()) wrong_value(key, place, "must be a text", value);
-      // The resolved configuration and the checkpoint hold it, as TOML and JSON do.
-      if (text_of(value).find("\xEF\xBF\xBD") != std::string::npos) wrong_value(key, place, "must be UTF-8", value);
+      require_text(key, value, place);
+      return value;
+    case KeyType::texts:
+      if (!value.is_array()) wrong_value(key, place, "must be a list of texts", value);
+      if (static_cast<double>(value.size()) > key.maximum)
+        wrong_value(key, place, fmt::format("must have at most {:g} entries", key.maximum), value);
+      for (const auto& entry : value) require_text(key, entry, place);
       return value;
     case KeyType::classes:
       if (!value.is_array()) return checked_number(key, value, place, true);

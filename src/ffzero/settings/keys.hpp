@@ -14,7 +14,7 @@
 
 namespace ffzero {
 
-enum class KeyType { boolean, integer, number, word, text, integers, number_or_auto, classes };
+enum class KeyType { boolean, integer, number, word, text, texts, integers, number_or_auto, classes };
 
 class Values;
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/map/replicated.hpp"
 
 namespace ffzero {
 
@@ -19,26 +20,41 @@ Instruments<S>::Instruments(const Network<S>& network, std::uint64_t seed, Index
     const ForwardMap<S>& map = *network.layer(i).map;
     for (const ForwardMap<S>* part : {&map, static_cast<const ForwardMap<S>*>(network.layer(i).readout.get())})
       if (const auto* addressed = dynamic_cast<const AddressedReadings*>(part)) addressed_.emplace_back(i, addressed);
-    const auto* const instrument = dynamic_cast<const Instrument<S>*>(&map);
-    if (instrument == nullptr) continue;
-    const InstrumentInfo info = instrument->info();
-    records_.push_back({.layer = i,
-                        .name = network.layer(i).name,
-                        .address = info.address,
-                        .identity = info.identity,
-                        .inputs = map.input_shape().size(),
-                        .outputs = map.output_shape().size(),
-                        .parameters = map.parameter_count(),
-                        .declared_noise = info.noise,
-                        .receipt = {},
-                        .reference = {},
-                        .looks = {}});
+    add(i);
   }
 }
 
 template <class S>
-const Instrument<S>& Instruments<S>::at(Index layer) const {
-  return dynamic_cast<const Instrument<S>&>(*network_.layer(layer).map);
+void Instruments<S>::add(Index layer) {
+  const ForwardMap<S>& map = *network_.layer(layer).map;
+  if (const auto* const shared = dynamic_cast<const ReplicatedMap<S>*>(&map)) {
+    for (std::size_t r = 0; r < shared->replicas().size(); ++r)
+      add(layer, shared->instrument(r), shared->replicas()[r].number, shared->replicas()[r].address);
+  } else if (const auto* const instrument = dynamic_cast<const Instrument<S>*>(&map)) {
+    add(layer, instrument, InstrumentRecord::kAlone, "");
+  }
+}
+
+// instrument: null if the run does without it.
+template <class S>
+void Instruments<S>::add(Index layer, const Instrument<S>* instrument, Index number, const std::string& address) {
+  const ForwardMap<S>& map = *network_.layer(layer).map;
+  const InstrumentInfo info = instrument != nullptr ? instrument->info() : InstrumentInfo{.address = address, .identity = "", .noise = 0.0};
+  records_.push_back({.layer = layer,
+                      .number = number,
+                      .name = network_.layer(layer).name,
+                      .address = info.address,
+                      .identity = info.identity,
+                      .inputs = map.input_shape().size(),
+                      .outputs = map.output_shape().size(),
+                      .parameters = map.parameter_count(),
+                      .declared_noise = info.noise,
+                      .receipt = {},
+                      .reference = {},
+                      .looks = {},
+                      .without_since = {}});
+  if (instrument == nullptr) records_.back().without_since = 0;
+  instruments_.push_back(instrument);
 }
 
 template <class S>
@@ -47,11 +63,10 @@ void Instruments<S>::address(Index last, ReadingPurpose purpose, std::uint64_t s
   const auto stream = [purpose](Index layer) {
     return static_cast<std::uint64_t>(layer) * kPurposes + static_cast<std::uint64_t>(purpose);
   };
-  for (const InstrumentRecord& record : records_)
-    if (record.layer < last)
-      at(record.layer)
-          .begin_readings(stream(record.layer), (static_cast<std::uint64_t>(last) << kBlockShift) + step,
-                          purpose == ReadingPurpose::pass || purpose == ReadingPurpose::front);
+  for (std::size_t i = 0; i < records_.size(); ++i)
+    if (instruments_[i] != nullptr && records_[i].layer < last)
+      instruments_[i]->begin_readings(stream(records_[i].layer), (static_cast<std::uint64_t>(last) << kBlockShift) + step,
+                                      purpose == ReadingPurpose::pass || purpose == ReadingPurpose::front);
   if (addressed_.empty()) return;
   ReadingSeries own = series(last, purpose, step);
   own.step += static_cast<std::uint64_t>(last) << kBlockShift;
@@ -91,19 +106,23 @@ ReadingSeries Instruments<S>::series(Index last, ReadingPurpose purpose, std::ui
 
 template <class S>
 void Instruments<S>::keep_inside(Network<S>& network, Index first, Index last, double eps) const {
-  for (const InstrumentRecord& record : records_)
-    if (record.layer >= first && record.layer < last) at(record.layer).keep_inside(network.theta(record.layer, record.layer + 1), eps);
+  for (std::size_t i = 0; i < records_.size(); ++i) {
+    const Index layer = records_[i].layer;
+    if (instruments_[i] != nullptr && layer >= first && layer < last) instruments_[i]->keep_inside(network.theta(layer, layer + 1), eps);
+  }
 }
 
 template <class S>
 void Instruments<S>::look(Index first, Index last, Index epoch, Ledger& ledger) {
   if (steadiness_rows_ == 0) return;
-  for (InstrumentRecord& record : records_) {
+  for (std::size_t i = 0; i < records_.size(); ++i) {
+    InstrumentRecord& record = records_[i];
+    if (instruments_[i] == nullptr) continue;
     const bool seen = !record.looks.empty() && record.looks.back().epoch >= epoch;
     if (record.layer < first || record.layer >= last || seen) continue;
     address(last, ReadingPurpose::look, static_cast<std::uint64_t>(epoch));
     const Vector<S> theta = network_.initial_parameters(record.layer, record.layer + 1, seed_);
-    const Matrix<double> y = at(record.layer).reference_readings(as_span(theta), steadiness_rows_).template cast<double>();
+    const Matrix<double> y = instruments_[i]->reference_readings(as_span(theta), steadiness_rows_).template cast<double>();
     ledger.bill(record.layer, record.layer + 1, &Evaluations::logging, steadiness_rows_);
     const Eigen::RowVectorXd mean = y.colwise().mean();
     if (record.reference.empty()) record.reference.assign(mean.data(), mean.data() + mean.size());
@@ -118,16 +137,16 @@ void Instruments<S>::look(Index first, Index last, Index epoch, Ledger& ledger) 
 }
 
 template <class S>
-DeviceReceipt Instruments<S>::receipt_of(const InstrumentRecord& record) const {
-  DeviceReceipt sum = record.receipt;
-  sum += at(record.layer).receipt();
+DeviceReceipt Instruments<S>::receipt_now(std::size_t i) const {
+  DeviceReceipt sum = records_[i].receipt;
+  if (instruments_[i] != nullptr) sum += instruments_[i]->receipt();
   return sum;
 }
 
 template <class S>
 std::vector<std::int64_t> Instruments<S>::rows_read() const {
   std::vector<std::int64_t> rows;
-  for (const InstrumentRecord& record : records_) rows.push_back(at(record.layer).receipt().rows);
+  for (const Instrument<S>* instrument : instruments_) rows.push_back(instrument != nullptr ? instrument->receipt().rows : 0);
   return rows;
 }
 
@@ -135,45 +154,48 @@ template <class S>
 void Instruments<S>::bill_failed(const std::vector<std::int64_t>& before, Ledger& ledger) const {
   const std::vector<std::int64_t> now = rows_read();
   for (std::size_t i = 0; i < records_.size(); ++i)
-    if (!at(records_[i].layer).keeps_readings())
+    if (instruments_[i] != nullptr && !instruments_[i]->keeps_readings())
       ledger.bill(records_[i].layer, records_[i].layer + 1, &Evaluations::failed, now[i] - before[i]);
 }
 
 template <class S>
 double Instruments<S>::seconds() const {
   double sum = 0.0;
-  for (const InstrumentRecord& record : records_) sum += receipt_of(record).seconds;
+  for (std::size_t i = 0; i < records_.size(); ++i) sum += receipt_now(i).seconds;
   return sum;
 }
 
 template <class S>
 std::vector<InstrumentRecord> Instruments<S>::records() const {
   std::vector<InstrumentRecord> records = records_;
-  for (InstrumentRecord& record : records) record.receipt = receipt_of(record);
+  for (std::size_t i = 0; i < records.size(); ++i) records[i].receipt = receipt_now(i);
   return records;
 }
 
 template <class S>
-void Instruments<S>::take(const std::vector<InstrumentRecord>& kept, const std::string& place) {
-  for (const InstrumentRecord& record : kept) take(record, place);
+void Instruments<S>::take(const std::vector<InstrumentRecord>& kept, std::int64_t evaluations, const std::string& place) {
+  for (std::size_t i = 0; i < records_.size(); ++i) {
+    if (instruments_[i] == nullptr) records_[i].without_since = evaluations;
+    for (const InstrumentRecord& earlier : kept)
+      if (earlier.layer == records_[i].layer && earlier.number == records_[i].number) take(i, earlier, place);
+  }
 }
 
 template <class S>
-void Instruments<S>::take(const InstrumentRecord& kept, const std::string& place) {
-  for (InstrumentRecord& record : records_) {
-    if (kept.layer != record.layer) continue;
-    if (kept.inputs != record.inputs || kept.outputs != record.outputs || kept.parameters != record.parameters)
-      throw DataError(place,
-                      fmt::format("{} must have the inputs, outputs and parameters [{},{},{}]", record.name, kept.inputs, kept.outputs,
-                                  kept.parameters),
-                      fmt::format("[{},{},{}]", record.inputs, record.outputs, record.parameters),
-                      "connect the device that the run began with");
-    record.receipt = kept.receipt;
-    at(record.layer).go_on(kept.receipt);
-    record.looks = kept.looks;
-    record.reference = kept.reference;
-    if (!record.reference.empty() && isize(record.reference.size()) != record.outputs) record.reference.clear();
-  }
+void Instruments<S>::take(std::size_t i, const InstrumentRecord& kept, const std::string& place) {
+  InstrumentRecord& record = records_[i];
+  if (kept.inputs != record.inputs || kept.outputs != record.outputs || kept.parameters != record.parameters)
+    throw DataError(
+        place,
+        fmt::format("{} must have the inputs, outputs and parameters [{},{},{}]", record.name, kept.inputs, kept.outputs, kept.parameters),
+        fmt::format("[{},{},{}]", record.inputs, record.outputs, record.parameters), "connect the device that the run began with");
+  record.receipt = kept.receipt;
+  record.looks = kept.looks;
+  record.reference = kept.reference;
+  if (!record.reference.empty() && isize(record.reference.size()) != record.outputs) record.reference.clear();
+  if (instruments_[i] != nullptr) return instruments_[i]->go_on(kept.receipt);
+  record.identity = kept.identity;
+  if (kept.without_since) record.without_since = kept.without_since;
 }
 
 template class Instruments<float>;

@@ -60,13 +60,15 @@ class Instruments {
   /// What looks have found, without the receipts of this session: to take back a look that was made in vain.
   [[nodiscard]] const std::vector<InstrumentRecord>& looked() const noexcept { return records_; }
   void take_back(std::vector<InstrumentRecord> looked) { records_ = std::move(looked); }
-  /// Goes on with the records of an earlier session. @throws DataError naming `place` if an instrument has another shape
-  void take(const std::vector<InstrumentRecord>& kept, const std::string& place);
+  /// Goes on with the records of an earlier session, which had billed `evaluations` to training: what is left out from now on is so since
+  /// then. @throws DataError naming `place` if an instrument has another shape
+  void take(const std::vector<InstrumentRecord>& kept, std::int64_t evaluations, const std::string& place);
 
  private:
-  [[nodiscard]] const Instrument<S>& at(Index layer) const;
-  [[nodiscard]] DeviceReceipt receipt_of(const InstrumentRecord& record) const;
-  void take(const InstrumentRecord& kept, const std::string& place);
+  void add(Index layer);
+  void add(Index layer, const Instrument<S>* instrument, Index number, const std::string& address);
+  [[nodiscard]] DeviceReceipt receipt_now(std::size_t i) const;
+  void take(std::size_t i, const InstrumentRecord& kept, const std::string& place);
   [[nodiscard]] ReadingSeries series(Index last, ReadingPurpose purpose, std::uint64_t step) const;
 
   const Network<S>& network_;
@@ -75,7 +77,8 @@ class Instruments {
   std::vector<BlockTimeline> timeline_;
   /// Maps and readouts whose simulated answers depend on the reading, with their layer.
   std::vector<std::pair<Index, const AddressedReadings*>> addressed_;
-  std::vector<InstrumentRecord> records_;  ///< receipts: of earlier sessions
+  std::vector<InstrumentRecord> records_;          ///< receipts: of earlier sessions
+  std::vector<const Instrument<S>*> instruments_;  ///< one for each record; null: left out
 };
 
 extern template class Instruments<float>;

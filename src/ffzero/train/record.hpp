@@ -71,7 +71,10 @@ struct Skipped {
 
 /// An instrument in a run, and what it was really asked to do, over all sessions of the run.
 struct InstrumentRecord {
+  static constexpr Index kAlone = -1;
+
   Index layer = 0;
+  Index number = kAlone;          ///< among the devices of the run, where several share the layer
   std::string name;               ///< of the layer
   std::string address, identity;  ///< foreign texts, cleaned
   Index inputs = 0, outputs = 0, parameters = 0;
@@ -79,6 +82,7 @@ struct InstrumentRecord {
   DeviceReceipt receipt;
   std::vector<double> reference;  ///< (outputs) mean of the first look; empty: nobody has looked
   std::vector<Steadiness> looks;
+  std::optional<std::int64_t> without_since;  ///< the run does without it since so many evaluations had been billed to training
 };
 
 /// Everything that summary.json says about learning.

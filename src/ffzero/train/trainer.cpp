@@ -388,7 +388,7 @@ void Trainer<S>::restore(const TrainerState& s, const std::string& place) {
   if (s.block < blocks.size()) at_.skipped = std::min(at_.skipped, s.epoch * blocks[s.block].steps + s.step);
   if (at_.at_start()) at_.loss_sum = 0.0;
   block_.take_reads(s.arrays, at_, place);
-  session_.instruments.take(s.instruments, place);
+  session_.instruments.take(s.instruments, s.ledger.total().training, place);
   session_.skipped = s.skipped;
   session_.ledger = s.ledger;
   records_ = s.records;

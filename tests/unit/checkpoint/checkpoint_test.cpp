@@ -91,12 +91,20 @@ TEST(Checkpoint, OfADeviceFromBeforeTheFirstStepHasInfinities) {
                                .parameters = 6,
                                .receipt = {},
                                .reference = {},
-                               .looks = {}});
+                               .looks = {},
+                               .without_since = {}});
+  state.instruments.push_back(state.instruments[0]);
+  state.instruments[1].number = 3;
+  state.instruments[1].without_since = 800;
   state.instruments[0].receipt.rows = 7;
   state.instruments[0].looks.push_back({.layer = 3, .epoch = 1, .noise = 0.5, .drift = 0.25});
   state.arrays["optimizer.schedule"] = NpyArray::of<double>(std::vector<double>{std::numeric_limits<double>::infinity(), 0.0, 0.0}, {3});
   const TrainerState read = state_of(checkpoint_of(state), "memory");
-  ASSERT_EQ(read.instruments.size(), 1U);
+  ASSERT_EQ(read.instruments.size(), 2U);
+  EXPECT_EQ(read.instruments[0].number, InstrumentRecord::kAlone);
+  EXPECT_FALSE(read.instruments[0].without_since);
+  EXPECT_EQ(read.instruments[1].number, 3);
+  EXPECT_EQ(read.instruments[1].without_since, 800);
   EXPECT_EQ(read.instruments[0].layer, 3);
   EXPECT_EQ(read.instruments[0].address, "tcp:a:1");
   EXPECT_EQ(read.instruments[0].parameters, 6);

@@ -331,6 +331,8 @@ std::string random_toml(const KeyInfo& key, std::uint32_t word) {
       return "\"" + key.choices[word % key.choices.size()] + "\"";
     case KeyType::text:
       return "\"some/where\"";
+    case KeyType::texts:
+      return "[\"some/where\"]";
     case KeyType::integers:
       return "[" + std::to_string(static_cast<std::int64_t>(std::ceil(between(share))) + 10) + "]";
   }

@@ -1,0 +1,307 @@
+// Several devices that hold one parameter vector, from the command line.
+// SPDX-License-Identifier: MIT
+#include <gmock/gmock.h>
+
+#include "refusal.hpp"
+
+namespace ffzero {
+namespace {
+
+using test::Arguments;
+using test::Outcome;
+using test::operator+;  // NOLINT(misc-unused-using-decls): clang-tidy overlooks operators
+using test::Workplace;
+using testing::HasSubstr;
+using testing::Not;
+using Json = nlohmann::ordered_json;
+
+const test::SampleData kData{.train = 96, .test = 24, .classes = 3, .shape = {6}};
+const Arguments kFew{"--epochs", "2", "--directions", "2", "--threads", "1"};
+const Arguments kResume{"train", "--quiet", "--no-report", "--resume"};
+
+// The same device under as many addresses as are asked for.
+std::vector<std::string> served(std::size_t count, const std::string& more = "") {
+  std::vector<std::string> addresses;
+  for (std::size_t i = 0; i < count; ++i)
+    addresses.push_back(std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 6 --outputs 4 --rows " + std::to_string(100 + i) +
+                        more);
+  return addresses;
+}
+
+Arguments devices(const std::vector<std::string>& addresses) {
+  Arguments arguments;
+  for (const std::string& address : addresses) arguments = arguments + Arguments{"--device", address};
+  return arguments;
+}
+
+Arguments train(const Workplace& place, const std::string& out, const Arguments& more) {
+  return test::train_on(place, test::sample_archive(kData)) + kFew + Arguments{"--out", out} + more;
+}
+
+std::vector<float> learnt(const Workplace& place, const std::string& run) {
+  const NpzArchive archive = read_npz(place.path(run) / "checkpoint.npz");
+  std::vector<float> all;
+  for (const auto& [name, array] : archive)
+    if (name != "meta" && array.type == NpyArray::Type::f32)
+      for (const float v : array.to<float>()) all.push_back(v);
+  EXPECT_FALSE(all.empty());
+  return all;
+}
+
+Json summary_of(const Workplace& place, const std::string& run) { return Json::parse(test::read_file(place.path(run) / "summary.json")); }
+
+TEST(Replicas, LearnAsOneDeviceDoesAndHaveAnAccountEach) {
+  Workplace place;
+  for (const std::string noise : {"", " --noise 0.01"}) {
+    test::succeed(place, train(place, "one" + noise, devices(served(1, noise))));
+    test::succeed(place, train(place, "five" + noise, devices(served(5, noise)) + Arguments{"--replicas", "5"}));
+    EXPECT_EQ(learnt(place, "five" + noise), learnt(place, "one" + noise));
+  }
+  const Json one = summary_of(place, "one"), five = summary_of(place, "five");
+  EXPECT_EQ(five.at("final"), one.at("final"));
+  EXPECT_EQ(five.at("forward_evals").at("training"), one.at("forward_evals").at("training"));
+  ASSERT_EQ(five.at("devices").size(), 5U);
+  std::int64_t readings = 0;
+  for (std::size_t i = 0; i < 5; ++i) {
+    const Json& device = five.at("devices").at(i);
+    EXPECT_EQ(device.at("number"), i);
+    EXPECT_EQ(device.at("name"), "device0");
+    EXPECT_EQ(device.at("without_since"), nullptr);
+    EXPECT_EQ(device.at("failures"), 0);
+    EXPECT_THAT(device.at("address").get<std::string>(), HasSubstr("--rows 10" + std::to_string(i)));
+    EXPECT_EQ(device.at("looks").size(), one.at("devices").at(0).at("looks").size());
+    readings += device.at("readings").get<std::int64_t>();
+  }
+  EXPECT_FALSE(one.at("devices").at(0).contains("number"));
+  // Four more devices are looked at, three times.
+  const std::int64_t looks = 4 * 3 * 8;
+  EXPECT_EQ(readings - looks, one.at("devices").at(0).at("readings").get<std::int64_t>());
+  const Json noisy = summary_of(place, "five --noise 0.01");
+  for (const Json& device : noisy.at("devices")) EXPECT_NEAR(device.at("noise").at("measured").get<double>(), 0.01, 0.005);
+}
+
+TEST(Replicas, StandInAFileAndWhatIsTrainedRunsOnAnotherDevice) {
+  Workplace place;
+  const auto addresses = served(3), others = served(4);
+  std::string file =
+      "[[model.device]]\naddress = " + Json(addresses[0]).dump() + "\nreplicas = " + Json({addresses[1], addresses[2]}).dump() + "\n";
+  place.write("rack.toml", file);
+  test::succeed(place, train(place, "rack", {"rack.toml", "--trust-devices"}));
+  test::succeed(place, train(place, "named", devices(addresses) + Arguments{"--replicas", "3"}));
+  EXPECT_EQ(learnt(place, "rack"), learnt(place, "named"));
+  EXPECT_EQ(test::read_file(place.path("rack") / "config.toml"), test::read_file(place.path("named") / "config.toml"));
+  // On a fourth, on all of them, without one of them.
+  for (const Arguments& on : {devices({others[3]}), devices(addresses), devices(addresses) + Arguments{"--without-device", "1"}})
+    EXPECT_THAT(test::succeed(place, Arguments{"eval", "rack"} + on).out, HasSubstr("device0"));
+  EXPECT_THAT(test::succeed(place, {"inspect", "rack"}).out, HasSubstr("device0"));
+  // Two layers of two.
+  const auto four =
+      devices(served(2)) + devices({std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 4 --outputs 4 --rows 7",
+                                    std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 4 --outputs 4 --rows 8"});
+  test::succeed(place, train(place, "deep", four + Arguments{"--replicas", "2", "--without-device", "3"}));
+  const Json deep = summary_of(place, "deep").at("devices");
+  ASSERT_EQ(deep.size(), 4U);
+  EXPECT_EQ(deep.at(3).at("name"), "device1");
+  EXPECT_EQ(deep.at(3).at("number"), 3);
+  EXPECT_EQ(deep.at(3).at("without_since"), 0);
+  EXPECT_EQ(deep.at(3).at("readings"), 0);
+  EXPECT_GT(deep.at(2).at("readings").get<int>(), 0);
+  EXPECT_THAT(test::read_file(place.path("deep") / "log.txt"), HasSubstr("without device 3 (exec:"));
+}
+
+TEST(Replicas, RefusesInOneLine) {
+  Workplace place;
+  const auto three = devices(served(3)), grouped = three + Arguments{"--replicas", "3"};
+  place.write("rack.toml", "[[model.device]]\naddress = \"exec:a\"\nreplicas = [\"exec:b\", \"exec:c\"]\n");
+  const auto refused = [&](const Arguments& more, int code, const std::vector<std::string>& parts) {
+    test::expect_no_run(place, test::train_on(place, test::sample_archive(kData)) + kFew + more, code, parts);
+  };
+  refused(three + Arguments{"--replicas", "2"}, 2, {"--replicas: must divide the number of --device; got 2 of 3"});
+  refused(three + Arguments{"--replicas", "0"}, 2, {"--replicas"});
+  refused({"--replicas", "3"}, 2, {"--replicas", "no --device"});
+  refused(three + Arguments{"rack.toml", "--replicas", "3"}, 2, {"--replicas", "a file that says so"});
+  refused(devices(served(2)) + Arguments{"rack.toml"}, 2, {"once for each of the 3 devices", "got 2 times", "--without-device"});
+  refused(devices(served(1)) + Arguments{"rack.toml"}, 2, {"once for each of the 3 devices"});
+  refused({"rack.toml"}, 2, {"used only if you say so"});
+  refused(grouped + Arguments{"--without-device", "3"}, 2, {"--without-device: must be the number of a device, 0 .. 2; got 3"});
+  refused(grouped + Arguments{"--without-device", "-1"}, 2, {"--without-device", "-1"});
+  refused(grouped + Arguments{"--without-device", "0", "--without-device", "1", "--without-device", "2"}, 2,
+          {"--without-device: must leave a device to the layer"});
+  refused(devices(served(1)) + Arguments{"--without-device", "0"}, 2, {"its layer has no other"});
+  refused({"--without-device", "0"}, 2, {"--without-device", "no devices"});
+  for (const std::string estimator : {"twin", "transfer"})
+    test::expect_no_run(
+        place, test::train_on(place, test::sample_archive(kData)) + grouped + Arguments{"--set", "gradient.estimator=" + estimator}, 3,
+        {"gradient.estimator: devices that share a batch are several"});
+  const std::string serve = std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 6 ";
+  refused(devices({serve + "--outputs 4", serve + "--outputs 5"}) + Arguments{"--replicas", "2"}, 3,
+          {"device 1: must have the inputs, outputs and parameters of device 0, [6,4,28]", "got [6,5,35]"});
+  refused(devices({serve + "--outputs 4 --limit 2", serve + "--outputs 4 --limit 3"}) + Arguments{"--replicas", "2"}, 3,
+          {"device 1: must have the ranges of device 0", "-2 .. 2; got -3 .. 3"});
+  refused(devices({serve + "--outputs 4", "exec:false"}) + Arguments{"--replicas", "2"}, 5,
+          {"device 1: device exec:false", "--without-device 1"});
+  place.write("bad.toml", "[[model.device]]\naddress = \"exec:a\"\nreplicas = \"exec:b\"\n");
+  refused({"bad.toml"}, 3, {"replicas", "must be a list of texts"});
+  place.write("bad.toml", "[[model.device]]\naddress = \"exec:a\"\nreplicas = [\"\"]\n");
+  refused({"bad.toml"}, 3, {"replicas", "must be addresses"});
+}
+
+// y = (p0 x0 + p1 x1, gain (p2 x0 + p3 x1)). Ends after so many evaluations, does not start while NAME.dead is there, tells NAME.log when
+// it is safe.
+constexpr const char* kMortal = R"py(import os, sys
+name, gain, limit = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+lost = len(sys.argv) > 4
+p, evals = [0.0] * 4, 0
+def log(text):
+    with open(name + '.log', 'a') as out: out.write(text + '\n')
+if os.path.exists(name + '.dead'): sys.exit('burnt')
+with open(name + '.pid', 'w') as out: out.write(str(os.getpid()))
+for line in iter(sys.stdin.readline, ''):
+    n, verb, *rest = line.split()
+    if verb == 'hello':
+        print(f'{n} proto 1\n{n} shape 2 2 4\n{n} param 0 4 min -2 max 2\n{n} cap rows 64')
+    elif verb == 'set':
+        p[int(rest[0]):int(rest[0]) + len(rest) - 1] = [float(v) for v in rest[1:]]
+    elif verb == 'eval':
+        evals += 1
+        if evals > limit:
+            open(name + '.dead', 'w').close()
+            sys.exit('out of light')
+        rows = [[float(v) for v in sys.stdin.readline().split()[2:]] for _ in range(int(rest[0]))]
+        if evals == 1: log('ready')
+        for i, x in enumerate(rows):
+            y = p[0] * x[0] + p[1] * x[1], gain * (p[2] * x[0] + p[3] * x[1])
+            print(n, 'row', 'nan 0' if lost and len(rows) <= 4 and i == 0 else '%.9g %.9g' % y)
+    if verb in ('safe', 'bye'): log('safe')
+    print(n, 'ok')
+    sys.stdout.flush()
+    if verb == 'bye': break
+)py";
+
+std::string mortal(const Workplace& place, const std::string& name, double gain, int limit = 1 << 30, const std::string& more = "") {
+  return "exec:python3 " + place.write("mortal.py", kMortal).string() + " " + place.path(name).string() + " " + std::to_string(gain) + " " +
+         std::to_string(limit) + more;
+}
+
+std::vector<std::string> three_mortals(const Workplace& place, int limit, const std::string& more = "") {
+  return {mortal(place, "a", 0.8), mortal(place, "b", 1.0, limit, more), mortal(place, "c", 1.2)};
+}
+
+Arguments train_mortals(const Workplace& place, const std::string& out, const std::vector<std::string>& addresses,
+                        const Arguments& more = {}) {
+  const NpzArchive archive = test::sample_archive({.train = 64, .test = 16, .classes = 2, .shape = {2}});
+  return test::train_on(place, archive) + devices(addresses) +
+         Arguments{"--replicas", "3",     "--epochs", "3",     "--batch-size",        "8",     "--directions",      "2", "--threads",
+                   "1",          "--out", out,        "--set", "device.steadiness=0", "--set", "dataset.scale=none"} +
+         more;
+}
+
+std::string last_line(const Workplace& place, const std::string& name) { return test::lines_of(test::read_file(place.path(name))).back(); }
+
+TEST(Replicas, OneThatDiesIsNamedTheOthersAreSafeAndTheRunGoesOnWithoutIt) {
+  Workplace place;
+  const Outcome died = place.run(train_mortals(place, "run", three_mortals(place, 70), {"--set", "device.on_failure=stop"}));
+  EXPECT_EQ(died.code, 5) << died.err;
+  EXPECT_THAT(died.err, HasSubstr("device 1: device exec:python3"));
+  EXPECT_THAT(died.err, HasSubstr("died"));
+  EXPECT_THAT(died.err, HasSubstr("the others are in their safe state; to go on without: --without-device 1"));
+  for (const char* log : {"a.log", "c.log"}) EXPECT_EQ(last_line(place, log), "safe");
+  EXPECT_FALSE(test::fs::exists(place.path("run") / "summary.json"));
+  test::fs::copy(place.path("run"), place.path("twice"), test::fs::copy_options::recursive);
+
+  const auto addresses = three_mortals(place, 1 << 30);
+  test::expect_refused(place, kResume + Arguments{"run"} + devices(addresses), 5, {"device 1: ", "burnt", "--without-device 1"});
+  test::expect_refused(place, kResume + Arguments{"run"} + devices({addresses[0], addresses[2]}), 2, {"once for each of the 3 devices"});
+  test::expect_refused(place, kResume + Arguments{"run", "--without-device", "4"} + devices(addresses), 2, {"0 .. 2; got 4"});
+  test::expect_refused(place, kResume + Arguments{"run", "--replicas", "3"} + devices(addresses), 2, {"belongs to a new run"});
+  test::succeed(place, kResume + Arguments{"run", "--without-device", "1"} + devices(addresses));
+  const Json summary = summary_of(place, "run"), lost = summary.at("devices").at(1);
+  const std::int64_t since = lost.at("without_since");
+  EXPECT_GT(since, 0);
+  EXPECT_LT(since, summary.at("forward_evals").at("training").get<std::int64_t>());
+  EXPECT_EQ(summary.at("forward_evals").at("training"), 3 * 64 * 4);
+  EXPECT_GT(lost.at("readings").get<int>(), 0);
+  EXPECT_EQ(lost.at("failures"), 1);
+  EXPECT_LT(lost.at("readings").get<int>(), summary.at("devices").at(0).at("readings").get<int>());
+  EXPECT_EQ(summary.at("devices").at(0).at("without_since"), nullptr);
+  EXPECT_THAT(test::read_file(place.path("run") / "log.txt"), HasSubstr("without device 1 (exec:"));
+  test::succeed(place, {"report", "run"});
+  EXPECT_THAT(test::read_file(place.path("run") / "report.html"), HasSubstr("number 1, left out after " + std::to_string(since)));
+
+  // Killed on the way with two, it has the same bits; what the journal has of three does not stand in the way.
+  const auto going = place.start(kResume + Arguments{"twice", "--set", "none"});
+  EXPECT_EQ(going.wait().code, 2) << "settings belong to the run";
+  const auto resumed = place.start(kResume + Arguments{"twice", "--without-device", "1", "--trust-devices"});
+  ASSERT_TRUE(test::eventually([&] { return last_line(place, "a.log") == "ready"; }));
+  resumed.signal(SIGINT);
+  const Outcome interrupted = resumed.wait();
+  // Or it was faster.
+  EXPECT_TRUE(interrupted.code == 0 ||
+              interrupted.err.find("ffzero train --resume twice --without-device 1 --trust-devices") != std::string::npos)
+      << interrupted.err;
+  test::succeed(place, kResume + Arguments{"twice", "--without-device", "1"} + devices(addresses));
+  EXPECT_EQ(learnt(place, "twice"), learnt(place, "run"));
+  EXPECT_EQ(summary_of(place, "twice").at("devices").at(1).at("without_since"), since);
+
+  // With it, the run would be another one.
+  test::fs::remove(place.path("b.dead"));
+  test::succeed(place, train_mortals(place, "whole", addresses));
+  EXPECT_NE(learnt(place, "whole"), learnt(place, "run"));
+}
+
+TEST(Replicas, OneThatIsKilledMeanwhileIsNamed) {
+  Workplace place;
+  const auto addresses = three_mortals(place, 1 << 30);
+  const auto running =
+      place.start(train_mortals(place, "run", addresses, {"--set", "training.epochs=100000", "--set", "device.retries=1"}));
+  ASSERT_TRUE(test::eventually([&] { return test::fs::exists(place.path("b.log")) && test::fs::exists(place.path("c.log")); }));
+  place.write("b.dead", "");
+  ::kill(std::stoi(test::read_file(place.path("b.pid"))), SIGKILL);
+  const Outcome outcome = running.wait();
+  EXPECT_EQ(outcome.code, 5) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("device 1: device exec:"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("device 0: ")));
+  for (const char* log : {"a.log", "c.log"}) EXPECT_EQ(last_line(place, log), "safe");
+}
+
+TEST(Replicas, SkipWhatOneOfThemLoses) {
+  Workplace place;
+  // 8 rows on three devices: of its 3 rows device 1 loses one, in each of 8 steps with 4 readings. Evaluations have more rows.
+  const Arguments skip{"--set", "training.epochs=1", "--set", "device.on_failure=skip", "--set", "device.journal=all"};
+  test::succeed(place, train_mortals(place, "run", three_mortals(place, 1 << 30, " lost"), skip));
+  const Json devices_of_run = summary_of(place, "run").at("devices");
+  EXPECT_EQ(devices_of_run.at(0).at("dropped"), 0);
+  EXPECT_EQ(devices_of_run.at(1).at("dropped"), 8 * 4);
+  EXPECT_EQ(devices_of_run.at(2).at("dropped"), 0);
+  EXPECT_EQ(summary_of(place, "run").at("skipped"), (Json{{"steps", 0}, {"directions", 0}}));
+  test::succeed(place, {"train", "--quiet", "--no-report", "--replay", "run", "--out", "again"});
+  EXPECT_EQ(learnt(place, "again"), learnt(place, "run"));
+  for (std::size_t i = 0; i < 3; ++i)
+    for (const char* key : {"readings", "writes", "dropped", "number"})
+      EXPECT_EQ(summary_of(place, "again").at("devices").at(i).at(key), devices_of_run.at(i).at(key)) << i << key;
+  // A device that is gone: training skips its rows, and the first evaluation, which can do without none, names it.
+  const Arguments hasty{"--set", "device.retries=1"};
+  const Outcome gone = place.run(train_mortals(place, "gone", three_mortals(place, 20), skip + hasty));
+  EXPECT_EQ(gone.code, 5) << gone.err;
+  EXPECT_THAT(gone.err, HasSubstr("device 1: device exec:"));
+  EXPECT_THAT(gone.err, HasSubstr("--without-device 1"));
+  test::succeed(place, kResume + Arguments{"gone", "--trust-devices", "--without-device", "1"});
+  EXPECT_EQ(summary_of(place, "gone").at("devices").at(1).at("dropped"), (8 * 4 - 20) * 3) << "its rows of all steps after it was gone";
+}
+
+TEST(Replicas, RepeatsOnlyARunWhoseDevicesStayedTheSame) {
+  Workplace place;
+  const Arguments keep{"--set", "device.journal=all"};
+  const auto addresses = three_mortals(place, 1 << 30);
+  test::succeed(place, train_mortals(place, "without", addresses, keep + Arguments{"--without-device", "2"}));
+  test::succeed(place, {"train", "--quiet", "--no-report", "--replay", "without", "--out", "again"});
+  EXPECT_EQ(learnt(place, "again"), learnt(place, "without"));
+  EXPECT_EQ(summary_of(place, "again").at("devices").at(2).at("without_since"), 0);
+  EXPECT_EQ(place.run(train_mortals(place, "run", three_mortals(place, 70), keep + Arguments{"--set", "device.on_failure=stop"})).code, 5);
+  test::succeed(place, kResume + Arguments{"run", "--without-device", "1"} + devices(addresses));
+  test::expect_refused(place, {"train", "--quiet", "--replay", "run", "--out", "b"}, 2,
+                       {"--replay: repeats a run with the same devices", "device 1"});
+}
+
+}  // namespace
+}  // namespace ffzero
