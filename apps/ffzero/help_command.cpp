@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cctype>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -84,20 +87,30 @@ void print_keys_markdown() {
     fmt::print("| `{}` | {} | `{}` | {} |\n", key.name, cell(type_of(key)), cell(key.fallback.dump()), cell(key.doc));
 }
 
+std::string lower_case(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+// The keys that a reader may have meant: those whose name holds the word; if there is none, those whose value or meaning does.
 void print_keys(const std::string& filter) {
-  bool any = false;
-  for (const KeyInfo& key : keys()) {
-    if (key.name.find(filter) == std::string::npos) continue;
-    any = true;
-    fmt::print("{} = {}{}\n    {}\n    {}\n", key.name, key.fallback.dump(), key.per_layer ? "    (may differ between layers)" : "",
-               type_of(key), key.doc);
-  }
-  for (const KeyInfo& key : device_keys()) {
-    if (("[[model.device]] " + key.name).find(filter) == std::string::npos) continue;
-    any = true;
-    fmt::print("[[model.device]] {} = {}\n    {}\n    {}\n", key.name, key.fallback.dump(), type_of(key), key.doc);
-  }
-  if (!any) static_cast<void>(key_info(filter, "keys"));  // throws, naming the nearest
+  struct Entry {
+    const KeyInfo* key;
+    std::string name;
+  };
+  std::vector<Entry> all;
+  for (const KeyInfo& key : keys()) all.push_back({&key, key.name});
+  for (const KeyInfo& key : device_keys()) all.push_back({&key, "[[model.device]] " + key.name});
+  const std::string word = lower_case(filter);
+  std::vector<Entry> found;
+  std::ranges::copy_if(all, std::back_inserter(found), [&](const Entry& e) { return lower_case(e.name).find(word) != std::string::npos; });
+  if (found.empty())
+    std::ranges::copy_if(all, std::back_inserter(found),
+                         [&](const Entry& e) { return lower_case(type_of(*e.key) + "\n" + e.key->doc).find(word) != std::string::npos; });
+  if (found.empty()) static_cast<void>(key_info(filter, "keys"));  // throws, naming the nearest
+  for (const Entry& e : found)
+    fmt::print("{} = {}{}\n    {}\n    {}\n", e.name, e.key->fallback.dump(), e.key->per_layer ? "    (may differ between layers)" : "",
+               type_of(*e.key), e.key->doc);
 }
 
 // CLI11 formats help differently from version to version; the manual must be the same everywhere, so it is written from the options.
@@ -159,7 +172,7 @@ void add_help(CLI::App& app, Commands& commands) {
   auto filter = std::make_shared<std::string>();
   auto markdown = std::make_shared<bool>(false);
   CLI::App* keys_command = app.add_subcommand("keys", "List every setting with type, range, default and meaning");
-  keys_command->add_option("filter", *filter, "only keys whose name contains this");
+  keys_command->add_option("filter", *filter, "only keys whose name contains this; if there is none, those whose meaning does");
   keys_command->add_flag("--markdown", *markdown, "write docs/config.md");
   keys_command->callback([=, &commands] {
     commands.chosen = [=] {

@@ -18,7 +18,20 @@ TEST(Usage, ErrorsAreOneLineThatNamesTheHelp) {
   expect_refused(place, {"predict", "run"}, 2, {"files", "ffzero predict --help"});
   expect_refused(place, {"datasets"}, 2, {"ffzero datasets --help"});
   expect_refused(place, {"help", "nothing"}, 2, {"help", "\"nothing\"", "ffzero --help"});
-  expect_refused(place, {"keys", "nothing"}, 3, {"unknown key", "\"nothing\"", "did you mean"});
+  expect_refused(place, {"keys", "xyzzy"}, 3, {"unknown key", "\"xyzzy\"", "\"ffzero keys\" lists all"});
+  expect_refused(place, {"keys", "gradient.epz"}, 3, {"unknown key", "did you mean \"gradient.eps\"?"});
+}
+
+TEST(Usage, KeysAreFoundByNameAndByMeaning) {
+  Workplace place;
+  const std::string by_name = succeed(place, {"keys", "BUDGET"}).out;
+  EXPECT_NE(by_name.find("budget.forward_evals = 0"), std::string::npos);
+  EXPECT_EQ(by_name.find("training.epochs"), std::string::npos);
+  const std::string by_meaning = succeed(place, {"keys", "learning"}).out;
+  EXPECT_NE(by_meaning.find("update.lr"), std::string::npos);
+  EXPECT_NE(by_meaning.find("update.schedule"), std::string::npos);
+  EXPECT_EQ(by_meaning.find("model.layers"), std::string::npos);
+  EXPECT_NE(succeed(place, {"keys", "address"}).out.find("[[model.device]] address"), std::string::npos);
 }
 
 TEST(Usage, HelpNamesEveryFlagOfTheDesign) {

@@ -126,16 +126,13 @@ Figure bar_figure(const RunData& run) {
   return f;
 }
 
-// The curve of a whole run: layer after layer, parted by empty rows.
+// The curve of a whole run, layer after layer.
 std::vector<std::vector<double>> run_rows(const RunData& run) {
   std::vector<std::vector<double>> rows;
   int layer = -1;
   double before = 0.0, last = 0.0;
-  for (const EpochPoint& p : run.epochs) {
-    if (layer >= 0 && p.layer_index != layer) {
-      rows.emplace_back();
-      before = last;
-    }
+  for (const EpochPoint& p : values_when_stopped(run.epochs)) {
+    if (layer >= 0 && p.layer_index != layer) before = last;
     layer = p.layer_index;
     last = before + p.epoch;
     rows.push_back({p.forward_evals, last, p.test, p.train, p.test_loss, p.train_loss});
@@ -198,7 +195,11 @@ FigureGroup comparison_figures(const std::vector<RunData>& runs) {
                                 {"test_over_epochs", "Test metric over epochs", "test metric", true, kTest},
                                 {"loss_over_evaluations", "Train loss over forward evaluations", "train loss", false, kTrainLoss}};
   for (const View& view : views) {
-    Figure f{.name = view.name, .title = view.title, .caption = "One colour a run; layers follow one another.", .data = {}, .plot = {}};
+    Figure f{.name = view.name,
+             .title = view.title,
+             .caption = "One colour a run. While a later layer is still worse on the train samples, the best earlier one counts.",
+             .data = {},
+             .plot = {}};
     std::vector<Curve> curves;
     std::vector<LegendEntry> entries;
     Range x = range_of({}, 1), y = x;

@@ -87,6 +87,25 @@ const NpyArray& array_of(const RunData& run, const std::string& name) {
 
 }  // namespace
 
+std::vector<EpochPoint> values_when_stopped(const std::vector<EpochPoint>& epochs) {
+  std::vector<EpochPoint> values;
+  const EpochPoint* best = nullptr;  // the last epoch of the best layer that was trained to its end
+  for (std::size_t i = 0; i < epochs.size(); ++i) {
+    const EpochPoint& p = epochs[i];
+    if (i > 0 && p.layer_index != epochs[i - 1].layer_index)
+      if (const EpochPoint& last = epochs[i - 1]; best == nullptr || !(best->train > last.train)) best = &last;
+    EpochPoint value = p;
+    if (best != nullptr && best->train > p.train) {
+      value.train = best->train;
+      value.train_loss = best->train_loss;
+      value.test = best->test;
+      value.test_loss = best->test_loss;
+    }
+    values.push_back(value);
+  }
+  return values;
+}
+
 Matrix<double> RunData::matrix(const std::string& which) const {
   const NpyArray& array = array_of(*this, which);
   const auto values = array.to<double>();

@@ -47,6 +47,11 @@ struct RunData {
   [[nodiscard]] std::vector<std::int32_t> decisions() const;
 };
 
+/// What the run would give if its training stopped after each of its epochs (in their order): the values of the layer that is being
+/// trained, or of a layer before it that is better on the train samples. Where the train samples were not evaluated, the values as they
+/// are.
+[[nodiscard]] std::vector<EpochPoint> values_when_stopped(const std::vector<EpochPoint>& epochs);
+
 /// @throws DataError if the folder holds no run, or one of its files is damaged.
 [[nodiscard]] RunData read_run(const std::filesystem::path& folder);
 

@@ -50,13 +50,15 @@ RunOutcome outcome_of(const fs::path& folder) {
   return outcome;
 }
 
-std::vector<std::vector<double>> median_curve(const std::vector<RunOutcome>& outcomes) {
+enum class CurveOf { layers, stopped_runs };
+
+std::vector<std::vector<double>> median_curve(const std::vector<RunOutcome>& outcomes, CurveOf what) {
   struct Point {
     std::vector<double> evals, test;
   };
   std::map<std::pair<int, double>, Point> points;
   for (const RunOutcome& o : outcomes)
-    for (const EpochPoint& p : o.data.epochs)
+    for (const EpochPoint& p : what == CurveOf::stopped_runs ? values_when_stopped(o.data.epochs) : o.data.epochs)
       if (std::isfinite(p.test)) {
         Point& point = points[{p.layer_index, p.epoch}];
         point.evals.push_back(p.forward_evals);
@@ -65,7 +67,7 @@ std::vector<std::vector<double>> median_curve(const std::vector<RunOutcome>& out
   std::vector<std::vector<double>> rows;
   int layer = points.empty() ? 0 : points.begin()->first.first;
   for (const auto& [key, point] : points) {
-    if (key.first != layer) rows.emplace_back();
+    if (key.first != layer && what == CurveOf::layers) rows.emplace_back();
     layer = key.first;
     const Quartiles q = quartiles(point.test);
     rows.push_back({quantile(point.evals, 0.5), q.low, q.median, q.high});
@@ -97,7 +99,8 @@ SettingResult setting_result(const PlannedRun& first, const std::vector<RunOutco
   result.test = quartiles(test);
   result.train = quartiles(train);
   result.forward_evals = quantile(evals, 0.5);
-  result.curve = median_curve(there);
+  result.curve = median_curve(there, CurveOf::layers);
+  result.curve_when_stopped = median_curve(there, CurveOf::stopped_runs);
   return result;
 }
 
@@ -118,13 +121,14 @@ json axes_json(const std::vector<std::pair<std::string, std::string>>& axes) {
 Figure curves_figure(const std::vector<SettingResult>& results) {
   double largest = 0.0;
   for (const auto& r : results)
-    for (const auto& row : r.curve)
-      if (!row.empty()) largest = std::max(largest, row[0]);
+    for (const auto& row : r.curve_when_stopped) largest = std::max(largest, row[0]);
   const AxisUnit unit = evaluation_unit(largest);
   const std::string metric = metric_title(results.front().metric);
   Figure f{.name = "test_over_evaluations",
            .title = metric + " over forward evaluations",
-           .caption = "Test set. Lines: medians over seeds; bands: quartiles; layers follow one another.",
+           .caption =
+               "Test set. Lines: medians over seeds; bands: quartiles. While a later layer is still worse on the train samples, "
+               "the best earlier one counts.",
            .data = {},
            .plot = {},
            .width = 520,
@@ -133,16 +137,16 @@ Figure curves_figure(const std::vector<SettingResult>& results) {
   std::vector<LegendEntry> entries;
   Range y = range_of({}, 1);
   for (std::size_t i = 0; i < results.size(); ++i) {
-    if (results[i].curve.empty()) continue;
+    if (results[i].curve_when_stopped.empty()) continue;
     const LookOfCurve look = look_of_curve(i);
     const std::string x = fmt::format("($1/{})", unit.divisor);
-    f.data += data_block(results[i].setting, results[i].curve);
+    f.data += data_block(results[i].setting, results[i].curve_when_stopped);
     bands.push_back(
         {results[i].setting, x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.2 noborder", look.colour)});
     lines.push_back(
         {results[i].setting, x + ":3", fmt::format("with linespoints pt 7 ps 0.35 lw 2 dt {} lc rgb \"{}\"", look.dash, look.colour)});
     entries.push_back({setting_title(results[i].axes), look.colour, look.mark});
-    y = joined(y, joined(range_of(results[i].curve, 2), range_of(results[i].curve, 4)));
+    y = joined(y, joined(range_of(results[i].curve_when_stopped, 2), range_of(results[i].curve_when_stopped, 4)));
   }
   bands.insert(bands.end(), lines.begin(), lines.end());
   f.plot =

@@ -25,6 +25,7 @@ struct SettingResult {
   int diverged = 0, missing = 0;           ///< runs without a result
   std::vector<std::vector<double>> curve;  ///< rows: median evaluations, low quartile, median, high quartile of the test metric; an empty
                                            ///< row between layers
+  std::vector<std::vector<double>> curve_when_stopped;  ///< the same of values_when_stopped, without empty rows
 };
 [[nodiscard]] std::vector<SettingResult> collect(const Study& study, const std::filesystem::path& out);
 

@@ -132,6 +132,7 @@ TrainPlan Config::plan(Index layers) const {
   plan.best_layer = values_.is("vote.layer", "best");
   plan.seed = values_.seed();
   plan.forward_evals = values_.integer("budget.forward_evals");
+  plan.budget_split = values_.is("budget.split", "even") ? BudgetSplit::even : BudgetSplit::none;
   constexpr Index kMostSkipped = 10;
   if (values_.is("model.kind", "device")) {
     plan.steadiness_rows = values_.integer("device.steadiness");

@@ -432,6 +432,13 @@ std::vector<KeyInfo> make_table() {
       "again, to the same bits.");
   add("budget.forward_evals", integer, 0, 0, 9e15,
       "Stop before the training evaluations pass this number, all layers together; 0: no limit.");
+  choice("budget.split", "none", {"none", "even"},
+         "How the layers share budget.forward_evals: none (in the order of training, the first ones take what they need) or even (equal "
+         "shares; what a layer leaves over goes to those after it).",
+         [](const Values& v) {
+           if (!local_only(v).empty()) return local_only(v);
+           return v.integer("budget.forward_evals") > 0 ? std::string() : std::string("it belongs to budget.forward_evals > 0");
+         });
   add("budget.device_seconds", number, 0.0, 0, 1e12,
       "Stop before the time spent waiting for the devices passes this number of seconds; 0: no limit.", device_key);
   choice("device.on_failure", "retry", {"retry", "skip", "stop"},
@@ -493,13 +500,14 @@ std::string spaced(std::string_view words) {
   return out;
 }
 
-// The key spelt most alike; if none is near, rather the one whose description opens with the asked words ("learning_rate": update.lr).
-const KeyInfo& nearest_key(std::string_view asked) {
+// The key that may have been meant: the one spelt most alike, or the one whose description opens with the asked words ("learning_rate":
+// update.lr). Null if nothing is near.
+const KeyInfo* nearest_key(std::string_view asked) {
   const auto& table = keys();
   const auto nearest = std::min_element(table.begin(), table.end(), [&](const KeyInfo& a, const KeyInfo& b) {
     return key_distance(asked, a.name) < key_distance(asked, b.name);
   });
-  if (key_distance(asked, nearest->name) <= 1) return *nearest;
+  if (key_distance(asked, nearest->name) <= 1) return &*nearest;
   const std::string opening = spaced(last_part(asked));
   const auto opens = [&](const KeyInfo& k) {
     return opening.size() > 3 && k.doc.size() >= opening.size() &&
@@ -510,7 +518,8 @@ const KeyInfo& nearest_key(std::string_view asked) {
   const KeyInfo* described = nullptr;
   for (const KeyInfo& key : table)
     if (opens(key) && (described == nullptr || key.name.size() < described->name.size())) described = &key;
-  return described != nullptr ? *described : *nearest;
+  if (described != nullptr) return described;
+  return key_distance(asked, nearest->name) > 1 + last_part(asked).size() / 3 ? nullptr : &*nearest;
 }
 
 // Whatever its bytes are.
@@ -579,7 +588,9 @@ const KeyInfo& key_info(std::string_view name, std::string_view place) {
   const auto& table = keys();
   const auto found = std::find_if(table.begin(), table.end(), [&](const KeyInfo& k) { return k.name == now; });
   if (found != table.end()) return *found;
-  throw ConfigError(place, "unknown key", fmt::format("\"{}\"", name), fmt::format("did you mean \"{}\"?", nearest_key(name).name));
+  const KeyInfo* nearest = nearest_key(name);
+  throw ConfigError(place, "unknown key", fmt::format("\"{}\"", name),
+                    nearest == nullptr ? "\"ffzero keys\" lists all" : fmt::format("did you mean \"{}\"?", nearest->name));
 }
 
 void require_text(const KeyInfo& key, const json& value, std::string_view place) {

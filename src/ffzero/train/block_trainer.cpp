@@ -46,6 +46,7 @@ void BlockTrainer<S>::start(BlockSetup<S>& setup) {
   setup_ = &setup;
   const Index parameters = setup.block.parameter_count();
   const ParameterLayout& layout = setup.gradient->layout();
+  limit_ = session_.plan.limit_after(usize(&setup - session_.blocks.data()));
   first_loss_ = 0.0;
   rule_ = make_rule<S>(setup.options.update.rule, parameters);
   readout_.start(setup);
@@ -86,8 +87,8 @@ bool BlockTrainer<S>::measure(MeasuredControl& measured) {
   BlockSetup<S>& setup = *setup_;
   if (!wants_control(setup.options)) return true;
   const Index rows = setup.options.batch_size;
-  const std::int64_t budget = session_.plan.forward_evals, before = session_.ledger.total().training;
-  if (budget > 0 && before + control_cost(*setup.gradient, setup.options, setup.last - setup.first, rows) > budget) return false;
+  if (passes_limit(control_cost(*setup.gradient, setup.options, setup.last - setup.first, rows))) return false;
+  const std::int64_t before = session_.ledger.total().training;
   const std::vector<std::uint32_t> order = session_.order_of(setup, 0);
   const Index whole = std::max<Index>(1, isize(order.size()) / rows);
   const auto batch = [&](Index i) { return gather(std::span(order).subspan(usize(i % whole * rows), usize(rows)), 0, 0); };
@@ -105,13 +106,12 @@ Outcome BlockTrainer<S>::train_epoch(Position& at, const std::function<bool()>& 
   BlockSetup<S>& setup = *setup_;
   const Index batch = setup.options.batch_size, size = session_.splits.train.size();
   const TrainPlan& plan = session_.plan;
-  Ledger& ledger = session_.ledger;
   const std::vector<std::uint32_t> order = session_.order_of(setup, at.epoch);
   for (; at.step < setup.steps; ++at.step) {
     const Index first = at.step * batch, count = std::min(batch, size - first);
-    if (plan.forward_evals > 0 &&
-        ledger.total().training + setup.gradient->cost_of_step(at.epoch * setup.steps + at.step, count) > plan.forward_evals)
-      return Outcome::budget;
+    // A share without a first step leaves nothing that the next block could be trained on.
+    if (passes_limit(setup.gradient->cost_of_step(at.epoch * setup.steps + at.step, count)))
+      return limit_ < plan.forward_evals && !at.at_start() ? Outcome::share : Outcome::budget;
     const double waited = session_.instruments.seconds();
     if (plan.device_seconds > 0.0 && waited + longest_step_s_ > plan.device_seconds) return Outcome::budget;
     take_step(at, std::span(order).subspan(usize(first), usize(count)));

@@ -20,7 +20,8 @@
 
 namespace ffzero {
 
-enum class Outcome { done, budget, interrupted };
+/// How the training of a block ended. share: its part of the budget is used, what is left belongs to the blocks after it.
+enum class Outcome { done, share, budget, interrupted };
 
 /// Where a training stands: a step of an epoch of a block, each from 0.
 struct Position {
@@ -89,6 +90,10 @@ class BlockTrainer {
   [[nodiscard]] Batch<S> gather(std::span<const std::uint32_t> rows, Index epoch, Index step);
   void drop_inputs(Index step, Matrix<S>& x) const;
   void keep_inside();
+  /// True if this many evaluations more would pass what the block may use.
+  [[nodiscard]] bool passes_limit(std::int64_t evaluations) const {
+    return limit_ > 0 && session_.ledger.total().training + evaluations > limit_;
+  }
   [[nodiscard]] std::span<S> theta() { return session_.network.theta(setup_->first, setup_->last); }
   void require_sound(const Position& at);
   [[noreturn]] void diverged(const Position& at, const std::string& requirement, const std::string& value) const;
@@ -100,6 +105,7 @@ class BlockTrainer {
   Schedule schedule_;
   NormGuard<S> norms_;
   std::vector<Segment> fixed_;  ///< parameters that belong to no unit: weight decay must not reach them
+  std::int64_t limit_ = 0;      ///< TrainPlan::limit_after of the block
   double eps_ = 0.0;            ///< of the perturbations of a step, where limits of instruments are kept
   double first_loss_ = 0.0;
   double longest_step_s_ = 0.0;  ///< that a step waited for the instruments

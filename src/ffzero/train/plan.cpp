@@ -68,6 +68,7 @@ std::string described(const TrainPlan& plan) {
   std::string text =
       fmt::format("training of the library's caller: {}, seed {}, forward_evals {}, crop {}, downsample {}, shift {}, flip {}, scale {}\n",
                   plan.names.solver, plan.seed, plan.forward_evals, e.crop, e.downsample, e.shift, e.flip, static_cast<int>(plan.scale));
+  if (plan.budget_split == BudgetSplit::even) text += "budget_split even\n";
   for (const BlockPlan& block : plan.blocks) text += described(block);
   return text;
 }
@@ -103,6 +104,18 @@ void TrainPlan::validate(Index layers) const {
   if (log.train_samples < 0) refuse("LogOptions::train_samples", "must not be negative", std::to_string(log.train_samples));
 }
 
+std::int64_t TrainPlan::limit_after(std::size_t block) const {
+  if (forward_evals == 0 || budget_split == BudgetSplit::none) return forward_evals;
+  std::int64_t shares = 0, ended = 0;
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    if (blocks[b].options.epochs == 0) continue;
+    ++shares;
+    if (b <= block) ++ended;
+  }
+  // A product of the budget and a number of blocks may not fit.
+  return shares == 0 ? forward_evals : forward_evals / shares * ended + forward_evals % shares * ended / shares;
+}
+
 void TrainOptions::validate() const {
   block.validate("TrainOptions::block");
   for (const auto& [layer, options] : block_of) options.validate(fmt::format("TrainOptions::block_of[{}]", layer));
@@ -127,6 +140,7 @@ TrainPlan make_plan(const TrainOptions& options, Index layers, const std::string
   plan.best_layer = options.best_layer;
   plan.seed = options.seed;
   plan.forward_evals = options.forward_evals;
+  plan.budget_split = options.budget_split;
   plan.encoder = options.encoder;
   plan.scale = options.scale;
   plan.log = options.log;

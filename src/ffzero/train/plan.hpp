@@ -34,6 +34,12 @@ struct RunNames {
   Index epochs = 0;       ///< those of most blocks
 };
 
+/// How TrainPlan::forward_evals is shared out among the blocks that are trained.
+enum class BudgetSplit {
+  none,  ///< in the order of training: the first blocks take what they need
+  even   ///< equal shares; what a block leaves over goes to those after it
+};
+
 /// What the training loop reads, and nothing else. Made from a configuration (Config::plan) or from options (make_plan).
 struct TrainPlan {
   std::vector<BlockPlan> blocks;    ///< in the order of the data flow, without gaps
@@ -43,7 +49,8 @@ struct TrainPlan {
   bool best_layer = false;
   std::uint64_t seed = 0;          ///< of the order of samples, directions, dropout
   std::int64_t forward_evals = 0;  ///< stop before the training evaluations pass this number; 0: no limit
-  double device_seconds = 0.0;     ///< stop before the time spent waiting for instruments passes this number; 0: no limit
+  BudgetSplit budget_split = BudgetSplit::none;
+  double device_seconds = 0.0;  ///< stop before the time spent waiting for instruments passes this number; 0: no limit
   /// Steps in a row that may pass without any reading of an instrument, which then changes nothing; 0: a failed reading ends the run.
   Index most_skipped = 0;
   Index steadiness_rows = 0;   ///< readings by which noise and drift of instruments are judged after each epoch; 0: not at all
@@ -62,6 +69,8 @@ struct TrainPlan {
   [[nodiscard]] bool chooses_layer() const {
     return best_layer && !end_to_end && (!vote || (!vote->validated && vote->rule == VoteRule::last));
   }
+  /// Most training evaluations, all layers together, that may be made when block number `block` ends; 0: no limit.
+  [[nodiscard]] std::int64_t limit_after(std::size_t block) const;
   /// layers: of the network. @throws ConfigError naming the field that is wrong.
   void validate(Index layers) const;
 };
@@ -76,6 +85,7 @@ struct TrainOptions {
   bool best_layer = false;  ///< as TrainPlan::best_layer
   std::uint64_t seed = 0;
   std::int64_t forward_evals = 0;  ///< as TrainPlan::forward_evals
+  BudgetSplit budget_split = BudgetSplit::none;
   EncoderOptions encoder = {};
   ScaleKind scale = ScaleKind::none;  ///< as TrainPlan::scale
   LogOptions log = {};

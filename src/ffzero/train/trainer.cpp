@@ -48,14 +48,15 @@ Trainer<S>::Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& s
 template <class S>
 std::int64_t Trainer<S>::planned_evaluations() const {
   std::int64_t planned = 0;
-  for (const auto& setup : session_.blocks) {
+  for (std::size_t b = 0; b < session_.blocks.size(); ++b) {
+    const auto& setup = session_.blocks[b];
     if (const auto readings = setup.gradient->planned_readings())
       planned += std::llround(readings->rows * static_cast<double>(setup.steps * setup.options.epochs));
     else
       planned += setup.gradient->cost_per_sample() * session_.splits.train.size() * setup.options.epochs;
+    if (const std::int64_t limit = session_.plan.limit_after(b); limit > 0) planned = std::min(planned, limit);
   }
-  const std::int64_t budget = session_.plan.forward_evals;
-  return budget > 0 ? std::min(planned, budget) : planned;
+  return planned;
 }
 
 template <class S>
@@ -120,11 +121,22 @@ Outcome Trainer<S>::run_blocks() {
     const Outcome outcome = train_block(setup);
     if (outcome == Outcome::interrupted || (outcome == Outcome::budget && is_unreached(setup))) return outcome;
     whole_or_not([&] { finish_block(setup, false); });
-    if (outcome != Outcome::done) return outcome;
+    if (outcome == Outcome::budget) return outcome;
     block_.finish();
     at_.next_block();
   }
-  return Outcome::done;
+  return ends_early() ? Outcome::budget : Outcome::done;
+}
+
+// Blocks that were ended by their share of the budget. Told from the records: an earlier session may have trained them.
+template <class S>
+bool Trainer<S>::ends_early() const {
+  return session_.plan.budget_split != BudgetSplit::none && std::ranges::any_of(session_.blocks, [&](const BlockSetup<S>& setup) {
+           Index epochs = 0;
+           for (const EpochRecord& record : records_)
+             if (record.layer_index == setup.last - 1) epochs = std::max(epochs, record.epoch);
+           return epochs < setup.options.epochs;
+         });
 }
 
 // The budget was used up before its first step, by layers that were trained: they are the result.

@@ -75,6 +75,8 @@ class Trainer {
   void fit_front(const BlockSetup<S>& setup);
   void apply_fronts(const BlockSetup<S>& setup);
   [[nodiscard]] bool is_unreached(const BlockSetup<S>& setup) const;
+  /// True if a block has fewer epochs than it was to have, because its share of the budget was used.
+  [[nodiscard]] bool ends_early() const;
   bool after_step(const BlockSetup<S>& setup);
   void finish_epoch(BlockSetup<S>& setup);
   void finish_block(BlockSetup<S>& setup, bool replay);

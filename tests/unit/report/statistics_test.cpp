@@ -9,6 +9,7 @@
 #include <numbers>
 
 #include "ffzero/report/page.hpp"
+#include "ffzero/report/run_data.hpp"
 #include "ffzero/report/run_figures.hpp"
 #include "ffzero/report/table.hpp"
 #include "ffzero/run/mesh_light.hpp"
@@ -38,6 +39,38 @@ TEST(Quartiles, CountTheNumbers) {
   EXPECT_DOUBLE_EQ(q.low, 1.5);
   EXPECT_DOUBLE_EQ(q.median, 2.0);
   EXPECT_DOUBLE_EQ(q.high, 2.5);
+}
+
+EpochPoint point(int layer, double train, double test) {
+  EpochPoint p{};
+  p.layer_index = layer;
+  p.train = train;
+  p.test = test;
+  p.train_loss = 1.0 - train;
+  p.test_loss = 1.0 - test;
+  return p;
+}
+
+TEST(ValuesWhenStopped, AreThoseOfTheBestLayerOnTheTrainSamples) {
+  const std::vector<EpochPoint> epochs{point(0, 0.5, 0.4), point(0, 0.9, 0.7), point(1, 0.1, 0.9), point(1, 0.9, 0.6),
+                                       point(1, 0.8, 0.8), point(2, 0.2, 0.1), point(2, 0.95, 0.5)};
+  // A layer in training is not kept at its best epoch; equal layers: the later one.
+  const std::vector<double> train{0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.95}, test{0.4, 0.7, 0.7, 0.6, 0.7, 0.7, 0.5};
+  const auto values = values_when_stopped(epochs);
+  ASSERT_EQ(values.size(), epochs.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_EQ(values[i].train, train[i]) << i;
+    EXPECT_EQ(values[i].test, test[i]) << i;
+    EXPECT_EQ(values[i].test_loss, 1.0 - test[i]) << i;
+    EXPECT_EQ(values[i].layer_index, epochs[i].layer_index) << i;
+  }
+}
+
+TEST(ValuesWhenStopped, AreAsTheyAreWithoutTrainSamples) {
+  const std::vector<EpochPoint> epochs{point(0, kNone, 0.8), point(1, kNone, 0.3)};
+  const auto values = values_when_stopped(epochs);
+  EXPECT_EQ(values.back().test, 0.3);
+  EXPECT_TRUE(values_when_stopped({}).empty());
 }
 
 TEST(Wrapped, LiesInTheHalfOpenTurn) {

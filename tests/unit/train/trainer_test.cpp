@@ -123,7 +123,10 @@ TEST(Trainer, ResumesFromTheCheckpointOfEveryEpoch) {
   Settings budget_within_an_epoch = many_settings()[0], budget_between_blocks = many_settings()[0];
   budget_within_an_epoch.emplace_back("budget.forward_evals", "600");
   budget_between_blocks.emplace_back("budget.forward_evals", "420");
-  for (const Settings& s : {many_settings()[0], many_settings()[4], many_settings()[5], budget_within_an_epoch, budget_between_blocks}) {
+  Settings budget_in_shares = many_settings()[0];
+  budget_in_shares.insert(budget_in_shares.end(), {{"budget.forward_evals", "500"}, {"budget.split", "even"}});
+  for (const Settings& s :
+       {many_settings()[0], many_settings()[4], many_settings()[5], budget_within_an_epoch, budget_between_blocks, budget_in_shares}) {
     const Config config = resolved(s, splits);
     std::vector<TrainerState> kept;
     TrainEvents events;
@@ -136,6 +139,70 @@ TEST(Trainer, ResumesFromTheCheckpointOfEveryEpoch) {
       expect_same_run(whole, rest, name_of(s));
     }
   }
+}
+
+std::string layers_of_twelve(int layers) {
+  std::string list = "[12";
+  for (int i = 1; i < layers; ++i) list += ", 12";
+  return list + "]";
+}
+
+TEST(Budget, IsSharedOutEvenly) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  constexpr std::int64_t kStep = 16 * 2;  // rows of a step, both signs of one direction
+  for (const int layers : {1, 2, 3, 5})
+    for (const std::int64_t budget : {layers * kStep, std::int64_t{500 + 7 * layers}, std::int64_t{1300}}) {
+      Settings s = quick({{"gradient.estimator", "directional"},
+                          {"model.layers", layers_of_twelve(layers)},
+                          {"budget.forward_evals", std::to_string(budget)},
+                          {"budget.split", "even"}});
+      const std::string name = name_of(s);
+      const auto result = run<float>(resolved(s, splits), splits);
+      ASSERT_EQ(isize(result.record.layers.size()), layers) << name;
+      EXPECT_TRUE(result.record.unreached.empty()) << name;
+      const std::int64_t all = 3 * 70 * 2;  // what a layer takes without a budget
+      EXPECT_EQ(result.record.stopped_by, budget < layers * all ? "budget" : "epochs") << name;
+      std::int64_t spent = 0;
+      for (Index l = 0; l < layers; ++l) {
+        const std::int64_t of_layer = result.record.ledger.layer(l).training, limit = budget * (l + 1) / layers;
+        EXPECT_EQ(of_layer % 4, 0) << name << "whole steps";
+        EXPECT_GT(of_layer, 0) << name;
+        spent += of_layer;
+        EXPECT_LE(spent, limit) << name << "layer " << l;
+        // What is not used is less than a step, or the layer has had all its epochs.
+        EXPECT_GT(spent, of_layer < all ? limit - kStep : 0) << name << "layer " << l;
+      }
+    }
+}
+
+// A share that ends before the first step leaves the layers that were trained to decide.
+TEST(Budget, WithSharesSmallerThanAStepEndsThere) {
+  const Splits splits = small_splits(70, 30, 6, 4);
+  const Settings s = quick({{"gradient.estimator", "directional"},
+                            {"model.layers", layers_of_twelve(3)},
+                            {"budget.forward_evals", "200"},
+                            {"budget.split", "even"}});
+  const auto result = run<float>(resolved(s, splits, "[[layer]]\nindex = 1\ngradient.directions = 4\n"), splits);
+  EXPECT_EQ(result.record.stopped_by, "budget");
+  ASSERT_EQ(result.record.layers.size(), 1U);
+  EXPECT_EQ(result.record.unreached.size(), 2U);
+}
+
+TEST(Budget, SharesFitIntoTheNumbersOfAPlan) {
+  TrainPlan plan;
+  plan.blocks.resize(7);
+  plan.blocks[2].options.epochs = 0;
+  plan.budget_split = BudgetSplit::even;
+  EXPECT_EQ(plan.limit_after(0), 0) << "no limit";
+  plan.forward_evals = 9'000'000'000'000'000;
+  const std::array<std::int64_t, 7> sixths{1, 2, 2, 3, 4, 5, 6};
+  for (std::size_t b = 0; b < plan.blocks.size(); ++b) EXPECT_EQ(plan.limit_after(b), plan.forward_evals / 6 * sixths[b]) << b;
+  plan.forward_evals = 10;
+  EXPECT_EQ(plan.limit_after(0), 1);
+  EXPECT_EQ(plan.limit_after(5), 8);
+  EXPECT_EQ(plan.limit_after(6), 10);
+  plan.budget_split = BudgetSplit::none;
+  EXPECT_EQ(plan.limit_after(0), 10);
 }
 
 TEST(Trainer, SavesAfterEpochsNoOftenerThanItIsTold) {
