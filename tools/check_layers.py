@@ -22,7 +22,7 @@ LEVELS = [
     ["dataset", "encode", "map", "head", "loss", "gradient", "update", "vote", "metric"],
     ["objective", "device"],
     ["train"],
-    ["checkpoint", "settings"],
+    ["checkpoint", "export", "settings"],
     ["run"],
     ["report"],
 ]

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "command.hpp"
+#include "ffzero/base/atomic_file.hpp"
+#include "ffzero/export/c_source.hpp"
 #include "ffzero/run/evaluate.hpp"
 #include "ffzero/train/mesh_start.hpp"
 
@@ -14,13 +16,21 @@ namespace ffzero::app {
 namespace {
 
 struct ExportOptions {
-  std::string run, out;
+  std::string run, out, format = "reference", name = "network";
 };
 
 int run_export(const ExportOptions& options) {
   const TrainedNetwork trained = TrainedNetwork::load(options.run, 1, {.addresses = {}, .trusted = false, .stand_ins = true});
-  const MeshExport meshes = mesh_export(trained.network());
-  write_mesh_file(options.out, meshes.file, meshes.layout);
+  if (options.format == "reference") {
+    const MeshExport meshes = mesh_export(trained.network());
+    write_mesh_file(options.out, meshes.file, meshes.layout);
+  } else {
+    const NetworkGraph graph = network_graph(trained.predictor());
+    if (options.format == "npz")
+      write_npz(options.out, graph_arrays(graph));
+    else
+      write_file_atomically(options.out, c_source(graph, options.name));
+  }
   fmt::print("{}\n", options.out);
   return kDone;
 }
@@ -29,10 +39,15 @@ int run_export(const ExportOptions& options) {
 
 void add_export(CLI::App& app, Commands& commands) {
   auto options = std::make_shared<ExportOptions>();
-  CLI::App* command = app.add_subcommand(
-      "export", "Write the meshes of a photonic run and their prototypes as an .npz of the reference; model.mesh.file reads it");
+  CLI::App* command = app.add_subcommand("export", "Write a trained network for other programs: its arrays, C source, or meshes");
   command->add_option("run", options->run, "run folder or checkpoint file")->required();
-  command->add_option("--out", options->out, ".npz to write")->required();
+  command->add_option("--out", options->out, "file to write")->required();
+  command
+      ->add_option("--format", options->format,
+                   "reference: meshes of a photonic run and their prototypes as an .npz that model.mesh.file reads; npz: weights of dense "
+                   "and convolutional networks; c: the same as one C99 header with a function that predicts")
+      ->check(CLI::IsMember({"reference", "npz", "c"}));
+  command->add_option("--name", options->name, "prefix of all names in C");
   command->callback([options, &commands] { commands.chosen = [options] { return run_export(*options); }; });
 }
 

@@ -85,7 +85,7 @@ def language_of(text):
 
 
 def file_name_of(block):
-    name = re.match(r"(?:#|//) ([\w./-]+\.(?:toml|cpp|hpp|txt))\b", block.text)
+    name = re.match(r"(?:#|//) ([\w./-]+\.(?:toml|cpp|hpp|c|txt))\b", block.text)
     return name.group(1) if name else None
 
 
@@ -273,7 +273,7 @@ def fail(document, block, words):
 
 def run_block(document, block, folder, environment):
     name = file_name_of(block)
-    if name and block.language in ("toml", "cmake", "cpp", "c++"):
+    if name and block.language in ("toml", "cmake", "cpp", "c++", "c"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(block.text)
         return "file"

@@ -1,10 +1,11 @@
 # The program as people use it: every test runs the binary as a process of its own.
 # An address of a device is for one host at a time.
 set(lock_device LOCK device_address)
-foreach(part data device errors robust runs)
+foreach(part data device errors export robust runs)
   set(sources_data cli_data_test.cpp)
   set(sources_device cli_device_test.cpp cli_replicas_test.cpp)
   set(sources_errors cli_errors_test.cpp cli_folder_test.cpp cli_usage_test.cpp)
+  set(sources_export cli_export_test.cpp)
   set(sources_robust cli_robust_test.cpp)
   set(sources_runs cli_cells_test.cpp cli_commands_test.cpp cli_old_runs_test.cpp cli_resume_test.cpp cli_study_test.cpp cli_threads_test.cpp)
   ffzero_add_test(cli_${part} SOURCES ${sources_${part}} DEPENDS report LABELS e2e slow ${lock_${part}})
@@ -12,6 +13,8 @@ foreach(part data device errors robust runs)
   add_dependencies(test_cli_${part} ffzero_app)
 endforeach()
 target_link_libraries(test_cli_device PRIVATE util)
+# What is exported is compiled as C.
+target_compile_definitions(test_cli_export PRIVATE FFZERO_COMPILER="${CMAKE_CXX_COMPILER}")
 
 # The manual is what the program says about itself.
 foreach(page "config;keys;--markdown" "cli;manual")

@@ -30,6 +30,7 @@ class Normalise final : public AdjointMap<S> {
   [[nodiscard]] bool independent_rows() const override { return true; }
   [[nodiscard]] std::string kind() const override { return "normalise"; }
   [[nodiscard]] NormaliseKind function() const noexcept { return function_; }
+  [[nodiscard]] Index groups() const noexcept { return groups_; }
 
   /// @throws ShapeError if sizes do not fit
   void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;

@@ -90,6 +90,8 @@ class Network {
   /// A digital readout of a layer, (K, d + 1) from fit_readout on readout_features of its head input: from now on it gives that layer's
   /// scores, in the columns of group 0. @throws ShapeError if it does not fit
   void set_readout(Index layer, const Matrix<S>& readout);
+  /// (K, d + 1), empty if the layer has none.
+  [[nodiscard]] const Matrix<S>& readout(Index layer) const { return readouts_.at(usize(layer)); }
   [[nodiscard]] bool has_readout(Index layer) const { return readouts_.at(usize(layer)).size() > 0 && readout_active_[usize(layer)]; }
   /// True if this layer is to get a readout when it has been trained.
   [[nodiscard]] bool wants_readout(Index layer) const { return readouts_.at(usize(layer)).size() > 0; }

@@ -46,6 +46,10 @@ class Predictor {
   [[nodiscard]] std::size_t deciding_voter() const noexcept { return deciding_; }
   /// Name of the rule by which the voters decide; empty if there is only one or in regression.
   [[nodiscard]] std::string vote_rule() const;
+  /// The same; VoteRule::last where there is no vote.
+  [[nodiscard]] VoteRule rule() const noexcept { return rule_; }
+  /// Empty if there is only one voter or in regression.
+  [[nodiscard]] const std::optional<VoteOptions>& vote() const noexcept { return vote_; }
   [[nodiscard]] Task task() const noexcept { return info_.task; }
   /// Shape, classes, names and scale of the training data.
   [[nodiscard]] const DatasetInfo& info() const noexcept { return info_; }

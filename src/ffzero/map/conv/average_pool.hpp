@@ -24,6 +24,9 @@ class CellAverage : public AdjointMap<S> {
   [[nodiscard]] bool independent_rows() const override { return true; }
   /// True if nothing is averaged.
   [[nodiscard]] bool identity() const noexcept { return identity_; }
+  /// Cells of each axis: output (i, j) is the mean over rows()[i] x columns()[j].
+  [[nodiscard]] const std::vector<PoolCell>& rows() const noexcept { return rows_; }
+  [[nodiscard]] const std::vector<PoolCell>& columns() const noexcept { return columns_; }
 
   void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
   void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y, const ConstMatrixRef<S>& gy,

@@ -20,6 +20,8 @@ class MaxPool final : public AdjointMap<S> {
   [[nodiscard]] Index parameter_count() const override { return 0; }
   [[nodiscard]] bool independent_rows() const override { return true; }
   [[nodiscard]] std::string kind() const override { return "max_pool"; }
+  [[nodiscard]] Index size() const noexcept { return size_; }  ///< 0: the identity
+  [[nodiscard]] Index stride() const noexcept { return stride_; }
 
   void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
   void pullback(std::span<const S> theta, const ConstMatrixRef<S>& x, const ConstMatrixRef<S>& y, const ConstMatrixRef<S>& gy,
