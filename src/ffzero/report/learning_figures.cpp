@@ -131,7 +131,7 @@ std::vector<std::vector<double>> run_rows(const RunData& run) {
   std::vector<std::vector<double>> rows;
   int layer = -1;
   double before = 0.0, last = 0.0;
-  for (const EpochPoint& p : values_when_stopped(run.epochs)) {
+  for (const EpochPoint& p : values_when_stopped(run)) {
     if (layer >= 0 && p.layer_index != layer) before = last;
     layer = p.layer_index;
     last = before + p.epoch;
@@ -197,7 +197,9 @@ FigureGroup comparison_figures(const std::vector<RunData>& runs) {
   for (const View& view : views) {
     Figure f{.name = view.name,
              .title = view.title,
-             .caption = "One colour a run. While a later layer is still worse on the train samples, the best earlier one counts.",
+             .caption =
+                 "One colour a run. While a later layer is still worse on the train samples, the best earlier one counts; the last point "
+                 "is the result.",
              .data = {},
              .plot = {}};
     std::vector<Curve> curves;

@@ -87,7 +87,8 @@ const NpyArray& array_of(const RunData& run, const std::string& name) {
 
 }  // namespace
 
-std::vector<EpochPoint> values_when_stopped(const std::vector<EpochPoint>& epochs) {
+std::vector<EpochPoint> values_when_stopped(const RunData& run) {
+  const std::vector<EpochPoint>& epochs = run.epochs;
   std::vector<EpochPoint> values;
   const EpochPoint* best = nullptr;  // the last epoch of the best layer that was trained to its end
   for (std::size_t i = 0; i < epochs.size(); ++i) {
@@ -102,6 +103,11 @@ std::vector<EpochPoint> values_when_stopped(const std::vector<EpochPoint>& epoch
       value.test_loss = best->test_loss;
     }
     values.push_back(value);
+  }
+  if (!values.empty() && run.summary.is_object()) {
+    const auto& result = run.summary.at("final");
+    values.back().train = result.at("train");
+    values.back().test = result.at("test");
   }
   return values;
 }

@@ -49,8 +49,8 @@ struct RunData {
 
 /// What the run would give if its training stopped after each of its epochs (in their order): the values of the layer that is being
 /// trained, or of a layer before it that is better on the train samples. Where the train samples were not evaluated, the values as they
-/// are.
-[[nodiscard]] std::vector<EpochPoint> values_when_stopped(const std::vector<EpochPoint>& epochs);
+/// are. The last one of a finished run has the accuracies of its result.
+[[nodiscard]] std::vector<EpochPoint> values_when_stopped(const RunData& run);
 
 /// @throws DataError if the folder holds no run, or one of its files is damaged.
 [[nodiscard]] RunData read_run(const std::filesystem::path& folder);

@@ -58,7 +58,7 @@ std::vector<std::vector<double>> median_curve(const std::vector<RunOutcome>& out
   };
   std::map<std::pair<int, double>, Point> points;
   for (const RunOutcome& o : outcomes)
-    for (const EpochPoint& p : what == CurveOf::stopped_runs ? values_when_stopped(o.data.epochs) : o.data.epochs)
+    for (const EpochPoint& p : what == CurveOf::stopped_runs ? values_when_stopped(o.data) : o.data.epochs)
       if (std::isfinite(p.test)) {
         Point& point = points[{p.layer_index, p.epoch}];
         point.evals.push_back(p.forward_evals);
@@ -128,7 +128,7 @@ Figure curves_figure(const std::vector<SettingResult>& results) {
            .title = metric + " over forward evaluations",
            .caption =
                "Test set. Lines: medians over seeds; bands: quartiles. While a later layer is still worse on the train samples, "
-               "the best earlier one counts.",
+               "the best earlier one counts; the last point is the result of the run.",
            .data = {},
            .plot = {},
            .width = 520,

@@ -56,7 +56,9 @@ TEST(ValuesWhenStopped, AreThoseOfTheBestLayerOnTheTrainSamples) {
                                        point(1, 0.8, 0.8), point(2, 0.2, 0.1), point(2, 0.95, 0.5)};
   // A layer in training is not kept at its best epoch; equal layers: the later one.
   const std::vector<double> train{0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.95}, test{0.4, 0.7, 0.7, 0.6, 0.7, 0.7, 0.5};
-  const auto values = values_when_stopped(epochs);
+  RunData run{};
+  run.epochs = epochs;
+  const auto values = values_when_stopped(run);
   ASSERT_EQ(values.size(), epochs.size());
   for (std::size_t i = 0; i < values.size(); ++i) {
     EXPECT_EQ(values[i].train, train[i]) << i;
@@ -68,9 +70,13 @@ TEST(ValuesWhenStopped, AreThoseOfTheBestLayerOnTheTrainSamples) {
 
 TEST(ValuesWhenStopped, AreAsTheyAreWithoutTrainSamples) {
   const std::vector<EpochPoint> epochs{point(0, kNone, 0.8), point(1, kNone, 0.3)};
-  const auto values = values_when_stopped(epochs);
-  EXPECT_EQ(values.back().test, 0.3);
-  EXPECT_TRUE(values_when_stopped({}).empty());
+  RunData run{};
+  EXPECT_TRUE(values_when_stopped(run).empty());
+  run.epochs = epochs;
+  EXPECT_EQ(values_when_stopped(run).back().test, 0.3);
+  run.summary = {{"final", {{"train", 0.9}, {"test", 0.85}}}};
+  EXPECT_EQ(values_when_stopped(run).back().test, 0.85);
+  EXPECT_EQ(values_when_stopped(run).front().test, 0.8);
 }
 
 TEST(Wrapped, LiesInTheHalfOpenTurn) {
