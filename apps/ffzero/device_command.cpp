@@ -70,6 +70,29 @@ std::shared_ptr<ForwardMap<float>> ideal_map(const DeviceServeOptions& options) 
   return std::make_shared<Dense<float>>(Shape{.width = options.inputs}, options.outputs);
 }
 
+/// What a bench measures before it says how noisy it is: the largest standard deviation of an output, at random settings and inputs.
+double measured_noise(const ForwardMap<float>& map, double limit) {
+  constexpr Index kSettings = 4, kRows = 8, kRepeats = 16;
+  const Index outputs = map.output_shape().size();
+  Vector<float> theta(map.parameter_count());
+  Matrix<float> x(kRows, map.input_shape().size()), y(kRows, outputs);
+  double most = 0.0;
+  for (std::uint32_t i = 0; i < kSettings; ++i) {
+    const RandomStream random(1, Stream::test, i);
+    random.fill_uniform(as_span(theta));
+    theta.array() = static_cast<float>(limit > 0.0 ? limit : 1.0) * (2.0F * theta.array() - 1.0F);
+    random.at(1).fill_uniform(std::span<float>(x.data(), usize(x.size())));
+    Matrix<double> sum = Matrix<double>::Zero(kRows, outputs), squares = sum;
+    for (Index r = 0; r < kRepeats; ++r) {
+      evaluate_served(map, as_span(std::as_const(theta)), x, y);
+      sum += y.cast<double>();
+      squares += y.cast<double>().cwiseAbs2();
+    }
+    most = std::max(most, (squares - sum.cwiseAbs2() / double(kRepeats)).maxCoeff() / double(kRepeats - 1));
+  }
+  return std::sqrt(most);
+}
+
 int serve_device(const DeviceServeOptions& options) {
   constexpr const char* kImperfect = "--imperfect";
   const ImperfectOptions imperfections = imperfect_options(parse_numbers(options.imperfect, kImperfect), kImperfect);
@@ -78,10 +101,16 @@ int serve_device(const DeviceServeOptions& options) {
   ServeOptions serving = options.serve;
   serving.identity = "ffzero-" + options.model;
   if (options.powers && options.model != "mesh") throw UsageError("--powers", "belongs to --model mesh", options.model, "leave it out");
-  if (options.powers) {
-    serving.parameters = {{.first = 0, .count = map->parameter_count(), .unit = "rad"}};
-    serving.outputs = {{.first = 0, .count = map->output_shape().size(), .unit = "power", .noise = serving.noise}};
+  double noise = serving.noise;
+  if (imperfections.read_noise > 0.0) {
+    // Another one, so that what is served begins with its first reading.
+    ImperfectOptions steady = imperfections;
+    steady.drift_rms = steady.fail = 0.0;
+    noise = std::hypot(noise, measured_noise(*imperfect_map<float>(ideal_map(options), steady, 0, 0), options.limit));
   }
+  if (options.powers) serving.parameters = {{.first = 0, .count = map->parameter_count(), .unit = "rad"}};
+  if (options.powers || noise > 0.0)
+    serving.outputs = {{.first = 0, .count = map->output_shape().size(), .unit = options.powers ? "power" : "", .noise = noise}};
   if (options.limit > 0.0)
     serving.parameters = {{.first = 0, .count = map->parameter_count(), .min = -options.limit, .max = options.limit, .step = options.step}};
   catch_interrupts();

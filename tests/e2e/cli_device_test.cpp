@@ -530,7 +530,7 @@ TEST(CliDevice, ServesMapsThatAreNotTheirModel) {
   const std::string imperfect = "dac_bits = 12, gain = 0.1, saturation = 0.1";
   const Outcome checked = place.run({"device", "check", kServe + " --imperfect \"" + imperfect + "\""});
   EXPECT_EQ(checked.code, 0) << checked.out << checked.err;
-  const std::string address = kServe + " --imperfect \"" + imperfect + ", read_noise = 0.05, fail = 0.02\"";
+  const std::string address = kServe + " --imperfect \"" + imperfect + ", read_noise = 0.05, fail = 0.1\"";
   for (const char* run : {"first", "second"}) {
     const Outcome trained = place.run(train_devices(place, {address}, run) + Arguments{"--set", "device.retries=20"});
     EXPECT_EQ(trained.code, 0) << trained.err;
@@ -538,9 +538,25 @@ TEST(CliDevice, ServesMapsThatAreNotTheirModel) {
   // Noise has the address of its reading; a reading that failed is repeated.
   EXPECT_EQ(learnt(place, "first"), learnt(place, "second"));
   EXPECT_GT(summary_of(place, "first").at("devices").at(0).at("retries").get<int>(), 0);
+  // However many rows the device takes at a time.
+  const Outcome few = place.run(train_devices(place, {address + " --rows 7"}, "few") + Arguments{"--set", "device.retries=20"});
+  EXPECT_EQ(few.code, 0) << few.err;
+  EXPECT_EQ(learnt(place, "few"), learnt(place, "first"));
   const Outcome refused = place.run({"device", "serve", "--imperfect", "read_nose = 1"});
   EXPECT_EQ(refused.code, 3);
   EXPECT_THAT(refused.err, HasSubstr("read_noise"));
+}
+
+TEST(CliDevice, ChecksServedMapsWithReadNoise) {
+  Workplace place;
+  const std::string serve = std::string("exec:'") + FFZERO_PROGRAM + "' device serve ";
+  for (const std::string map : {"--inputs 6 --outputs 4", "--inputs 6 --outputs 4 --limit 3 --noise 0.1", "--model conv --size 5",
+                                "--model mesh --ports 4", "--model mesh --powers --ports 4"}) {
+    const Outcome checked =
+        place.run({"device", "check", serve + map + " --imperfect \"read_noise = 0.05, write_noise = 0.01\"", "--calls", "40"});
+    EXPECT_EQ(checked.code, 0) << map << "\n" << checked.out << checked.err;
+    EXPECT_THAT(checked.out, HasSubstr("ok            a reading with an address repeats, another is another\n")) << map;
+  }
 }
 
 }  // namespace

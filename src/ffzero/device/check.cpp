@@ -480,22 +480,23 @@ class Checker {
   }
   // Measures the noise, and how far outputs move with the parameters: together they say which eps is worth sending.
   std::string noise() {
-    const Matrix<float> x = x_.topRows(1);
     set(a_);
-    Matrix<double> all(kRepeats, talk_.said.outputs);
-    for (Index i = 0; i < kRepeats; ++i) all.row(i) = eval(x).row(0).cast<double>();
+    const Index outputs = talk_.said.outputs;
+    Matrix<double> all(kRepeats, rows_ * outputs);
+    for (Index i = 0; i < kRepeats; ++i) all.row(i) = eval(x_).reshaped<Eigen::RowMajor>().transpose().cast<double>();
     for (Index k = 0; k < all.cols(); ++k)
       for (Index i = 0; i < kRepeats; ++i)
-        require(std::isfinite(all(i, k)), "output " + std::to_string(k) + " is " + number_text(all(i, k)));
+        require(std::isfinite(all(i, k)), "output " + std::to_string(k % outputs) + " is " + number_text(all(i, k)));
     const Eigen::RowVectorXd mean = all.colwise().mean();
     const Eigen::VectorXd deviation = ((all.rowwise() - mean).colwise().squaredNorm() / double(kRepeats - 1)).array().sqrt();
-    measured_ = deviation;
-    const auto declared = DeviceDescription::spread(talk_.said.output_ranges, talk_.said.outputs);
+    const auto declared = DeviceDescription::spread(talk_.said.output_ranges, outputs);
     for (Index k = 0; k < deviation.size(); ++k)
-      require(deviation[k] <= 2.0 * declared[usize(k)].noise + kRounding * (1.0 + std::abs(mean[k])),
-              "output " + std::to_string(k) + " has noise " + number_text(deviation[k]) + ", declared is " +
-                  number_text(declared[usize(k)].noise));
-    return "noise " + brief(deviation.maxCoeff()) + advice(x);
+      require(deviation[k] <= 2.0 * declared[usize(k % outputs)].noise + kRounding * (1.0 + std::abs(mean[k])),
+              "output " + std::to_string(k % outputs) + " has noise " + number_text(deviation[k]) + ", declared is " +
+                  number_text(declared[usize(k % outputs)].noise));
+    // Noise may follow the size of what is read: that of the noisiest row stands for all.
+    measured_ = deviation.reshaped(outputs, rows_).rowwise().maxCoeff();
+    return "noise " + brief(measured_.maxCoeff()) + advice(x_.topRows(1));
   }
   std::string advice(const Matrix<float>& x) {
     if (talk_.said.parameters == 0) return "";

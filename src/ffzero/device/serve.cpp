@@ -50,6 +50,11 @@ float on_grid(const ParameterRange& range, float value) {
   return static_cast<float>(std::clamp(nearest, range.min, range.max));
 }
 
+// Of an address. No batch is so long that the noise of its rows would not fit a counter.
+Index first_row(const std::vector<std::uint64_t>& address) {
+  return static_cast<Index>(address[4] & static_cast<std::uint64_t>(kMostSteps));
+}
+
 // Mixes words into one seed (splitmix64).
 std::uint64_t mixed(std::uint64_t seed, std::uint64_t word) {
   seed += 0x9E3779B97F4A7C15U + word;
@@ -418,6 +423,13 @@ void DeviceServer::finish_rows(Rows asked) {
 
 // --- evaluation ---------------------------------------------------------------------------------------------------------------------
 
+void evaluate_served(const ForwardMap<float>& map, std::span<const float> theta, const ConstMatrixRef<float>& x, MatrixRef<float> y) {
+  if (const auto* trained = dynamic_cast<const StatefulMap<float>*>(&map))
+    trained->infer(theta, x, y);
+  else
+    map.forward(theta, x, y);
+}
+
 void DeviceServer::add_noise(const Rows& asked, Matrix<float>& y) {
   if (options_.noise <= 0.0) return;
   Matrix<float> noise(y.rows(), y.cols());
@@ -426,7 +438,7 @@ void DeviceServer::add_noise(const Rows& asked, Matrix<float>& y) {
     const auto& a = *asked.address;  // stream, step, side, repeat, first row
     const std::uint64_t seed = mixed(mixed(mixed(options_.seed, a[0]), a[2]), a[3]);
     const auto step = a[1] & static_cast<std::uint64_t>(kMostSteps);
-    RandomStream(seed, Stream::device, 0, step).fill_normal(all, static_cast<Index>(a[4]) * outputs_);
+    RandomStream(seed, Stream::device, 0, step).fill_normal(all, first_row(a) * outputs_);
   } else {
     RandomStream(options_.seed, Stream::device, 1, readings_++ & static_cast<std::uint64_t>(kMostSteps)).fill_normal(all);
   }
@@ -437,7 +449,8 @@ void DeviceServer::begin_series(const Rows& asked) {
   const auto* addressed = dynamic_cast<const AddressedReadings*>(&map_);
   if (addressed == nullptr || !asked.address) return;
   const auto& a = *asked.address;  // stream, step, side, repeat, first row
-  addressed->begin_series({.stream = mixed(mixed(mixed(a[0], a[2]), a[3]), a[4]), .step = a[1], .rows = served_rows_, .writes = writes_});
+  addressed->begin_series(
+      {.stream = mixed(mixed(a[0], a[2]), a[3]), .step = a[1], .rows = served_rows_, .writes = writes_, .first_row = first_row(a)});
 }
 
 void DeviceServer::evaluate(const Rows& asked, const Matrix<float>& x) {
@@ -450,10 +463,7 @@ void DeviceServer::evaluate(const Rows& asked, const Matrix<float>& x) {
   if (x.rows() > 0) {
     begin_series(asked);
     try {
-      if (const auto* trained = dynamic_cast<const StatefulMap<float>*>(&map_))
-        trained->infer(set_, x, y);
-      else
-        map_.forward(set_, x, y);
+      evaluate_served(map_, set_, x, y);
     } catch (const DeviceError&) {
       return answer(asked.number, "error retry the reading failed");
     }

@@ -32,6 +32,10 @@ struct ServeOptions {
   std::function<void(DeviceState, std::span<const float>)> on_state = {};
 };
 
+/// A reading of a map that is served: of a StatefulMap as a trained network takes it.  theta (parameters)   x (B, inputs)   y (B, outputs),
+/// overwritten. Cost: B forward evaluations. @throws DeviceError if a reading of the map fails
+void evaluate_served(const ForwardMap<float>& map, std::span<const float> theta, const ConstMatrixRef<float>& x, MatrixRef<float> y);
+
 /// One host's conversation: bytes in, bytes out. Evaluates while it takes bytes in; StatefulMap: as a trained network does;
 /// AddressedReadings: the same answer to the same address, at the time that writes and rows so far would have taken. A DeviceError of the
 /// map is answered "error retry".

@@ -17,6 +17,9 @@ struct ReadingSeries {
   double writes = 0.0;       ///< times that its parameters were set before, by the same plan
 };
 
+  /// Place of the first row in the whole batch, >= 0: what is drawn row by row begins there, so that a batch that is read in parts has the
+  /// noise of the batch that is read at once.
+  std::int64_t first_row = 0;
 /// One reading of a series: a batch at one setting of the parameters.
 struct Reading {
   ReadingSeries series;

@@ -152,7 +152,7 @@ class Imperfections final : public MapEffects<S> {
     Vector<S> noise;
     if (options_.read_noise > 0.0) {
       noise.resize(y.rows() * y.cols());
-      reading.random(options_.seed, random_part(part_, Draw::read)).fill_normal(as_span(noise));
+      reading.random(options_.seed, random_part(part_, Draw::read)).fill_normal(as_span(noise), reading.series.first_row * y.cols());
     }
     for (Index b = 0; b < y.rows(); ++b) {
       auto row = y.row(b).transpose();

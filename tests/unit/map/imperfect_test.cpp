@@ -159,6 +159,20 @@ TEST(Imperfect, TheSameReadingIsTheSameAgain) {
   EXPECT_TRUE(imperfect_map<double>(dense(4, 6), {.gain = 0.1, .dac_bits = 8})->independent_rows());
 }
 
+TEST(Imperfect, ABatchInPartsHasTheNoiseOfTheBatch) {
+  const Map map = imperfect_map<double>(dense(4, 7), {.read_noise = 0.1, .write_noise = 0.05});
+  const Vector<double> theta = test::normal_matrix(map->parameter_count(), 1, 1);
+  const Matrix<double> x = test::normal_matrix(9, 4, 2);
+  begin(*map, {.stream = 3, .step = 17});
+  const Matrix<double> whole = outputs_of(*map, theta, x);
+  for (const auto& [first, rows] : {std::pair<Index, Index>{0, 4}, {4, 5}, {8, 1}, {3, 2}}) {
+    begin(*map, {.stream = 3, .step = 17, .first_row = first});
+    EXPECT_EQ(outputs_of(*map, theta, x.middleRows(first, rows)), whole.middleRows(first, rows)) << "row " << first;
+  }
+  begin(*map, {.stream = 3, .step = 17, .first_row = 1});
+  EXPECT_NE(outputs_of(*map, theta, x.topRows(4)), whole.topRows(4));
+}
+
 TEST(Imperfect, ParametersHaveStepsAndAnEnd) {
   test::expect_property("nearest of 2^bits - 1 values, 0 among them, clipped, monotone", [] {
     const auto bits = *rc::gen::inRange<Index>(2, 9);

@@ -273,6 +273,22 @@ TEST(Chip, ReadingsAreTheSameAtTheSameAddress) {
                      });
 }
 
+TEST(ChipReadout, ABatchInPartsHasTheNoiseOfTheBatch) {
+  const MeshLayout layout(6);
+  const ChipOptions options{.read_noise = 0.1};
+  const ChipReadout<float> readout({draw_chip(layout, options, 0), draw_chip(layout, options, 1)}, 6);
+  const auto read = [&](Index first, Index rows) {
+    Matrix<float> powers = Matrix<float>::Constant(rows, 12, 0.25F);
+    readout.read({.series = {.stream = 2, .step = 4, .first_row = first}}, powers);
+    return powers;
+  };
+  const Matrix<float> whole = read(0, 7);
+  EXPECT_EQ(read(0, 3), whole.topRows(3));
+  EXPECT_EQ(read(3, 4), whole.bottomRows(4));
+  EXPECT_EQ(read(5, 1), whole.middleRows(5, 1));
+  EXPECT_NE(whole.row(0), whole.row(1));
+}
+
 TEST(ChipReadout, NoiseHasItsSpreadAndConvertersTheirSteps) {
   const MeshLayout layout(16);
   ChipOptions options;

@@ -40,7 +40,7 @@ void ChipReadout<S>::read(const Reading& reading, MatrixRef<S> powers) const {
     const ChipOptions& o = chips_[m].options;
     if (o.read_noise > 0.0) {
       noise.resize(powers.rows() * ports_);
-      reading.random(o.seed, 0x8000U + chips_[m].part).fill_normal(as_span(noise));
+      reading.random(o.seed, 0x8000U + chips_[m].part).fill_normal(as_span(noise), reading.series.first_row * ports_);
     }
     for (Index b = 0; b < powers.rows(); ++b) {
       auto row = powers.row(b).segment(isize(m) * ports_, ports_).transpose();
