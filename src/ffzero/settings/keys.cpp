@@ -367,7 +367,8 @@ std::vector<KeyInfo> make_table() {
   add("gradient.twin.spread", number, 0.2, 1e-6, 10, "Spread of the settings around the phases reached, rad.", chip_twin_first);
   add("gradient.twin.steps", integer, 10000, 1, 1e8, "Steps of the fit, one setting each.", chip_twin_first);
   add("gradient.twin.lr", number, 3e-3, 1e-9, 1, "Of the fit: learning rate of Adam, along a cosine.", chip_twin_first);
-  add("gradient.twin.gate", number, 1.0, 1e-9, 1e9, "Largest relative error of the held-out readings with which training goes on.",
+  add("gradient.twin.gate", number, 1.0, 1e-9, 1e9,
+      "Largest relative error of held-out readings with which a calibrated twin is used; above it estimates come from outputs alone.",
       chip_twin_first);
   add("gradient.twin.refine", integer, 2, 0, 1e6, "Last epochs, which are trained on the chip, the twin fitted along.", twin_first);
   add("gradient.twin.fit_lr", number, 1e-3, 1e-9, 1, "Learning rate of the twin while it is fitted along.", chip_twin);

@@ -55,6 +55,8 @@ class StepGradient {
   /// How far what it learnt of the device missed held-out readings, if it has therefore fallen back to estimates from outputs alone; 0: it
   /// has not.
   [[nodiscard]] virtual double fallback() const { return 0.0; }
+  /// What a training that has fallen back knew of the device.
+  [[nodiscard]] virtual Information fallback_information() const { return Information::opaque; }
 
   /// True if several ranks (Executor::ranks) share out an estimate; false: each would make all of it.
   [[nodiscard]] virtual bool serves_ranks() const { return false; }

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/train/step_gradient.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,11 +12,10 @@
 #include "ffzero/gradient/directional.hpp"
 #include "ffzero/map/instrument.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
-#include "ffzero/map/mesh/chip_twin.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/objective/adjoint_block_loss.hpp"
 #include "ffzero/objective/one_sided_loss.hpp"
-#include "ffzero/objective/twin_block_loss.hpp"
+#include "ffzero/train/chip_twin_step.hpp"
 #include "ffzero/train/model_twin.hpp"
 #include "ffzero/train/transfer_step.hpp"
 
@@ -203,102 +200,6 @@ class ActivityStep final : public StepGradient<S> {
   std::int64_t cost_;
 };
 
-class TwinStep final : public StepGradient<float> {
- public:
-  TwinStep(const TwinOptions& options, const Block<float>& block, const ChipMesh<float>& chip, const Executor& executor, Ledger& ledger)
-      : options_(options),
-        loss_(block, executor, ledger),
-        twin_(chip.layout(), options.calibration.freedom, chip.chip().options.dac_bits),
-        memory_(Vector<float>::Zero(kFirst + twin_.state_size())) {
-    if (options.file.empty()) return;
-    const Vector<double> errors = read_calibration(options.file, chip.layout(), chip.chip().identity());
-    twin_.set_errors({errors.data(), usize(errors.size())});
-    memory_[0] = 1.0F;
-    keep();
-  }
-
-  void begin_step(Index number, Index steps, Index epochs) override {
-    epoch_ = number / steps;
-    epochs_ = epochs;
-  }
-
-  double estimate(const Batch<float>& batch, std::span<const float> theta, const RandomStream& random, std::span<float> gradient) override {
-    loss_.set_batch(batch);
-    recall();
-    const bool on_device = options_.along || epoch_ >= epochs_ - options_.refine_epochs;
-    if (!options_.along && memory_[0] == 0.0F && epoch_ >= options_.start_epochs) calibrate(theta, random);
-    std::fill(gradient.begin(), gradient.end(), 0.0F);
-    loss_.bill_pullback();
-    double loss = 0.0;
-    if (!on_device) {
-      twin_.mesh().pull(theta, loss_.inputs(),
-                        [&](MatrixRef<float> powers) {
-                          loss_.keep_modelled(powers);
-                          loss = loss_.slope(powers);
-                        },
-                        gradient, {});
-      return loss;
-    }
-    Matrix<float> readings;
-    loss_.read(theta, readings);
-    Matrix<float> slopes = readings;
-    loss = loss_.slope(slopes);
-    twin_.mesh().pull(theta, loss_.inputs(), [&](MatrixRef<float> powers) { powers = slopes; }, gradient, {});
-    twin_.fit(theta, loss_.inputs(), readings, options_.fit_lr);
-    keep();
-    return loss;
-  }
-
-  [[nodiscard]] std::int64_t cost_per_sample() const override { return 1; }
-  [[nodiscard]] Information information() const override { return Information::twin; }
-  [[nodiscard]] BlockLoss<float>& loss() override { return loss_; }
-  [[nodiscard]] std::span<float> memory() override { return as_span(memory_); }
-
- private:
-  static constexpr Index kFirst = 2;  // of the memory: whether the twin is calibrated, and how far it missed
-
-  void keep() { twin_.save(as_span(memory_).subspan(usize(kFirst))); }
-  // A checkpoint, or a probe, may have put other numbers there.
-  void recall() {
-    if (recalled_.size() == memory_.size() && recalled_ == memory_) return;
-    twin_.load(as_span(std::as_const(memory_)).subspan(usize(kFirst)));
-    recalled_ = memory_;
-  }
-
-  void calibrate(std::span<const float> theta, const RandomStream& random) {
-    const CalibrationOptions& o = options_.calibration;
-    const ConstMatrixRef<float>& x = loss_.inputs();
-    std::vector<ChipReading> readings;
-    for (Vector<float>& setting : calibration_settings(theta, o, random.of(kSettings))) {
-      ChipReading reading{.theta = std::move(setting), .x = Matrix<float>(o.samples, x.cols()), .powers = {}};
-      for (Index i = 0; i < o.samples; ++i) reading.x.row(i) = x.row((isize(readings.size()) * o.samples + i) % x.rows());
-      loss_.read(as_span(std::as_const(reading.theta)), reading.x, reading.powers);
-      readings.push_back(std::move(reading));
-    }
-    const CalibrationReport report = twin_.calibrate(readings, o, random.of(kOrder));
-    if (!(report.after <= options_.gate))
-      throw CheckError("gradient.twin",
-                       fmt::format("a calibrated twin may miss held-out readings by a relative error of {:g}", options_.gate),
-                       fmt::format("{:.3g} ({:.3g} before)", report.after, report.before),
-                       "raise gradient.twin.settings, begin nearer (model.mesh.file), or use gradient.estimator = \"directional\"");
-    memory_[0] = 1.0F;
-    memory_[1] = static_cast<float>(report.after);
-    keep();
-    // What a run that is resumed here would begin with.
-    recalled_.resize(0);
-    recall();
-  }
-
-  // Parts of the stream of directions that no estimator uses.
-  static constexpr std::uint32_t kSettings = 0xFFFE, kOrder = 0xFFFD;
-
-  TwinOptions options_;
-  TwinBlockLoss<float> loss_;
-  ChipTwin twin_;
-  Vector<float> memory_, recalled_;
-  Index epoch_ = 0, epochs_ = 0;
-};
-
 template <class S>
 std::unique_ptr<StepGradient<S>> make_twin_step(const TwinOptions& options, const Block<S>& block, const Executor& executor,
                                                 Ledger& ledger) {
@@ -308,12 +209,8 @@ std::unique_ptr<StepGradient<S>> make_twin_step(const TwinOptions& options, cons
   if (dynamic_cast<const Instrument<S>*>(block.layers[0]->map.get()) != nullptr)
     throw ConfigError(block.layers[0]->name + ": gradient.estimator", "needs a device with a twin", "one without",
                       "give it one (in Python: ffzero.device(..., twin=..)), or use gradient.estimator = \"directional\"");
-  const auto* chip = dynamic_cast<const ChipMesh<S>*>(block.layers[0]->map.get());
-  if (block.layers.size() != 1 || block.end_to_end || block.layers[0]->loss_after != 0 || chip == nullptr || chip->count() != 1)
-    throw ConfigError("gradient.estimator", "a twin is that of one chip whose powers the loss reads", "another block",
-                      "use a photonic model with model.mesh.chip.*, objective.scope = \"local\" and model.mesh.parallel = 1");
   if constexpr (std::is_same_v<S, float>)
-    return std::make_unique<TwinStep>(options, block, *chip, executor, ledger);
+    return make_chip_twin_step(options, block, executor, ledger);
   else
     throw ConfigError("gradient.estimator", "a twin computes in float", "double");
 }

@@ -282,8 +282,8 @@ void Trainer<S>::finish_block(BlockSetup<S>& setup, bool replay) {
   LayerRecord record{.name = setup.name,
                      .parameters = setup.block.parameter_count(),
                      .information = setup.options.epochs == 0 ? Information::none
-                                    : measured_[layers_.size()].fallback > 0.0
-                                        ? Information::opaque  // also where the block was trained by an earlier session
+                                    : measured_[layers_.size()].fallback > 0.0  // also if an earlier session trained the block
+                                        ? setup.gradient->fallback_information()
                                         : setup.gradient->information(),
                      .train = {},
                      .test = {},

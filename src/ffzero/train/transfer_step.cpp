@@ -10,8 +10,8 @@
 #include "ffzero/gradient/transfer_matrix.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
-#include "ffzero/objective/one_sided_loss.hpp"
 #include "ffzero/objective/twin_block_loss.hpp"
+#include "ffzero/train/outputs_alone.hpp"
 
 namespace ffzero {
 
@@ -29,13 +29,10 @@ class TransferStep final : public StepGradient<float> {
       : options_(options),
         executor_(executor),
         loss_(block, executor, ledger),
-        single_(block, executor, ledger),
+        turns_(loss_.layout(), options.parameters),
+        outputs_alone_(turns_, options.readings, options.step, block, executor, ledger),
         inputs_(block.layers[0]->map->input_shape().size() / 2),
         outputs_(block.head->input_size()) {
-    for (const Unit& unit : loss_.layout().units)
-      for (const Segment& s : unit.segments)
-        for (Index i = s.begin; i < s.begin + s.size; ++i) members_.push_back(i);
-    groups_ = std::max<Index>(1, (isize(members_.size()) + options_.parameters - 1) / options_.parameters);
     memory_ = Vector<float>::Zero(kMatrix + 2 * outputs_ * inputs_ + loss_.dimension() * (2 + generator_size()));
   }
 
@@ -48,14 +45,18 @@ class TransferStep final : public StepGradient<float> {
       u = probe(theta, random);
       memory_[kWhole] = batch.reads != nullptr ? 1.0F : 0.0F;
     }
-    if (state() == State::unlike) return forward_only(batch, theta, gradient);
+    if (state() == State::unlike) {
+      part_.before = number_ / turns_.count();
+      part_.parameters.assign(turns_.of(number_).begin(), turns_.of(number_).end());
+      return outputs_alone_.estimate(batch, loss_, theta, number_, gradient);
+    }
     const Index measured = number_ / options_.steps;
-    const std::span<const Index> own = group(measured);
+    const std::span<const Index> own = turns_.of(measured);
     if (u.size() == 0) u = follow(theta);
     if (number_ % options_.steps == 0) measure(u, theta, own, random);
     keep(u, theta);
 
-    part_.before = (measured / groups_) * options_.steps + number_ % options_.steps;
+    part_.before = (measured / turns_.count()) * options_.steps + number_ % options_.steps;
     part_.parameters.clear();
     for (const Index i : own)
       if (*flag(i) != 0.0F) part_.parameters.push_back(i);
@@ -70,7 +71,7 @@ class TransferStep final : public StepGradient<float> {
     return transfer_probe_count(inputs_) + 2 * kJudges + std::max(learnt, cost_of_singles(number, rows));
   }
   [[nodiscard]] std::optional<StepReadings> planned_readings() const override {
-    const auto steps = static_cast<double>(options_.steps), parameters = static_cast<double>(group(0).size());
+    const auto steps = static_cast<double>(options_.steps), parameters = static_cast<double>(turns_.of(0).size());
     return StepReadings{.rows = (static_cast<double>(options_.base) + parameters * static_cast<double>(options_.readings)) / steps,
                         .writes = (1.0 + parameters) / steps};
   }
@@ -92,20 +93,14 @@ class TransferStep final : public StepGradient<float> {
 
   [[nodiscard]] State state() const { return static_cast<State>(static_cast<int>(memory_[0])); }
   [[nodiscard]] double noise() const { return static_cast<double>(memory_[kNoise]); }
-  /// Parameters whose turn it is, turn after turn.
-  [[nodiscard]] std::span<const Index> group(Index turn) const {
-    const Index first = turn % groups_ * options_.parameters;
-    return {members_.data() + first, usize(std::min(options_.parameters, isize(members_.size()) - first))};
-  }
   [[nodiscard]] Index repeats() const { return noise() > 0.0 ? kBaseRepeats : 1; }
-  /// Evaluations that a turn of the group and a batch of `rows` take; where noise is not known yet, as with it.
+  /// Evaluations that a turn of its parameters and a batch of `rows` take; where noise is not known yet, as with it.
   [[nodiscard]] std::int64_t cost_of_group(Index turn, Index rows) const {
     const Index again = (state() == State::unknown ? kBaseRepeats : repeats()) - 1;
-    return (1 + again + isize(group(turn).size())) * options_.readings + std::min(options_.base - options_.readings, rows);
+    return (1 + again + isize(turns_.of(turn).size())) * options_.readings + std::min(options_.base - options_.readings, rows);
   }
   [[nodiscard]] std::int64_t cost_of_singles(Index turn, Index rows) const {
-    const bool whole = state() == State::unknown || memory_[kWhole] != 0.0F;
-    return (1 + isize(group(turn).size())) * std::min(options_.readings, rows) + (whole ? rows : 0);
+    return outputs_alone_.cost(turn, rows, state() == State::unknown || memory_[kWhole] != 0.0F);
   }
   [[nodiscard]] Index generator_size() const { return 2 * kMostRank * outputs_; }
   [[nodiscard]] float* parameters() { return memory_.data() + kMatrix + 2 * outputs_ * inputs_; }
@@ -154,27 +149,10 @@ class TransferStep final : public StepGradient<float> {
     return u;
   }
 
-  /// Slopes in single parameters, from one side, of a few samples: what needs nothing but outputs. Each step takes the next group.
-  double forward_only(const Batch<float>& batch, std::span<const float> theta, std::span<float> gradient) {
-    // A readout that learns from readings wants all samples.
-    if (batch.reads != nullptr) {
-      Matrix<float> all;
-      loss_.read(theta, all);
-    }
-    const Index rows = std::min(options_.readings, batch.x.rows());
-    single_.set_batch({.x = batch.x.topRows(rows), .targets = batch.targets.rows(0, rows), .dropout = batch.dropout, .reads = nullptr});
-    part_.before = number_ / groups_;
-    part_.parameters.assign(group(number_).begin(), group(number_).end());
-    std::vector<std::vector<Index>> moves;
-    for (const Index i : part_.parameters) moves.push_back({i});
-    std::fill(gradient.begin(), gradient.end(), 0.0F);
-    return single_.slopes(theta, moves, options_.step, gradient).loss;
-  }
-
   /// The matrix at theta, from where the last step left it.
   ComplexMatrix follow(std::span<const float> theta) {
     ComplexMatrix u = matrix().cast<std::complex<double>>();
-    for (const Index i : members_) {
+    for (const Index i : turns_.all()) {
       const double moved = static_cast<double>(theta[usize(i)]) - static_cast<double>(parameters()[i]);
       if (moved != 0.0 && *flag(i) != 0.0F) turn(u, generator(i), moved);
     }
@@ -250,9 +228,9 @@ class TransferStep final : public StepGradient<float> {
   TransferOptions options_;
   const Executor& executor_;
   TwinBlockLoss<float> loss_;
-  OneSidedBlockLoss<float> single_;
-  Index inputs_, outputs_, groups_ = 1;
-  std::vector<Index> members_;  // parameters in the order of their groups
+  ParameterTurns turns_;
+  OutputsAlone outputs_alone_;
+  Index inputs_, outputs_;
   Vector<float> memory_;
   EstimatedPart part_;
   Index number_ = 0;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
+#include "ffzero/checkpoint/record_json.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
@@ -171,13 +172,60 @@ TEST(TwinInTraining, ComesNearTheIdealWhereTheModelAloneFails) {
   EXPECT_GT(twin, direct + 0.1);
 }
 
-TEST(TwinInTraining, StopsAtItsGate) {
+TEST(TwinInTraining, FallsBackToOutputsAloneBehindItsGate) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
-  const std::string line = message_of<CheckError>([&] {
-    static_cast<void>(run<float>(resolved(with_twin({{"gradient.twin.steps", "1"}, {"gradient.twin.gate", "1e-6"}}), splits), splits));
-  });
-  EXPECT_EQ(line.substr(0, 92), "gradient.twin: a calibrated twin may miss held-out readings by a relative error of 1e-06; go");
-  EXPECT_NE(line.find("use gradient.estimator = \"directional\""), std::string::npos);
+  const auto config = [&](const char* start, const char* readout) {
+    return resolved(with_twin({{"gradient.twin.steps", "1"},
+                               {"gradient.twin.gate", "1e-6"},
+                               {"gradient.twin.start", start},
+                               {"model.mesh.linear_head", readout}}),
+                    splits);
+  };
+  std::vector<std::string> lines;
+  TrainEvents events;
+  events.message = [&](const std::string& line) {
+    if (line.find("outputs alone") != std::string::npos) lines.push_back(line);
+  };
+  const RunRecord record = run<float>(config("1", "none"), splits, 1, events).record;
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("misses held-out readings by a relative error of"), std::string::npos) << lines[0];
+  EXPECT_NE(lines[0].find("going on with estimates from outputs alone, one parameter at a time"), std::string::npos) << lines[0];
+  EXPECT_GT(record.layers[0].measured.fallback, 1e-6);
+  EXPECT_EQ(to_json(record).at("layers").at(0).at("fallback").at("to"), "outputs alone");
+  // The calibration; then 3 epochs of 4 steps (16, 16, 16 and 12 samples) of 64 phases and a base reading.
+  EXPECT_EQ(record.ledger.layer(0).training, 12 * 4 + 3 * 65 * kTrain);
+  // One epoch on the model: its slopes were used. Without one nothing of a model was.
+  EXPECT_EQ(record.information, Information::twin);
+  EXPECT_EQ(run<float>(config("0", "none"), splits).record.information, Information::opaque);
+  for (const char* readout : {"none", "trained"}) expect_resumes_bit_for_bit(config("1", readout), splits, 6);
+}
+
+TEST(TwinInTraining, KeepsItsBudgetWhereItHasFallenBack) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  for (const char* readout : {"none", "trained"}) {
+    const Config config = resolved(with_twin({{"gradient.twin.steps", "1"},
+                                              {"gradient.twin.gate", "1e-6"},
+                                              {"model.mesh.linear_head", readout},
+                                              {"budget.forward_evals", "6000"}}),
+                                   splits);
+    const RunRecord record = run<float>(config, splits).record;
+    EXPECT_EQ(record.stopped_by, "budget");
+    EXPECT_LE(record.ledger.layer(0).training, 6000);
+    EXPECT_GT(record.ledger.layer(0).training, 6000 - 66 * 16);
+  }
+}
+
+TEST(TwinInTraining, LearnsFromOutputsAloneWhereTheTwinIsOfAnotherChip) {
+  const Splits splits = make_glyphs(1, 400, 200);
+  const auto end = [&](const char* epochs) {
+    Settings s =
+        with_twin({{"training.epochs", epochs}, {"training.batch_size", "20"}, {"gradient.twin.start", "4"}, {"update.lr", "0.05"}});
+    for (const auto& [key, value] : {std::pair{"model.mesh.chip.coupler", "0.2"}, {"model.mesh.chip.phase", "0.3"}})
+      s.emplace_back(key, value);
+    s.emplace_back("gradient.twin.gate", "1e-6");
+    return run<float>(resolved(s, splits), splits).record.final_test.value;
+  };
+  EXPECT_GT(end("30"), end("4") + 0.1);
 }
 
 TEST(TwinInTraining, NeedsAChip) {
