@@ -8,6 +8,7 @@
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
 #include "ffzero/dataset/load.hpp"
+#include "ffzero/report/imperfect_study.hpp"
 #include "ffzero/report/reproduce.hpp"
 #include "output.hpp"
 #include "study_display.hpp"
@@ -17,7 +18,7 @@ namespace ffzero::app {
 namespace {
 
 struct ReproduceArguments {
-  std::string out, data_dir;
+  std::string what = "paper", out, data_dir;
   int jobs = 0;
   bool quick = false, quiet = false;
 };
@@ -40,18 +41,21 @@ int run_reproduce(const ReproduceArguments& arguments) {
         "MNIST was not found in {}; the built-in glyphs stand in for it. To get it: ffzero datasets fetch mnist, or name its folder "
         "with --data-dir\n",
         folder.string());
-  const Study study = reproduction_study(options);
+  const bool imperfect = arguments.what == "imperfect";
+  const Study study = imperfect ? imperfect_study(options) : reproduction_study(options);
   SweepRequest request;
-  request.out = arguments.out.empty() ? std::filesystem::path(arguments.quick ? "runs/reproduce-quick" : "runs/reproduce")
-                                      : std::filesystem::path(arguments.out);
+  request.out = arguments.out.empty() ? std::filesystem::path("runs/reproduce") : std::filesystem::path(arguments.out);
+  if (arguments.out.empty() && imperfect) request.out += "-imperfect";
+  if (arguments.out.empty() && arguments.quick) request.out += "-quick";
   request.cache_dir = cache_dir();
   request.jobs = arguments.jobs;
   const std::string go_on =
-      fmt::format("ffzero reproduce{}{} --out {}", arguments.quick ? " --quick" : "",
+      fmt::format("ffzero reproduce{}{}{} --out {}", imperfect ? " imperfect" : "", arguments.quick ? " --quick" : "",
                   arguments.data_dir.empty() ? "" : " --data-dir " + shell_word(arguments.data_dir), shell_word(request.out.string()));
   const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
   if (result.code == kInterrupted) return result.code;
-  for (const auto& notice : write_reproduction(options, request.out)) note("{}\n", notice);
+  const auto notices = imperfect ? write_imperfect_study(options, request.out) : write_reproduction(options, request.out);
+  for (const auto& notice : notices) note("{}\n", notice);
   fmt::print("{}\n", (request.out / "report.md").string());
   return result.code;
 }
@@ -60,11 +64,16 @@ int run_reproduce(const ReproduceArguments& arguments) {
 
 void add_reproduce(CLI::App& app, Commands& commands) {
   auto arguments = std::make_shared<ReproduceArguments>();
-  CLI::App* reproduce = app.add_subcommand(
-      "reproduce", "Run the paper's comparison: four cells, three kinds of model, beside the published program's numbers");
-  reproduce->add_flag("--quick", arguments->quick, "few epochs, one seed: under ten minutes on two cores");
+  CLI::App* reproduce = app.add_subcommand("reproduce",
+                                           "Run the paper's comparison: four cells, three kinds of model, beside the published program's "
+                                           "numbers; or what training brings back on "
+                                           "chips that are not their model");
+  reproduce->add_option("what", arguments->what, "paper (default): the paper's comparison | imperfect: chips that are not their model")
+      ->check(CLI::IsMember({"paper", "imperfect"}));
+  reproduce->add_flag("--quick", arguments->quick,
+                      "few epochs, one seed (imperfect: a small mesh, three chips): under ten minutes on two cores");
   reproduce->add_option("--data-dir", arguments->data_dir, "folder with MNIST (default: the cache folder); without it the glyphs stand in");
-  reproduce->add_option("--out", arguments->out, "folder to write, or to go on with (default: runs/reproduce)");
+  reproduce->add_option("--out", arguments->out, "folder to write, or to go on with (default: runs/reproduce, runs/reproduce-imperfect)");
   reproduce->add_option("--jobs", arguments->jobs, "runs at once, one core each; 0: one a core")->check(CLI::Range(0, 1024));
   reproduce->add_flag("--quiet", arguments->quiet, "no progress on standard error");
   reproduce->callback([arguments, &commands] { commands.chosen = [arguments] { return run_reproduce(*arguments); }; });

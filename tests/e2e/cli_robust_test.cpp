@@ -74,6 +74,29 @@ TEST(Reproduce, SaysHowToGoOnWithTheFolderOfItsData) {
   EXPECT_NE(outcome.err.find("go on with: ffzero reproduce --quick --data-dir 'my data' --out r"), std::string::npos) << outcome.err;
 }
 
+TEST(Reproduce, GoesOnWithTheStudyOfImperfectChips) {
+  Workplace place;
+  const auto finished = [&] {
+    int count = 0;
+    if (fs::exists(place.path("r/runs")))
+      for (const auto& run : fs::directory_iterator(place.path("r/runs"))) count += fs::exists(run.path() / "summary.json") ? 1 : 0;
+    return count;
+  };
+  const auto interrupted = [&](int more) {
+    const int before = finished();
+    const auto running = place.start({"reproduce", "imperfect", "--quick", "--jobs", "1", "--data-dir", "none", "--out", "r"});
+    EXPECT_TRUE(eventually([&] { return finished() >= before + more; }));
+    running.signal(SIGINT);
+    return running.wait();
+  };
+  const Outcome first = interrupted(1);
+  EXPECT_EQ(first.code, 130);
+  EXPECT_NE(first.err.find("go on with: ffzero reproduce imperfect --quick --data-dir none --out r"), std::string::npos) << first.err;
+  const Outcome second = interrupted(1);
+  EXPECT_NE(second.err.find("finished before"), std::string::npos) << second.err;
+  test::expect_refused(place, {"reproduce", "perfect"}, 2, {"perfect"});
+}
+
 TEST(Report, IsDrawnOnResumeIfTheRunWasKilledWhileDrawing) {
   Workplace place;
   Arguments train = train_on(place) + kSmall;

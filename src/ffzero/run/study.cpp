@@ -201,6 +201,8 @@ std::string applicable_toml(const RunSettings& settings, std::vector<std::pair<s
   for (const auto& entry : all)
     if (priority(entry.first) < 100) kept.push_back(entry);
   Keys open(all.begin() + static_cast<std::ptrdiff_t>(kept.size()), all.end());
+  // It says what the keys of the gradient in front of it are for.
+  std::stable_partition(open.begin(), open.end(), [](const auto& entry) { return entry.first == "gradient.distribution"; });
   for (const auto& entry : open) {
     const std::string reason = key_info(entry.first, "study").unused(resolved(kept, settings.device_tables).values());
     if (reason.empty())
@@ -208,6 +210,7 @@ std::string applicable_toml(const RunSettings& settings, std::vector<std::pair<s
     else
       dropped.emplace_back(entry.first, reason);
   }
+  std::stable_sort(kept.begin(), kept.end(), [](const auto& a, const auto& b) { return priority(a.first) < priority(b.first); });
   const std::string tables = settings.device_tables + settings.layer_tables;
   (void)resolved(kept, tables);
   return toml_text(kept, tables);

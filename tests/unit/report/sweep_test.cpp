@@ -12,8 +12,10 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/findings.hpp"
+#include "ffzero/report/imperfect_study.hpp"
 #include "ffzero/report/reproduce.hpp"
 #include "ffzero/report/study_report.hpp"
+#include "support/project_folder.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ffzero {
@@ -66,6 +68,17 @@ TEST(Study, DropsKeysWhereTheyDoNotApplyAndSaysSo) {
 TEST(Study, RunsSettingsThatDifferInADroppedKeyOnce) {
   const Study study = parse_study("cells = [\"ff_dd\", \"ff_ad\"]\n[grid]\ngradient.directions = [1, 2, 4]\n", "s.toml", ".");
   EXPECT_EQ(study.runs.size(), 4U);
+}
+
+TEST(Study, KeepsKeysThatADistributionGivesAMeaning) {
+  const Study study = parse_study(
+      "base = { model.kind = \"photonic\", gradient.estimator = \"coordinate\", gradient.distribution = \"one_sided\", gradient.directions "
+      "= 39 }",
+      "one.toml", ".");
+  EXPECT_TRUE(study.dropped.empty());
+  ASSERT_EQ(study.runs.size(), 1U);
+  EXPECT_THAT(study.runs[0].toml, HasSubstr("gradient.directions = 39\n"));
+  EXPECT_THAT(study.runs[0].toml, HasSubstr("gradient.distribution = \"one_sided\"\n"));
 }
 
 TEST(Study, TakesBaseSettingsFromAFileWithLayerTables) {
@@ -209,6 +222,86 @@ TEST(Reproduction, IsWrittenFromRunsThatAreThere) {
   EXPECT_THAT(report, HasSubstr("the reference program"));
   EXPECT_THAT(report, HasSubstr("## Two meshes of 25 ports"));
   EXPECT_THAT(report, HasSubstr("missing"));
+}
+
+// A run of `study` as it stands when it is done: two epochs.
+void pretend(const fs::path& out, const PlannedRun& run, double test, double readout, double readings) {
+  const fs::path folder = out / "runs" / run.name;
+  fs::create_directories(folder);
+  std::ofstream metrics(folder / "metrics.jsonl");
+  for (const int epoch : {1, 2})
+    metrics << nlohmann::json({{"layer", "mesh 1"},
+                               {"layer_index", 0},
+                               {"epoch", epoch},
+                               {"forward_evals", readings * epoch / 2.0},
+                               {"wall_s", 1.0},
+                               {"test", epoch == 2 ? test : 0.1}})
+                   .dump()
+            << "\n";
+  std::ofstream(folder / "summary.json") << nlohmann::json({{"information", "opaque"},
+                                                            {"final", {{"metric", "accuracy"}, {"test", readout}, {"train", readout}}},
+                                                            {"forward_evals", {{"training", readings}}}});
+}
+
+TEST(ImperfectStudy, InFullIsWhatTheStudiesSay) {
+  const auto lines = [](const std::vector<PlannedRun>& runs, const std::string& arm) {
+    std::set<std::string> all;
+    for (const PlannedRun& run : runs) {
+      if (!arm.empty() && run.axes[0].second != arm) continue;
+      std::istringstream in(run.toml);
+      std::set<std::string> own;
+      for (std::string line; std::getline(in, line);) own.insert(line);
+      std::string text;
+      for (const auto& line : own) text += line + "\n";
+      EXPECT_TRUE(all.insert(text).second) << text;
+    }
+    return all;
+  };
+  const ReproduceOptions options{.quick = false, .mnist = "/data"};
+  const Study study = imperfect_study(options);
+  std::size_t runs = 0;
+  for (const auto& [arm, file] : {std::pair{"ideal", "ideal"},
+                                  {"direct", "direct"},
+                                  {"directions", "forward_only"},
+                                  {"single_phases", "single_phases"},
+                                  {"transfer", "transfer"},
+                                  {"twin", "twin"}}) {
+    const auto own = lines(study.runs, arm);
+    runs += own.size();
+    EXPECT_EQ(
+        own,
+        lines(read_study(test::project_folder() / "studies/imperfect" / (std::string(file) + ".toml"), {{"dataset.dir", "/data"}}).runs,
+              ""))
+        << arm;
+  }
+  EXPECT_EQ(runs, study.runs.size());
+  EXPECT_TRUE(study.dropped.empty());
+}
+
+TEST(ImperfectStudy, IsATableWithWorstChipRecoveryReadingsAndWrites) {
+  const test::TemporaryFolder folder;
+  const ReproduceOptions options{.quick = true, .mnist = {}};
+  const Study study = imperfect_study(options);
+  EXPECT_EQ(study.runs.size(), 1U + 5U * 3U);
+  for (const PlannedRun& run : study.runs) {
+    const std::string &arm = run.axes[0].second, &chip = run.axes[1].second;
+    const double off = chip == "none" ? 0.0 : 0.01 * std::stod(chip);
+    if (arm == "ideal") pretend(folder.path(), run, 0.9, 0.95, 60000.0);
+    if (arm == "direct") pretend(folder.path(), run, 0.51 - off, 0.8, 0.0);
+    if (arm == "directions") pretend(folder.path(), run, 0.81 - off, 0.86 - off, 200000.0);
+    if (arm == "twin" && chip != "2") pretend(folder.path(), run, 0.9, 0.95, 1088.0 + 6400.0);
+  }
+  (void)write_imperfect_study(options, folder.path(), {.program = "no-such-gnuplot"});
+  const std::string report = text_of(folder.path() / "report.md");
+  const std::string table = text_of(folder.path() / "table.csv");
+  EXPECT_THAT(report, HasSubstr("Everything is simulation"));
+  EXPECT_THAT(report, HasSubstr("figures/imperfect.png"));
+  // Medians of chips 0 to 2, the lowest of them; (0.80 - 0.50) / (0.90 - 0.50); 200,000 readings in batches of 64.
+  EXPECT_THAT(table, HasSubstr("random directions,outputs,opaque,20,3125,0.512,0.8000,0.7900,0.75,0.8500,0.8400,\n"));
+  EXPECT_THAT(table, HasSubstr("\"trained on the model, loaded\",nothing,opaque,0,1,0.0001,0.5000,0.4900,-,0.8000,0.8000,\n"));
+  // 68 settings of the calibration, and 100 batches.
+  EXPECT_THAT(table, HasSubstr("\"twin, fitted\",layout and equations,opaque,0.749,168,0.0243,0.9000,0.9000,1,0.9500,0.9500,1 missing\n"));
+  EXPECT_THAT(table, HasSubstr("learnt matrix,linear in the field,,-,-,-,-,-,-,-,-,3 missing\n"));
 }
 
 }  // namespace
