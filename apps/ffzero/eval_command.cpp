@@ -35,8 +35,9 @@ std::vector<std::pair<std::string, std::string>> settings_of(const EvalOptions& 
   for (const std::string& set : options.sets) {
     settings.push_back(split_assignment(set));
     const std::string& key = settings.back().first;
-    if (!key.starts_with("model.imperfect.") && !key.starts_with("model.mesh.chip."))
-      throw UsageError("--set", "must be of model.imperfect.* or model.mesh.chip.*", key, "train again for other settings");
+    if (!key.starts_with("model.imperfect.") && !key.starts_with("model.mesh.chip.") && key != "model.map" && key != "model.map_options")
+      throw UsageError("--set", "must be of model.imperfect.* or model.mesh.chip.*, model.map or model.map_options", key,
+                       "train again for other settings");
   }
   return settings;
 }

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <mutex>
+#include <span>
 
 #include "ffzero/base/random.hpp"
 
@@ -15,11 +17,11 @@ struct ReadingSeries {
   std::uint64_t step = 0;    ///< of the training
   double rows = 0.0;         ///< samples that the device was shown before, by the plan of the training
   double writes = 0.0;       ///< times that its parameters were set before, by the same plan
-};
-
   /// Place of the first row in the whole batch, >= 0: what is drawn row by row begins there, so that a batch that is read in parts has the
   /// noise of the batch that is read at once.
   std::int64_t first_row = 0;
+};
+
 /// One reading of a series: a batch at one setting of the parameters.
 struct Reading {
   ReadingSeries series;
@@ -42,6 +44,23 @@ struct Reading {
     return (series.writes + n) * write_s + (series.rows + n * rows) * row_s;
   }
 };
+
+/// In place of `reading` for what is random in setting these parameters: the same ones stand as they were written within one series.
+template <class S>
+[[nodiscard]] Reading as_written(Reading reading, std::span<const S> theta) noexcept {
+  std::uint64_t hash = 0xCBF29CE484222325U;
+  for (const S t : theta) {
+    if constexpr (sizeof(S) == sizeof(std::uint32_t))
+      hash ^= std::bit_cast<std::uint32_t>(t);
+    else
+      hash ^= std::bit_cast<std::uint64_t>(t);
+    hash *= 0x9E3779B97F4A7C15U;
+    hash ^= hash >> 29U;
+  }
+  // Numbers of readings have 40 bits.
+  reading.number = hash >> 24U;
+  return reading;
+}
 
 class AddressedReadings {
  public:

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <utility>
@@ -82,11 +81,8 @@ class Imperfections final : public MapEffects<S> {
       std::copy(theta.begin(), theta.end(), standing.begin());
     }
     if (options_.write_noise > 0.0) {
-      // Of the write, not of the reading: the same parameters stand as they were written.
-      Reading write = reading;
-      write.number = digest(theta);
       Vector<S> noise(isize(theta.size()));
-      write.random(options_.seed, random_part(part_, Draw::write)).fill_normal(as_span(noise));
+      as_written(reading, theta).random(options_.seed, random_part(part_, Draw::write)).fill_normal(as_span(noise));
       as_vector(standing) += static_cast<S>(options_.write_noise) * noise;
     }
     if (options_.drift_rms > 0.0) drift_.add(reading.seconds(options_.write_s, options_.row_s, static_cast<double>(rows)), standing);
@@ -132,20 +128,6 @@ class Imperfections final : public MapEffects<S> {
     Vector<double> values(count);
     fixed(what).fill_uniform(as_span(values));
     return values;
-  }
-
-  // 40 bits of what the parameters are.
-  static std::uint64_t digest(std::span<const S> theta) {
-    std::uint64_t hash = 0xCBF29CE484222325U;
-    for (const S t : theta) {
-      if constexpr (sizeof(S) == sizeof(std::uint32_t))
-        hash ^= std::bit_cast<std::uint32_t>(t);
-      else
-        hash ^= std::bit_cast<std::uint64_t>(t);
-      hash *= 0x9E3779B97F4A7C15U;
-      hash ^= hash >> 29U;
-    }
-    return hash >> 24U;
   }
 
   void noise_and_steps(const Reading& reading, MatrixRef<S> y) const {

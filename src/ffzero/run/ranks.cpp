@@ -70,6 +70,8 @@ void require_rank_settings(const Config& config) {
     if (own.is("gradient.distribution", "shifted") || own.is("gradient.distribution", "one_sided"))
       refuse("gradient.distribution", "several ranks share out \"directional\" and \"activity\"",
              "\"" + own.word("gradient.distribution") + "\"");
+    if (const std::string map = own.word("model.map"); map.starts_with("crossbar"))
+      refuse("model.map", "several ranks share out maps that answer each of them alike", "\"" + map + "\"");
     for (const char* name : {"read_noise", "write_noise", "drift_rms", "fail", "adc_bits", "dac_bits"})
       if (const std::string key = std::string("model.imperfect.") + name; own.number(key) > 0.0)
         refuse(key, "several ranks share out maps that answer each of them alike", fmt::format("{:g}", own.number(key)));

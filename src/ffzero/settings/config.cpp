@@ -14,7 +14,6 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/map/imperfect.hpp"
-#include "ffzero/map/map_registry.hpp"
 #include "ffzero/settings/presets.hpp"
 #include "ffzero/settings/toml_values-inl.hpp"
 #include "ffzero/train/step_gradient.hpp"
@@ -273,10 +272,8 @@ void Config::resolve_values(Values& v, const DataFacts& facts) const {
     if (!v.is_explicit("gradient.directions")) v.resolve("gradient.directions", CoordinateOptions{}.parameters);
     if (!v.is_explicit("gradient.eps")) v.resolve("gradient.eps", CoordinateOptions{}.step);
   }
-  // A preset's groups are made for the maps that are built in.
-  const auto own_maps = layer_maps().added();
-  if (std::find(own_maps.begin(), own_maps.end(), v.word("model.map")) != own_maps.end() && !v.is_explicit("model.groups"))
-    v.resolve("model.groups", 1);
+  // A preset's groups are made for dense layers.
+  if (!v.is("model.map", "dense") && !v.is_explicit("model.groups")) v.resolve("model.groups", 1);
   fill("update.rule", directional ? "sgd" : "adam");
   const bool adam = v.is("update.rule", "adam");
   if (paper && adam && end_to_end && v.is("model.kind", "cnn") && !v.is_explicit("update.weight_decay"))

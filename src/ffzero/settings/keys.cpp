@@ -178,10 +178,17 @@ std::vector<KeyInfo> make_table() {
                                               : std::string();
       });
   add("model.layers_before", integers, json::array(), 1, 1e6, "Widths of dense layers in front of the devices.", device_key);
-  choice("model.map", "dense", layer_maps().built_in(), "What the layers of model.layers are made of.", mlp_or_cnn, true);
+  choice("model.map", "dense", layer_maps().built_in(),
+         "What the layers of model.layers are made of: weights and biases, or weights on an analog crossbar (docs/imperfect.md).",
+         mlp_or_cnn, true);
   t.back().before = "dense";
   t.back().registered = [] { return layer_maps().added(); };
-  add("model.map_options", text, "", 0, 0, "Numbers of a map of one's own: \"name = 0.5, other = 2\".", of_registered(layer_maps()), true);
+  add(
+      "model.map_options", text, "", 0, 0, "Numbers of a map other than dense: \"name = 0.5, other = 2\".",
+      [](const Values& v) {
+        return v.is("model.map", "dense") ? std::string("it belongs to another model.map than \"dense\"") : std::string();
+      },
+      true);
   choice("model.activation", "auto", {"auto", "none", "relu", "tanh"}, "Nonlinearity behind each dense layer.", mlp_or_cnn, true);
   choice(
       "model.local_loss_at", "pre", {"pre", "post"},

@@ -62,6 +62,37 @@ TEST(ImperfectInTraining, ResumesAndSharesWorkBitForBit) {
   }
 }
 
+TEST(CrossbarInTraining, ResumesAndSharesWorkBitForBit) {
+  for (const char* map : {"crossbar_io", "crossbar_pcm"}) {
+    const Settings settings = plus(plus(kDense, kDirectional), {{"model.map", map}, {"model.map_options", "output_bits = 8"}});
+    expect_resumes_bit_for_bit(resolved(settings, splits_for(settings)), splits_for(settings), 6);
+  }
+}
+
+TEST(CrossbarInTraining, WithoutErrorsLearnsWhatADenseLayerLearns) {
+  const Settings plain = plus(kDense, kDirectional);
+  const Splits splits = splits_for(plain);
+  const Settings exact =
+      plus(plain, {{"model.map", "crossbar_io"},
+                   {"model.map_options", "input_bits = 0, output_bits = 0, output_noise = 0, input_bound = 1e6, output_bound = 1e6"}});
+  const auto a = run<float>(resolved(plain, splits), splits), b = run<float>(resolved(exact, splits), splits);
+  EXPECT_LT((a.theta - b.theta).norm(), 0.02F * a.theta.norm());
+  EXPECT_EQ(b.record.information, Information::opaque);
+}
+
+TEST(CrossbarInTraining, RefusesWhatItCannotDo) {
+  const Settings plain = plus(kDense, kDirectional);
+  const Splits splits = splits_for(plain);
+  const auto refused = [&](const Settings& more) {
+    return message_of<ConfigError>([&] { static_cast<void>(run<float>(resolved(plus(kDense, more), splits), splits)); });
+  };
+  EXPECT_NE(refused({{"model.map", "crossbar_io"}, {"gradient.estimator", "adjoint"}}), "");
+  EXPECT_NE(refused({{"model.map_options", "seconds = 3"}}).find("it belongs to another model.map than \"dense\""), std::string::npos);
+  EXPECT_NE(refused(plus(kDirectional, {{"model.map", "crossbar_io"}, {"model.map_options", "secnds = 3"}})).find("secnds"),
+            std::string::npos);
+  EXPECT_NE(refused(plus(kDirectional, {{"model.map", "crossbar"}})).find("crossbar_io"), std::string::npos);
+}
+
 TEST(ImperfectInTraining, EveryEffectReachesTheRun) {
   for (const Settings& model : {plus(kDense, kDirectional), kConv, kMesh}) {
     const Splits splits = splits_for(model);

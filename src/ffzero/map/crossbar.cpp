@@ -1,0 +1,235 @@
+// Dense layers on analog crossbars.
+// SPDX-License-Identifier: MIT
+#include "ffzero/map/crossbar.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/base/shown.hpp"
+#include "ffzero/map/shape_check.hpp"
+
+namespace ffzero {
+
+namespace {
+
+constexpr double kLargestNumber = 1e9, kFinest = 24.0, kMostAttempts = 30.0;
+
+// Random numbers of crossbars; those of the other instruments stand below.
+enum class CellDraw : std::uint32_t { programming = 0xE000, exponent = 0xE002, cells = 0xE004, outputs = 0xE008 };
+std::uint32_t crossbar_part(CellDraw draw, std::uint32_t number) { return static_cast<std::uint32_t>(draw) + number; }
+
+/// Steps from 0 to the largest value.
+double steps_to_bound(Index bits) { return static_cast<double>((Index{1} << (bits - 1)) - 1); }
+
+/// The nearest step of 2^bits - 1 from -bound to bound; with 0 bits only the bound.
+template <class S>
+S converted(S value, Index bits, double bound) {
+  const S most = static_cast<S>(bound);
+  if (bits == 0) return std::clamp(value, -most, most);
+  const S steps = static_cast<S>(steps_to_bound(bits)), step = most / steps;
+  return step * std::clamp(std::nearbyint(value / step), -steps, steps);
+}
+
+}  // namespace
+
+namespace pcm {
+
+// Microsiemens: of what is programmed as a polynomial of g, and of the largest conductance.
+constexpr double kNoise[] = {0.26348, 1.965, -1.1731}, kLargest = 25.0;
+constexpr double kFirst_s = 20.0;          // from programming to the first reading that drift is counted from
+constexpr double kIntegration_s = 250e-9;  // of a reading
+constexpr double kLeast = 1e-12;           // logarithms and powers of nothing
+
+double programming_noise(double g) noexcept { return (kNoise[0] + g * (kNoise[1] + g * kNoise[2])) / kLargest; }
+double drift_mean(double g) noexcept { return std::clamp(-0.0155 * std::log(std::max(g, kLeast)) + 0.0244, 0.049, 0.1); }
+double drift_spread(double g) noexcept { return std::clamp(-0.0125 * std::log(std::max(g, kLeast)) - 0.0059, 0.008, 0.045); }
+double read_noise(double g, double seconds) noexcept {
+  const double t = seconds + kFirst_s;
+  return std::min(0.0088 / std::pow(std::max(g, kLeast), 0.65), 0.2) * std::sqrt(std::log((t + kIntegration_s) / (2.0 * kIntegration_s)));
+}
+double drifted(double exponent, double seconds) noexcept { return std::pow((seconds + kFirst_s) / kFirst_s, -exponent); }
+
+}  // namespace pcm
+
+const std::vector<CrossbarField>& crossbar_fields() {
+  using O = CrossbarOptions;
+  static const std::vector<CrossbarField> fields = {{"seed", &O::seed, 0, 9007199254740991.0},
+                                                    {"weight_range", &O::weight_range, 0, kLargestNumber},
+                                                    {"weight_bits", &O::weight_bits, 0, kFinest},
+                                                    {"input_bits", &O::input_bits, 0, kFinest},
+                                                    {"input_bound", &O::input_bound, 1e-9, kLargestNumber},
+                                                    {"noise_management", &O::noise_management, 0, 1},
+                                                    {"output_noise", &O::output_noise, 0, kLargestNumber},
+                                                    {"output_bits", &O::output_bits, 0, kFinest},
+                                                    {"output_bound", &O::output_bound, 1e-9, kLargestNumber},
+                                                    {"bound_management", &O::bound_management, 0, kMostAttempts},
+                                                    {"programming", &O::programming, 0, kLargestNumber},
+                                                    {"read", &O::read, 0, kLargestNumber},
+                                                    {"drift", &O::drift, 0, kLargestNumber},
+                                                    {"seconds", &O::seconds, 0, 1e12}};
+  return fields;
+}
+
+NamedNumbers crossbar_numbers(const CrossbarOptions& options) {
+  NamedNumbers numbers;
+  for (const CrossbarField& field : crossbar_fields())
+    numbers[field.name] = std::visit([&](auto member) { return static_cast<double>(options.*member); }, field.member);
+  return numbers;
+}
+
+CrossbarOptions crossbar_options(const NamedNumbers& numbers) {
+  CrossbarOptions options;
+  for (const CrossbarField& field : crossbar_fields()) {
+    const double value = numbers.at(field.name);
+    const bool whole = !std::holds_alternative<double CrossbarOptions::*>(field.member);
+    if (!(value >= field.least && value <= field.most))
+      throw ConfigError("model.map_options: " + field.name, "must lie in " + shown_number(field.least) + " .. " + shown_number(field.most),
+                        shown_number(value));
+    if (whole && value != std::floor(value))
+      throw ConfigError("model.map_options: " + field.name, "must be a whole number", shown_number(value));
+    if (field.name.ends_with("_bits") && value == 1.0)
+      throw ConfigError("model.map_options: " + field.name, "must be 0 (no steps) or at least 2: one bit has no step on either side of 0",
+                        shown_number(value));
+    std::visit([&](auto member) { options.*member = static_cast<std::decay_t<decltype(options.*member)>>(value); }, field.member);
+  }
+  return options;
+}
+
+void CrossbarOptions::validate() const { static_cast<void>(crossbar_options(crossbar_numbers(*this))); }
+
+CrossbarOptions crossbar_io() { return {}; }
+CrossbarOptions crossbar_pcm() { return {.programming = 1.0, .read = 1.0, .drift = 1.0}; }
+
+template <class S>
+Crossbar<S>::Crossbar(Shape input, Index outputs, const CrossbarOptions& options)
+    : input_(input), inputs_(input.size()), outputs_(outputs), options_(options) {
+  if (inputs_ < 1 || outputs_ < 1)
+    throw ConfigError("Crossbar", "sizes must be at least 1", std::to_string(inputs_) + " and " + std::to_string(outputs_));
+  options_.validate();
+}
+
+template <class S>
+double Crossbar<S>::range(std::span<const S> theta) const {
+  if (options_.weight_range > 0.0) return options_.weight_range;
+  const Index count = outputs_ * inputs_;
+  const double most = static_cast<double>(as_vector(theta).head(count).cwiseAbs().maxCoeff());
+  return most > 0.0 ? most : 1.0;
+}
+
+template <class S>
+void Crossbar<S>::program(const Reading& reading, std::uint32_t cell, Vector<double>& g) const {
+  const Vector<double> target = g;
+  const auto drawn = [&](CellDraw draw, const Reading& at) {
+    Vector<double> numbers(g.size());
+    at.random(options_.seed, crossbar_part(draw, cell)).fill_normal(as_span(numbers));
+    return numbers;
+  };
+  const bool drifts = options_.drift > 0.0 && options_.seconds > 0.0;
+  if (options_.programming > 0.0) {
+    const Vector<double> n = drawn(CellDraw::programming, reading);
+    for (Index i = 0; i < g.size(); ++i) g[i] = std::max(0.0, g[i] + options_.programming * pcm::programming_noise(target[i]) * n[i]);
+  }
+  if (drifts) {
+    const Vector<double> n = drawn(CellDraw::exponent, reading);
+    for (Index i = 0; i < g.size(); ++i) {
+      const double exponent = options_.drift * std::max(0.0, pcm::drift_mean(target[i]) + pcm::drift_spread(target[i]) * n[i]);
+      g[i] *= pcm::drifted(exponent, options_.seconds);
+    }
+  }
+}
+
+template <class S>
+Matrix<S> Crossbar<S>::weights(const Reading& reading, std::span<const S> theta) const {
+  const double most = range(theta);
+  Matrix<double> w = Eigen::Map<const Matrix<S>>(theta.data(), outputs_, inputs_).template cast<double>() / most;
+  for (double& share : w.reshaped()) share = converted(share, options_.weight_bits, 1.0);
+  if (options_.programming > 0.0 || options_.read > 0.0 || (options_.drift > 0.0 && options_.seconds > 0.0)) {
+    const Vector<double> asked = w.template reshaped<Eigen::RowMajor>();
+    Vector<double> difference = Vector<double>::Zero(asked.size());
+    for (const std::uint32_t cell : {0U, 1U}) {
+      const Vector<double> target = (cell == 0 ? asked : Vector<double>(-asked)).cwiseMax(0.0);
+      Vector<double> g = target;
+      program(as_written(reading, theta), cell, g);
+      if (options_.read > 0.0) {
+        Vector<double> n(g.size());
+        reading.random(options_.seed, crossbar_part(CellDraw::cells, cell)).fill_normal(as_span(n));
+        for (Index i = 0; i < g.size(); ++i) g[i] += options_.read * g[i] * pcm::read_noise(target[i], options_.seconds) * n[i];
+      }
+      difference += cell == 0 ? g : Vector<double>(-g);
+    }
+    w = Eigen::Map<const Matrix<double>>(difference.data(), outputs_, inputs_);
+  }
+  return (most * w).template cast<S>();
+}
+
+template <class S>
+void Crossbar<S>::multiply(const Reading& reading, std::uint32_t attempt, const Matrix<S>& weights, const Matrix<S>& scaled,
+                           Matrix<S>& outputs, std::vector<char>& bound) const {
+  Matrix<S> inputs = scaled;
+  for (S& x : inputs.reshaped()) x = converted(x, options_.input_bits, options_.input_bound);
+  outputs.noalias() = inputs * weights.transpose();
+  if (options_.output_noise > 0.0) {
+    Vector<S> noise(outputs.size());
+    reading.random(options_.seed, crossbar_part(CellDraw::outputs, attempt))
+        .fill_normal(as_span(noise), reading.series.first_row * outputs_);
+    outputs += static_cast<S>(options_.output_noise) * Eigen::Map<const Matrix<S>>(noise.data(), outputs.rows(), outputs_);
+  }
+  for (Index b = 0; b < outputs.rows(); ++b) {
+    bound[usize(b)] = outputs.row(b).cwiseAbs().maxCoeff() >= static_cast<S>(options_.output_bound) ? 1 : 0;
+    for (S& y : outputs.row(b)) y = converted(y, options_.output_bits, options_.output_bound);
+  }
+}
+
+template <class S>
+void Crossbar<S>::read(const Reading& reading, std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
+  require_shapes<S>(kind(), x, input_shape(), y, output_shape());
+  if (isize(theta.size()) != parameter_count())
+    throw ShapeError(kind(), "theta must have " + std::to_string(parameter_count()) + " entries", std::to_string(theta.size()));
+  if (x.rows() == 0) return;
+  const S most = static_cast<S>(range(theta));
+  const Matrix<S> shares = weights(reading, theta) / most;
+  Vector<S> scale = Vector<S>::Ones(x.rows());
+  if (options_.noise_management != 0) scale = x.cwiseAbs().rowwise().maxCoeff();
+  Matrix<S> outputs(x.rows(), outputs_);
+  std::vector<char> waits(usize(x.rows()), 1), bound(usize(x.rows()), 0);
+  for (std::uint32_t attempt = 0; std::find(waits.begin(), waits.end(), 1) != waits.end(); ++attempt) {
+    // A sample of zeros has a scale of 0, and outputs of 0.
+    const Vector<S> factors = (scale.array() > S{0}).select(scale.cwiseInverse(), Vector<S>::Zero(scale.size()));
+    const Matrix<S> scaled = factors.asDiagonal() * x;
+    multiply(reading, attempt, shares, scaled, outputs, bound);
+    for (Index b = 0; b < x.rows(); ++b) {
+      if (waits[usize(b)] == 0) continue;
+      if (bound[usize(b)] != 0 && static_cast<Index>(attempt) < options_.bound_management) {
+        scale[b] *= S{2};
+        continue;
+      }
+      y.row(b) = (scale[b] * most) * outputs.row(b);
+      waits[usize(b)] = 0;
+    }
+  }
+  y.rowwise() += as_vector(theta).tail(outputs_).transpose();
+}
+
+template <class S>
+void Crossbar<S>::forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
+  read(counter_.take(), theta, x, y);
+}
+
+template <class S>
+void Crossbar<S>::read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
+                            bool /*may_miss*/) const {
+  if (ys.size() != thetas.size())
+    throw ShapeError(kind(), "as many results as parameter vectors (" + std::to_string(thetas.size()) + ")", std::to_string(ys.size()));
+  Reading reading = counter_.take(thetas.size());
+  for (std::size_t i = 0; i < thetas.size(); ++i, ++reading.number) {
+    ys[i].resize(x.rows(), outputs_);
+    read(reading, thetas[i], x, ys[i]);
+  }
+}
+
+template class Crossbar<float>;
+template class Crossbar<double>;
+
+}  // namespace ffzero

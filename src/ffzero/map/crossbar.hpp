@@ -1,0 +1,109 @@
+// A dense layer on an analog crossbar: converters, bounds, noise of its outputs, cells of phase-change memory.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "ffzero/base/registry.hpp"
+#include "ffzero/map/addressed.hpp"
+#include "ffzero/map/forward_map.hpp"
+#include "ffzero/map/many_readings.hpp"
+
+namespace ffzero {
+
+/// What a crossbar is like  [docs/notation.md, Crossbars]. Weights are shares of weight_range, inputs shares of the largest input of their
+/// sample (with noise management), outputs sums of products of both.
+struct CrossbarOptions {
+  std::uint64_t seed = 0;       ///< of all that is drawn
+  double weight_range = 0.0;    ///< weight of a cell at its largest conductance; 0: the largest weight that is set
+  Index weight_bits = 0;        ///< weights have 2^bits - 2 steps from -weight_range to weight_range, 0 among them; 0: no steps
+  Index input_bits = 7;         ///< inputs have 2^bits - 2 steps from -input_bound to input_bound; 0: no steps
+  double input_bound = 1.0;     ///< largest input, > 0
+  Index noise_management = 1;   ///< 1: inputs are divided by the largest of their sample, and outputs multiplied by it; 0: they are not
+  double output_noise = 0.06;   ///< standard deviation of an output
+  Index output_bits = 9;        ///< outputs have 2^bits - 2 steps from -output_bound to output_bound; 0: no steps
+  double output_bound = 12.0;   ///< largest output, > 0
+  Index bound_management = 10;  ///< a sample with an output at its bound is read again with half the inputs, at most so often
+  double programming = 0.0;     ///< noise of programming, in that of phase-change memory
+  double read = 0.0;            ///< noise of a cell in a reading, likewise
+  double drift = 0.0;           ///< exponent of the drift of a cell, likewise
+  double seconds = 1.0;         ///< between programming and reading, >= 0
+
+  /// @throws ConfigError naming model.map_options and the value
+  void validate() const;
+};
+
+/// A number of the options by the name that model.map_options gives it.
+struct CrossbarField {
+  std::string name;
+  std::variant<double CrossbarOptions::*, Index CrossbarOptions::*, std::uint64_t CrossbarOptions::*> member;
+  double least = 0.0, most = 0.0;
+};
+[[nodiscard]] const std::vector<CrossbarField>& crossbar_fields();
+/// All numbers of `options` by name, and options from them. @throws ConfigError naming model.map_options
+[[nodiscard]] NamedNumbers crossbar_numbers(const CrossbarOptions& options);
+[[nodiscard]] CrossbarOptions crossbar_options(const NamedNumbers& numbers);
+
+/// Presets by name: converters, bounds and noise of the outputs, with weights as they are set; and the same with cells of phase-change
+/// memory.
+[[nodiscard]] CrossbarOptions crossbar_io();
+[[nodiscard]] CrossbarOptions crossbar_pcm();
+
+/// Phase-change memory at the relative conductance g, 0 .. 1  [docs/notation.md, Crossbars]: standard deviation of what is programmed, in
+/// largest conductances; mean and spread of the exponent of its drift; standard deviation of a reading `seconds` after programming, in
+/// shares of the conductance.
+namespace pcm {
+[[nodiscard]] double programming_noise(double g) noexcept;
+[[nodiscard]] double drift_mean(double g) noexcept;
+[[nodiscard]] double drift_spread(double g) noexcept;
+[[nodiscard]] double read_noise(double g, double seconds) noexcept;
+/// What a conductance with this exponent is multiplied by, `seconds` after programming.
+[[nodiscard]] double drifted(double exponent, double seconds) noexcept;
+}  // namespace pcm
+
+/// z = W x + b with W on a crossbar, b digital.  theta: W row-major (H, D), then b (H), as Dense.  x (B, D)   z (B, H)
+/// A reading programs all cells: the same theta stands as it was programmed within one series of readings. All that is random has the
+/// address of its reading, and noise of outputs and inputs that of its row, so that neither threads, resumes nor parts of a batch change
+/// it. Cost of forward: B forward evaluations; readings that bound management repeats are not counted. S is float or double.
+template <class S>
+class Crossbar final : public ForwardMap<S>, public AddressedReadings, public ManyReadings<S> {
+ public:
+  /// @throws ConfigError if a size is below 1, or for numbers out of range
+  Crossbar(Shape input, Index outputs, const CrossbarOptions& options);
+
+  [[nodiscard]] Shape input_shape() const override { return input_; }
+  [[nodiscard]] Shape output_shape() const override { return {1, 1, outputs_}; }
+  [[nodiscard]] Index parameter_count() const override { return outputs_ * (inputs_ + 1); }
+  [[nodiscard]] std::string kind() const override { return "crossbar"; }
+  void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
+  void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
+                 bool may_miss) const override;
+  void begin_series(const ReadingSeries& series) const override { counter_.begin(series); }
+  /// Never: answers have steps or noise.
+  [[nodiscard]] bool smooth() const override { return false; }
+
+  /// The weights that the cells stand for in this reading, in units of the weights.  (H, D)
+  [[nodiscard]] Matrix<S> weights(const Reading& reading, std::span<const S> theta) const;
+
+ private:
+  void read(const Reading& reading, std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const;
+  [[nodiscard]] double range(std::span<const S> theta) const;
+  /// g (H D), conductances of one of the two cells of each weight, >= 0: to what stands there in this reading.
+  void program(const Reading& reading, std::uint32_t cell, Vector<double>& g) const;
+  /// One attempt: outputs of samples whose inputs are `scaled`; true for those with an output at its bound.
+  void multiply(const Reading& reading, std::uint32_t attempt, const Matrix<S>& weights, const Matrix<S>& scaled, Matrix<S>& outputs,
+                std::vector<char>& bound) const;
+
+  Shape input_;
+  Index inputs_, outputs_;
+  CrossbarOptions options_;
+  mutable ReadingCounter counter_;
+};
+
+extern template class Crossbar<float>;
+extern template class Crossbar<double>;
+
+}  // namespace ffzero
