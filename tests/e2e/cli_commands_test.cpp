@@ -94,6 +94,17 @@ INSTANTIATE_TEST_SUITE_P(
                       Variant{"Mesh", kFields, {"--model", "photonic", "--layers", "2"}}),
     [](const auto& parameter) { return parameter.param.name; });
 
+TEST(Eval, TriesARunOnAnotherMap) {
+  Workplace place;
+  succeed(place, train_on(place) + kSmall + Arguments{"--preset", "opaque", "--set", "model.map=crossbar_io", "--out", "run"});
+  const auto value = [&](const Arguments& sets) {
+    return json_of(succeed(place, Arguments{"eval", "run", "--json"} + sets).out).at("final").get<double>();
+  };
+  EXPECT_EQ(value({}), json_of(read_file(place.path("run/summary.json"))).at("final").at("test").get<double>());
+  EXPECT_GE(value({"--set", "model.map=dense"}), 0.0);
+  EXPECT_GE(value({"--set", "model.map=crossbar_pcm", "--set", "model.map_options=\"seconds = 3600\""}), 0.0);
+}
+
 TEST(Probe, FindsTheCosineThatTheoryExpectsAndRefusesWhatIsNotThere) {
   Workplace place;
   succeed(place, train_on(place) + Arguments{"--preset", "opaque", "--layers", "12,6", "--epochs", "1", "--out", "run"});

@@ -419,6 +419,8 @@ Index Config::smallest_projected_map(const Shape& input) const {
 void Config::check_used(const Values& v, const std::vector<std::string>& said) const {
   for (const std::string& name : said) {
     const KeyInfo& key = key_info(name, "config");
+    // An empty text says nothing: a recorded one must not be in the way of evaluating the run on another map.
+    if (key.type == KeyType::text && v.at(name) == "") continue;
     if (const std::string reason = key.unused(v); !reason.empty())
       throw ConfigError(fmt::format("{}: {}", v.place_of(name), name), "this key has no effect here: " + reason, v.at(name).dump(),
                         "remove it");

@@ -306,6 +306,11 @@ TEST(Config, RefusesInOneLineNamingPlaceRequirementValueAndRemedy) {
   EXPECT_THROW(static_cast<void>(Config::load({.file = "/nonexistent/settings.toml", .overrides = {}})), Error);
 }
 
+TEST(Config, AnEmptyTextSaysNothing) {
+  EXPECT_EQ(resolved("model.map = \"dense\"\nmodel.map_options = \"\"").values().word("model.map"), "dense");
+  expect_parts(refusal("model.map = \"dense\"\nmodel.map_options = \"seed = 1\""), {"model.map_options", "no effect", "remove it"});
+}
+
 TEST(Config, ReadsFiles) {
   const TemporaryFolder folder;
   const auto path = folder.write("run.toml", "training.epochs = 3\n[objective]\nscope = \"end_to_end\"\n");
