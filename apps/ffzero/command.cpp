@@ -5,6 +5,8 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "ffzero/base/error.hpp"
+
 namespace ffzero::app {
 
 namespace {

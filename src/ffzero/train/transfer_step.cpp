@@ -8,6 +8,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/gradient/transfer_matrix.hpp"
+#include "ffzero/map/instrument.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/objective/twin_block_loss.hpp"
