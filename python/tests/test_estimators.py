@@ -155,6 +155,8 @@ class TestContract(unittest.TestCase):
             for instance, check in check_estimator(estimator, generate_only=True):
                 try:
                     check(instance)
+                except unittest.SkipTest:  # a check that needs a package that is not there
+                    continue
                 except Exception as error:  # all of them are told, not the first alone
                     name = getattr(check, "func", check).__name__
                     failures.append(f"{type(estimator).__name__} {name}: {type(error).__name__}: {error}")
