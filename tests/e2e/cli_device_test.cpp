@@ -9,6 +9,7 @@
 #include <memory>
 #include <thread>
 
+#include "device_runs.hpp"
 #include "ffzero/device/serve.hpp"
 #include "ffzero/map/dense.hpp"
 #include "ffzero/settings/configured.hpp"
@@ -28,28 +29,11 @@ using testing::HasSubstr;
 using testing::Not;
 
 const std::string kServe = std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 6 --outputs 4";
-const test::SampleData kData{.train = 96, .test = 24, .classes = 3, .shape = {6}};
-const Arguments kFew{"--epochs", "2", "--directions", "2", "--threads", "1"};
 
 Arguments train_devices(const Workplace& place, const std::vector<std::string>& addresses, const std::string& out) {
-  Arguments arguments = test::train_on(place, test::sample_archive(kData)) + kFew + Arguments{"--out", out};
+  Arguments arguments = test::train_on(place, test::sample_archive(test::kDeviceData)) + test::kFewSteps + Arguments{"--out", out};
   for (const std::string& address : addresses) arguments = arguments + Arguments{"--device", address};
   return arguments;
-}
-
-// The arrays of the last checkpoint that learning decides about.
-std::vector<float> learnt(const Workplace& place, const std::string& run) {
-  const NpzArchive archive = read_npz(place.path(run) / "checkpoint.npz");
-  std::vector<float> all;
-  for (const auto& [name, array] : archive)
-    if (name != "meta" && array.type == NpyArray::Type::f32)
-      for (const float v : array.to<float>()) all.push_back(v);
-  EXPECT_FALSE(all.empty());
-  return all;
-}
-
-nlohmann::ordered_json summary_of(const Workplace& place, const std::string& run) {
-  return test::json_of(test::read_file(place.path(run) / "summary.json"));
 }
 
 /// The map that `ffzero device serve` serves, in a thread of this process.
@@ -182,13 +166,13 @@ std::string flaky(const Workplace& place, int limit) {
 TEST(DeviceTraining, LearnsTheMatrixOfAServedMeshAndNoticesADeviceThatIsNone) {
   Workplace place;
   const auto train = [&](const std::string& device, const std::string& out) {
-    return test::train_on(place, test::sample_archive(kData)) + Arguments{"--epochs",  "20",
-                                                                          "--threads", "1",
-                                                                          "--set",     "gradient.estimator=transfer",
-                                                                          "--set",     "gradient.transfer.parameters=5",
-                                                                          "--set",     "update.lr=0.1",
-                                                                          "--out",     out,
-                                                                          "--device",  device};
+    return test::train_on(place, test::sample_archive(test::kDeviceData)) + Arguments{"--epochs",  "20",
+                                                                                      "--threads", "1",
+                                                                                      "--set",     "gradient.estimator=transfer",
+                                                                                      "--set",     "gradient.transfer.parameters=5",
+                                                                                      "--set",     "update.lr=0.1",
+                                                                                      "--out",     out,
+                                                                                      "--device",  device};
   };
   const std::string mesh = std::string("exec:'") + FFZERO_PROGRAM + "' device serve --model mesh --powers --ports 3";
   test::succeed(place, train(mesh, "mesh"));
@@ -265,7 +249,7 @@ TEST(DeviceTraining, DeviceThatMisbehavesEndsInOneLineASafeDeviceAndARunThatGoes
   const NpzArchive archive = two_inputs();
   const std::string script = (test::project_folder() / "tests/unit/device/broken_device.py").string(), log = place.path("log").string();
   const auto command = [&](const std::string& fault, const std::string& out) {
-    return test::train_on(place, archive) + kFew +
+    return test::train_on(place, archive) + test::kFewSteps +
            Arguments{"--out",    out,
                      "--set",    "device.retries=1",
                      "--set",    "device.steadiness=0",
@@ -322,7 +306,7 @@ TEST(DeviceTraining, TakesNoReadingTwiceAndRepeatsARunWithoutItsDevice) {
   test::succeed(place, train_moody(place, address, "plain", {}));
   EXPECT_FALSE(fs::exists(place.path("plain") / "journal.bin")) << "a finished run needs none";
   test::expect_refused(place, {"train", "--quiet", "--replay", "plain", "--out", "b"}, 4, {"device.journal = \"all\""});
-  test::succeed(place, test::train_on(place, test::sample_archive(kData)) + Arguments{"--epochs", "1", "--out", "digital"});
+  test::succeed(place, test::train_on(place, test::sample_archive(test::kDeviceData)) + Arguments{"--epochs", "1", "--out", "digital"});
   test::expect_refused(place, {"train", "--quiet", "--replay", "digital", "--out", "b"}, 2, {"repeats a run with devices"});
   EXPECT_FALSE(fs::exists(place.path("b")));
 }
@@ -402,7 +386,7 @@ TEST(DeviceTraining, FileOfSomebodyElseStartsNothing) {
   const std::string line = "an address that stands in a file is used only if you say so";
   test::succeed(place, train_devices(place, {address}, "run"));
   const std::string sample = place.path("x.npz").string();
-  write_npz(sample, {{"x", test::samples_of(kData, 3, 5)}});
+  write_npz(sample, {{"x", test::samples_of(test::kDeviceData, 3, 5)}});
   const auto count = [&] { return test::lines_of(test::read_file(starts)).size(); };
   const std::size_t before = count();
   test::expect_refused(place, {"eval", "run"}, 2, {line, "--trust-devices"});
@@ -448,7 +432,7 @@ TEST(DeviceTraining, DevicesStandBetweenDigitalLayers) {
 
 TEST(DeviceTraining, StudyUsesOneDeviceForOneRunAtATime) {
   Workplace place;
-  write_npz(place.path("data.npz"), test::sample_archive(kData));
+  write_npz(place.path("data.npz"), test::sample_archive(test::kDeviceData));
   const std::string base = "seeds = [0, 1]\n[base]\ndataset.name = \"npz\"\ndataset.dir = \"" + place.path("data.npz").string() +
                            "\"\ntraining.epochs = 1\n[[base.model.device]]\naddress = \"" + "tcp:192.0.2.1:9" +
                            "\"\n[grid]\ngradient.directions = [1, 2]\n";
@@ -506,8 +490,9 @@ TEST(DeviceTraining, RefusesInOneLine) {
   fs::remove_all(place.path("run"));
   test::expect_refused(place, with(""), 2, {"--device: must"});
   test::expect_refused(place, with(kServe, {"--control"}), 3, {"baseline.untrained"});
-  test::expect_refused(place, test::train_on(place, test::sample_archive(kData)) + Arguments{"--solver", "ff_ad", "--device", kServe}, 3,
-                       {"a device answers with its outputs"});
+  test::expect_refused(place,
+                       test::train_on(place, test::sample_archive(test::kDeviceData)) + Arguments{"--solver", "ff_ad", "--device", kServe},
+                       3, {"a device answers with its outputs"});
   test::expect_refused(place, with(kServe, {"--model", "mlp"}), 3, {"model.kind = \"device\""});
   test::expect_refused(place, {"train", "--quiet", "--model", "device", "--out", "run"}, 3, {"needs at least one", "--device ADDRESS"});
   const fs::path file = place.write("a.toml", "[[model.device]]\nadress = \"unix:a\"\n");

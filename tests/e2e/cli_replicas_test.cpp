@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include <gmock/gmock.h>
 
+#include "device_runs.hpp"
 #include "refusal.hpp"
 
 namespace ffzero {
@@ -15,8 +16,6 @@ using testing::HasSubstr;
 using testing::Not;
 using Json = nlohmann::ordered_json;
 
-const test::SampleData kData{.train = 96, .test = 24, .classes = 3, .shape = {6}};
-const Arguments kFew{"--epochs", "2", "--directions", "2", "--threads", "1"};
 const Arguments kResume{"train", "--quiet", "--no-report", "--resume"};
 
 // The same device under as many addresses as are asked for.
@@ -35,20 +34,8 @@ Arguments devices(const std::vector<std::string>& addresses) {
 }
 
 Arguments train(const Workplace& place, const std::string& out, const Arguments& more) {
-  return test::train_on(place, test::sample_archive(kData)) + kFew + Arguments{"--out", out} + more;
+  return test::train_on(place, test::sample_archive(test::kDeviceData)) + test::kFewSteps + Arguments{"--out", out} + more;
 }
-
-std::vector<float> learnt(const Workplace& place, const std::string& run) {
-  const NpzArchive archive = read_npz(place.path(run) / "checkpoint.npz");
-  std::vector<float> all;
-  for (const auto& [name, array] : archive)
-    if (name != "meta" && array.type == NpyArray::Type::f32)
-      for (const float v : array.to<float>()) all.push_back(v);
-  EXPECT_FALSE(all.empty());
-  return all;
-}
-
-Json summary_of(const Workplace& place, const std::string& run) { return Json::parse(test::read_file(place.path(run) / "summary.json")); }
 
 TEST(Replicas, LearnAsOneDeviceDoesAndHaveAnAccountEach) {
   Workplace place;
@@ -114,7 +101,7 @@ TEST(Replicas, RefusesInOneLine) {
   const auto three = devices(served(3)), grouped = three + Arguments{"--replicas", "3"};
   place.write("rack.toml", "[[model.device]]\naddress = \"exec:a\"\nreplicas = [\"exec:b\", \"exec:c\"]\n");
   const auto refused = [&](const Arguments& more, int code, const std::vector<std::string>& parts) {
-    test::expect_no_run(place, test::train_on(place, test::sample_archive(kData)) + kFew + more, code, parts);
+    test::expect_no_run(place, test::train_on(place, test::sample_archive(test::kDeviceData)) + test::kFewSteps + more, code, parts);
   };
   refused(three + Arguments{"--replicas", "2"}, 2, {"--replicas: must divide the number of --device; got 2 of 3"});
   refused(three + Arguments{"--replicas", "0"}, 2, {"--replicas"});
@@ -131,7 +118,8 @@ TEST(Replicas, RefusesInOneLine) {
   refused({"--without-device", "0"}, 2, {"--without-device", "no devices"});
   for (const std::string estimator : {"twin", "transfer"})
     test::expect_no_run(
-        place, test::train_on(place, test::sample_archive(kData)) + grouped + Arguments{"--set", "gradient.estimator=" + estimator}, 3,
+        place,
+        test::train_on(place, test::sample_archive(test::kDeviceData)) + grouped + Arguments{"--set", "gradient.estimator=" + estimator}, 3,
         {"gradient.estimator: devices that share a batch are several"});
   const std::string serve = std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 6 ";
   refused(devices({serve + "--outputs 4", serve + "--outputs 5"}) + Arguments{"--replicas", "2"}, 3,
