@@ -29,3 +29,23 @@ configure_package_config_file(cmake/ffzeroConfig.cmake.in ffzeroConfig.cmake INS
 write_basic_package_version_file(ffzeroConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/ffzeroConfig.cmake ${PROJECT_BINARY_DIR}/ffzeroConfigVersion.cmake cmake/ffzero_dependencies.cmake
         DESTINATION ${package_dir} COMPONENT development)
+
+# For builds that do not use CMake: ffzero.pc. The libraries in the order of the linker, users before what they use. The others stand beside
+# them by name and not in "Requires": with pkg-config's --static those would ask for the static libraries that they need in turn.
+list(REVERSE stages)
+list(TRANSFORM stages PREPEND -l OUTPUT_VARIABLE pc_libraries)
+list(APPEND pc_libraries -lpng -lz -lcrypto)
+if(FFZERO_FETCH)
+  list(APPEND pc_libraries -lcurl)
+endif()
+list(APPEND pc_libraries -lopenblas -lhwy -pthread)
+list(JOIN pc_libraries " " pc_libraries)
+set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH prefix_from_pc /prefix/${pc_dir} /prefix)
+string(REGEX REPLACE "/$" "" prefix_from_pc "${prefix_from_pc}")
+configure_file(cmake/ffzero.pc.in ffzero.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/ffzero.pc DESTINATION ${pc_dir} COMPONENT development)
+
+# The licence, where Debian looks for it.
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libffzero-dev RENAME copyright COMPONENT development)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/ffzero RENAME copyright COMPONENT program)

@@ -43,7 +43,7 @@ struct FetchSummary {
 /// unpacked content has the right SHA-256; a file of that name with other content is first set aside as <file>.damaged. Mirrors are
 /// tried in turn.
 /// @throws DataError if no mirror delivers a file (offline: says so and names the alternatives) or another process is fetching it;
-/// OutputError if the folder cannot be written.
+/// OutputError if the folder cannot be written; ConfigError in a build without downloads (FFZERO_FETCH=OFF).
 FetchSummary fetch_dataset(const RemoteDataset& dataset, const std::filesystem::path& dir, const FetchOptions& options = {});
 
 /// The same by name. @throws ConfigError for a name that is not in the registry.

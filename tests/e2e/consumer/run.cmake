@@ -1,4 +1,5 @@
-# Installs the build folder BUILD into a prefix of its own below it, then configures, builds and runs the project SOURCE against it.
+# Installs the build folder BUILD into a prefix of its own below it, then configures, builds and runs the project SOURCE against it,
+# and compiles a program of it by PKG_CONFIG (empty: there is none).
 # FLAGS: the sanitizers that the libraries were built with, which their users must link too. COVERAGE: likewise.
 set(prefix ${BUILD}/consumer/prefix)
 set(folder ${BUILD}/consumer/build)
@@ -24,3 +25,13 @@ run(${CMAKE_COMMAND} -S ${SOURCE} -B ${folder} -G Ninja -DCMAKE_BUILD_TYPE=Debug
     -DCMAKE_PREFIX_PATH=${prefix} "-DCMAKE_CXX_FLAGS=${link_flags}")
 run(${CMAKE_COMMAND} --build ${folder})
 run(${folder}/consumer)
+
+if(PKG_CONFIG)
+  file(GLOB_RECURSE pc ${prefix}/ffzero.pc)
+  get_filename_component(pc_folder ${pc} DIRECTORY)
+  set(ENV{PKG_CONFIG_PATH} ${pc_folder})
+  execute_process(COMMAND ${PKG_CONFIG} --cflags --libs --static ffzero OUTPUT_VARIABLE flags COMMAND_ERROR_IS_FATAL ANY)
+  separate_arguments(flags UNIX_COMMAND "${flags} ${link_flags}")
+  run(${COMPILER} -std=c++20 ${SOURCE}/by_pkg_config.cpp -o ${folder}/by_pkg_config ${flags})
+  run(${folder}/by_pkg_config ${SOURCE}/study.toml ${BUILD}/consumer/study)
+endif()
