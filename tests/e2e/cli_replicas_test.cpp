@@ -291,5 +291,119 @@ TEST(Replicas, RepeatsOnlyARunWhoseDevicesStayedTheSame) {
                        {"--replay: repeats a run with the same devices", "device 1"});
 }
 
+/// A dense chip with errors of its own, served over TCP by a process of its own.
+class ServedChip {
+ public:
+  ServedChip(Workplace& place, int number, const Arguments& more = {})
+      : server_(place.start(kServe + Arguments{"--listen", "tcp:127.0.0.1:0", "--imperfect", errors(number)} + more)) {
+    const std::string before = "listening on ";
+    EXPECT_TRUE(test::eventually([&] { return server_.said().ends_with("\n"); })) << server_.said();
+    const std::string line = test::lines_of(server_.said()).at(0);
+    EXPECT_TRUE(line.starts_with(before)) << line;
+    address_ = line.substr(before.size());
+  }
+  ~ServedChip() { kill(); }
+  ServedChip(const ServedChip&) = delete;
+  ServedChip& operator=(const ServedChip&) = delete;
+  void kill() {
+    if (std::exchange(running_, false)) {
+      server_.signal(SIGKILL);
+      static_cast<void>(server_.wait());
+    }
+  }
+  [[nodiscard]] const std::string& address() const { return address_; }
+
+  /// The same chip as a program that the host starts.
+  [[nodiscard]] static std::string started(int number) {
+    std::string address = std::string("exec:'") + FFZERO_PROGRAM + "'";
+    for (const std::string& word : kServe) address += " " + word;
+    return address + " --imperfect '" + errors(number) + "'";
+  }
+
+ private:
+  static inline const Arguments kServe{"device", "serve", "--inputs", "8", "--outputs", "4"};
+  static std::string errors(int number) { return "gain = 0.1, offset = 0.1, read_noise = 0.01, seed = " + std::to_string(1 + number); }
+  Workplace::Running server_;
+  bool running_ = true;
+  std::string address_;
+};
+
+/// Six of them.
+struct ServedRack {
+  explicit ServedRack(Workplace& place, const Arguments& more = {}) {
+    for (int i = 0; i < 6; ++i) chips.push_back(std::make_unique<ServedChip>(place, i, more));
+  }
+  [[nodiscard]] std::vector<std::string> addresses() const {
+    std::vector<std::string> all;
+    for (const auto& chip : chips) all.push_back(chip->address());
+    return all;
+  }
+  std::vector<std::unique_ptr<ServedChip>> chips;
+};
+
+Arguments train_rack(const Workplace& place, const std::string& out, const std::vector<std::string>& addresses, const Arguments& more) {
+  const auto data = test::sample_archive({.train = 96, .test = 48, .classes = 3, .shape = {8}});
+  return test::train_on(place, data) + devices(addresses) +
+         Arguments{"--replicas", "6", "--batch-size", "24", "--directions", "4", "--threads", "1", "--out", out} + more;
+}
+
+std::size_t epochs_done(const Workplace& place, const std::string& run) {
+  const auto file = place.path(run) / "metrics.jsonl";
+  return test::fs::exists(file) ? test::lines_of(test::read_file(file)).size() : 0;
+}
+
+TEST(Replicas, ServedOverTcpGiveTheBitsOfProgramsThatTheHostStarts) {
+  Workplace place;
+  const ServedRack rack(place);
+  std::vector<std::string> started;
+  for (int i = 0; i < 6; ++i) started.push_back(ServedChip::started(i));
+  const Arguments epochs{"--epochs", "3"};
+  test::succeed(place, train_rack(place, "tcp", rack.addresses(), epochs));
+  test::succeed(place, train_rack(place, "exec", started, epochs));
+  EXPECT_EQ(learnt(place, "tcp"), learnt(place, "exec"));
+  for (std::size_t i = 0; i < 6; ++i) {
+    const Json chip = summary_of(place, "tcp").at("devices").at(i);
+    EXPECT_EQ(chip.at("address"), rack.addresses()[i]);
+    EXPECT_EQ(chip.at("readings"), summary_of(place, "exec").at("devices").at(i).at("readings")) << i;
+  }
+  // The chips differ.
+  test::succeed(place, train_rack(place, "turned", {started.rbegin(), started.rend()}, epochs));
+  EXPECT_NE(learnt(place, "turned"), learnt(place, "exec"));
+}
+
+TEST(Replicas, OneOfSixServedChipsIsKilledHalfWayAndFiveGoOn) {
+  Workplace place;
+  const ServedRack rack(place, {"--set-ms", "0.2"});
+  constexpr std::size_t kEpochs = 30;
+  const auto running =
+      place.start(train_rack(place, "run", rack.addresses(),
+                             {"--epochs", std::to_string(kEpochs), "--set", "device.retries=1", "--set", "training.save_every_s=0"}));
+  ASSERT_TRUE(test::eventually([&] { return epochs_done(place, "run") >= kEpochs / 2; }));
+  rack.chips[3]->kill();
+  const Outcome outcome = running.wait();
+  EXPECT_EQ(outcome.code, 5) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("device 3: device " + rack.addresses()[3]));
+  EXPECT_THAT(outcome.err, HasSubstr("the others are in their safe state; to go on without: --without-device 3"));
+  EXPECT_LT(epochs_done(place, "run"), kEpochs);
+  test::expect_refused(place, kResume + Arguments{"run", "--trust-devices"}, 5, {"device 3: device tcp:", "--without-device 3"});
+
+  test::succeed(place, kResume + Arguments{"run", "--trust-devices", "--without-device", "3"});
+  const Json summary = summary_of(place, "run");
+  const std::int64_t whole = kEpochs * 96 * 4 * 2;
+  EXPECT_EQ(summary.at("forward_evals").at("training"), whole);
+  for (std::size_t i = 0; i < 6; ++i) {
+    const Json chip = summary.at("devices").at(i);
+    EXPECT_EQ(chip.at("number"), i);
+    EXPECT_EQ(chip.at("without_since").is_null(), i != 3);
+  }
+  const Json lost = summary.at("devices").at(3);
+  EXPECT_GE(lost.at("without_since").get<std::int64_t>(), whole / 2 - 96 * 4 * 2);
+  EXPECT_LT(lost.at("without_since").get<std::int64_t>(), whole);
+  EXPECT_LT(lost.at("readings").get<int>(), summary.at("devices").at(2).at("readings").get<int>());
+  // On a chip that no training has seen it does what it was trained for.
+  const Outcome unseen = test::succeed(place, {"eval", "run", "--json", "--device", ServedChip::started(6)});
+  EXPECT_GT(test::json_of(unseen.out).at("layers").at(0).at("value").get<double>(), 0.45) << unseen.out;
+}
+
 }  // namespace
 }  // namespace ffzero

@@ -62,6 +62,8 @@ class Workplace {
     Running(pid_t pid, fs::path out, fs::path err) : pid_(pid), out_(std::move(out)), err_(std::move(err)) {}
     void signal(int number) const { ::kill(pid_, number); }
     [[nodiscard]] pid_t pid() const { return pid_; }
+    /// On standard error, so far.
+    [[nodiscard]] std::string said() const { return read_file(err_); }
     [[nodiscard]] Outcome wait() const {
       int status = 0;
       ::waitpid(pid_, &status, 0);
