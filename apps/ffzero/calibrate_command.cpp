@@ -82,6 +82,7 @@ void add_calibrate(CLI::App& app, Commands& commands) {
   c->add_option("--data-dir", o->data_dir, "where the run's data set is");
   c->add_option("--threads", o->request.threads, "0: all cores")->check(CLI::Range(0, 1024));
   c->add_flag("--json", o->json, "the report as JSON");
+  add_examples(*c, {{"ffzero calibrate runs/chip --out chip.npz", "a twin for gradient.twin.file"}});
   c->callback([o, &commands] { commands.chosen = [o] { return calibrate(*o); }; });
 }
 

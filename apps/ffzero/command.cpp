@@ -1,11 +1,15 @@
-// Signals and places.
+// Signals, places and words.
 // SPDX-License-Identifier: MIT
 #include "command.hpp"
 
 #include <csignal>
 #include <cstdlib>
+#include <sstream>
+#include <string_view>
 
+#include "commit.hpp"
 #include "ffzero/base/error.hpp"
+#include "ffzero/run/run.hpp"
 
 namespace ffzero::app {
 
@@ -24,6 +28,25 @@ std::vector<std::string> command_names(const CLI::App& app) {
   return names;
 }
 
+namespace {
+constexpr std::string_view kExamples = "Examples:", kMeaning = "  # ";
+}  // namespace
+
+void add_examples(CLI::App& command, const std::vector<Example>& examples) {
+  std::string text(kExamples);
+  for (const auto& [line, meaning] : examples) text.append("\n  ").append(line).append(kMeaning).append(meaning);
+  command.footer(text);
+}
+
+std::vector<Example> examples_of(const CLI::App& command) {
+  std::vector<Example> examples;
+  std::istringstream text(command.get_footer());
+  for (std::string line; std::getline(text, line);)
+    if (const auto at = line.find(kMeaning); at != std::string::npos)
+      examples.push_back({line.substr(2, at - 2), line.substr(at + kMeaning.size())});
+  return examples;
+}
+
 void add_device_options(CLI::App& command, DeviceAccess& access) {
   command.add_option("--device", access.addresses, "address of a device, repeated for each in the order of the layers: see device check")
       ->allow_extra_args(false)
@@ -34,6 +57,11 @@ void add_device_options(CLI::App& command, DeviceAccess& access) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command.add_flag("--trust-devices", access.trusted, "use the addresses that stand in the file or the run, which may start programs");
+}
+
+std::string program_version() {
+  const std::string built_from = commit();
+  return built_from.empty() ? version() : version() + " (commit " + built_from + ")";
 }
 
 std::filesystem::path cache_dir() {

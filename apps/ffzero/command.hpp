@@ -36,11 +36,22 @@ void add_export(CLI::App& app, Commands& commands);
 void add_sweep(CLI::App& app, Commands& commands);
 void add_reproduce(CLI::App& app, Commands& commands);
 void add_device(CLI::App& app, Commands& commands);
-/// keys, help, manual and version; after all others, for they describe them.
+/// keys, help, manual, completion and version; after all others, for they describe them.
 void add_help(CLI::App& app, Commands& commands);
 
 /// Names of the subcommands, in the order of the help.
 [[nodiscard]] std::vector<std::string> command_names(const CLI::App& app);
+
+/// Version of the library, and the commit where the program was built in a clone: "0.1.0 (commit 4709b56)".
+[[nodiscard]] std::string program_version();
+
+/// A line that can be typed, and what it does.
+struct Example {
+  std::string line, meaning;
+};
+/// Shown at the end of the help and in the manuals.
+void add_examples(CLI::App& command, const std::vector<Example>& examples);
+[[nodiscard]] std::vector<Example> examples_of(const CLI::App& command);
 
 /// --device, --without-device and --trust-devices, into `access`, which outlives the command line.
 void add_device_options(CLI::App& command, DeviceAccess& access);

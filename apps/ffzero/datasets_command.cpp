@@ -151,23 +151,28 @@ void add_datasets(CLI::App& app, Commands& commands) {
   auto options = std::make_shared<DatasetsOptions>();
   CLI::App* datasets = app.add_subcommand("datasets", "List, download, verify and export data sets");
   datasets->require_subcommand(1);
+  add_examples(*datasets, {{"ffzero datasets list", "what there is"}});
   const auto add = [&](const char* name, const char* help, int (*action)(const DatasetsOptions&)) {
     CLI::App* command = datasets->add_subcommand(name, help);
     command->add_option("--data-dir", options->data_dir, "where data sets lie (default: $XDG_CACHE_HOME/ffzero or ~/.cache/ffzero)");
     command->callback([options, &commands, action] { commands.chosen = [options, action] { return action(*options); }; });
     return command;
   };
-  add("list", "All names that --dataset takes, and whether their files are here", list)->add_flag("--json", options->json, "print as JSON");
+  CLI::App* list_command = add("list", "All names that --dataset takes, and whether their files are here", list);
+  list_command->add_flag("--json", options->json, "print as JSON");
+  add_examples(*list_command, {{"ffzero datasets list", "names, and where their files are looked for"}});
   CLI::App* fetch_command = add("fetch", "Download a data set: resumable, verified by SHA-256", fetch);
   fetch_command->add_option("name", options->name, "mnist | fashion-mnist")->required();
   fetch_command->add_flag("--quiet", options->quiet, "no progress on standard error");
-  add("verify", "Unpack and hash the files of a data set (exit code 6 if one is wrong)", verify)
-      ->add_option("name", options->name, "mnist | fashion-mnist")
-      ->required();
+  add_examples(*fetch_command, {{"ffzero datasets fetch mnist", "into the cache folder"}});
+  CLI::App* verify_command = add("verify", "Unpack and hash the files of a data set (exit code 6 if one is wrong)", verify);
+  verify_command->add_option("name", options->name, "mnist | fashion-mnist")->required();
+  add_examples(*verify_command, {{"ffzero datasets verify mnist", "one line a file"}});
   CLI::App* export_command = add("export", "Write a data set of grey images as the four IDX files of MNIST", export_files);
   export_command->add_option("name", options->name, "glyphs, or another set of grey images")->required();
   export_command->add_option("--dir", options->dir, "folder to write to, created if need be")->required();
   export_command->add_option("--seed", options->seed, "of the glyphs")->default_val(0);
+  add_examples(*export_command, {{"ffzero datasets export glyphs --dir glyphs", "the built-in images, for other programs"}});
 }
 
 }  // namespace ffzero::app

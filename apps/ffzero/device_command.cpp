@@ -152,6 +152,9 @@ void add_serve(CLI::App& device, Commands& commands) {
   serve->add_option("--linemax", options->serve.can.linemax, "longest line in bytes")->check(CLI::Range(64, 1 << 20));
   serve->add_flag("--crc", options->serve.can.crc, "checksums");
   serve->add_flag("--text{false}", options->serve.can.f32le, "no binary frames");
+  add_examples(*serve,
+               {{"ffzero device serve --listen tcp:127.0.0.1:5000 --inputs 49 --outputs 32", "a dense layer behind a port"},
+                {"ffzero device serve --listen unix:mesh.sock --model mesh --ports 8 --powers", "a mesh whose outputs are powers"}});
   serve->callback([options, &commands] { commands.chosen = [options] { return serve_device(*options); }; });
 }
 
@@ -195,6 +198,7 @@ void add_check(CLI::App& device, Commands& commands) {
   command->add_option("--calls", options->check.calls, "evaluations that must not make it grow")->check(CLI::Range(1, 1000000000));
   command->add_option("--seed", options->check.seed, "of the parameters and inputs");
   command->add_option("--hello", options->hello_s, kHelloHelp)->check(CLI::Range(0.1, 3600.0));
+  add_examples(*command, {{"ffzero device check tcp:127.0.0.1:5000", "before the first training on it"}});
   command->callback([options, &commands] { commands.chosen = [options] { return check(*options); }; });
 }
 
@@ -297,12 +301,14 @@ void add_device(CLI::App& app, Commands& commands) {
   CLI::App* device =
       app.add_subcommand("device", "Devices behind the device protocol: serve a simulated one, check, describe and time any");
   device->require_subcommand(1);
+  add_examples(*device, {{"ffzero device info tcp:127.0.0.1:5000", "what is at this address"}});
   add_serve(*device, commands);
   add_check(*device, commands);
   auto asked = std::make_shared<DeviceCheckOptions>();
   CLI::App* info_command = device->add_subcommand("info", "Show what a device says about itself");
   info_command->add_option("address", asked->address, "as of device check")->required();
   info_command->add_option("--hello", asked->hello_s, kHelloHelp)->check(CLI::Range(0.1, 3600.0));
+  add_examples(*info_command, {{"ffzero device info tcp:127.0.0.1:5000", "shapes, ranges and times"}});
   info_command->callback([asked, &commands] { commands.chosen = [asked] { return info(asked->address, asked->hello_s); }; });
   auto options = std::make_shared<DeviceBenchOptions>();
   CLI::App* bench_command = device->add_subcommand("bench", "Measure latency, rows a second and the host's processor time");
@@ -312,6 +318,7 @@ void add_device(CLI::App& app, Commands& commands) {
   bench_command->add_option("--pipeline", options->pipeline, "evaluations under way; 0: as the device allows")->check(CLI::Range(0, 1024));
   bench_command->add_flag("--text", options->text, "no binary frames");
   bench_command->add_option("--hello", options->hello_s, kHelloHelp)->check(CLI::Range(0.1, 3600.0));
+  add_examples(*bench_command, {{"ffzero device bench tcp:127.0.0.1:5000 --rows 64", "how long evaluations take"}});
   bench_command->callback([options, &commands] { commands.chosen = [options] { return bench(*options); }; });
 }
 

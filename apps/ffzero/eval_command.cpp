@@ -130,6 +130,8 @@ void add_eval(CLI::App& app, Commands& commands) {
   options->devices.one_each = true;
   add_device_options(*eval, options->devices);
   eval->add_flag("--json", options->json, "print the result as JSON");
+  add_examples(*eval, {{"ffzero eval runs/first", "on its own test set"},
+                       {"ffzero eval runs/first --set model.imperfect.read_noise=0.01", "the same network on noisy readings"}});
   eval->callback([options, &commands] { commands.chosen = [options] { return run_eval(*options); }; });
 }
 

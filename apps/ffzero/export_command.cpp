@@ -48,6 +48,8 @@ void add_export(CLI::App& app, Commands& commands) {
                    "and convolutional networks; c: the same as one C99 header with a function that predicts")
       ->check(CLI::IsMember({"reference", "npz", "c"}));
   command->add_option("--name", options->name, "prefix of all names in C");
+  add_examples(*command, {{"ffzero export runs/first --format c --out network.h", "C source that predicts"},
+                          {"ffzero export runs/first --format npz --out network.npz", "weights by name"}});
   command->callback([options, &commands] { commands.chosen = [options] { return run_export(*options); }; });
 }
 

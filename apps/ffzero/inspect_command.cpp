@@ -88,6 +88,7 @@ void add_inspect(CLI::App& app, Commands& commands) {
       app.add_subcommand("inspect", "Show what was run, the layers, the results, and where the run stands; unfinished runs too");
   inspect->add_option("run", options->run, "run folder")->required();
   inspect->add_flag("--json", options->json, "print as JSON");
+  add_examples(*inspect, {{"ffzero inspect runs/first", "layers, results, and how to go on"}});
   inspect->callback([options, &commands] {
     commands.chosen = [options] {
       const json run = inspect_run(options->run);

@@ -138,7 +138,10 @@ int main(int argc, char** argv) {
   app::prepare_streams();
   CLI::App cli("Training neural networks with forward evaluations only", "ffzero");
   cli.require_subcommand(1);
-  cli.set_version_flag("--version", version());
+  cli.set_version_flag("--version", app::program_version());
+  app::add_examples(cli, {{"ffzero train --out runs/first", "train with the defaults"},
+                          {"ffzero report runs/first", "its page"},
+                          {"ffzero train --help", "what a command takes"}});
   app::Commands commands;
   app::add_train(cli, commands);
   app::add_eval(cli, commands);

@@ -123,6 +123,8 @@ void add_predict(CLI::App& app, Commands& commands) {
   options->devices.one_each = true;
   add_device_options(*predict, options->devices);
   predict->add_flag("--json", options->json, "print all similarities, of every layer, as JSON");
+  add_examples(*predict, {{"ffzero predict runs/first digit.png", "one picture"},
+                          {"ffzero predict runs/first samples.npz --json", "every similarity of every layer"}});
   predict->callback([options, &commands] { commands.chosen = [options] { return run_predict(*options); }; });
 }
 

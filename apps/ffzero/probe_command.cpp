@@ -155,6 +155,7 @@ void add_probe(CLI::App& app, Commands& commands) {
   options->devices.one_each = true;
   add_device_options(*probe, options->devices);
   probe->add_flag("--json", options->json, "print as JSON");
+  add_examples(*probe, {{"ffzero probe runs/first --layer 0", "how good the estimates of the first layer are"}});
   probe->callback([options, &commands] { commands.chosen = [options] { return run_probe(*options); }; });
 }
 

@@ -61,6 +61,8 @@ void add_report(CLI::App& app, Commands& commands) {
   CLI::App* report = app.add_subcommand("report", "Write report.html with all figures of a run, or of several side by side");
   report->add_option("runs", arguments->runs, "run folders")->required();
   report->add_option("--out", arguments->out, "folder of the report (default: the run's own; for several: report)");
+  add_examples(*report, {{"ffzero report runs/first", "draw its page anew"},
+                         {"ffzero report runs/first runs/second --out runs/both", "side by side"}});
   report->callback([arguments, &commands] { commands.chosen = [arguments] { return run_report(*arguments); }; });
 }
 
@@ -72,6 +74,7 @@ void add_light(CLI::App& app, Commands& commands) {
   light->add_option("--sample", arguments->request.sample, "position in the test set")->capture_default_str();
   light->add_option("--out", arguments->out, "folder to write (default: <run>/light)");
   light->add_flag("--json", arguments->json, "print light.json on standard output");
+  add_examples(*light, {{"ffzero light runs/mesh --sample 7", "pictures of one sample in every mesh"}});
   light->callback([arguments, &commands] { commands.chosen = [arguments] { return run_light(*arguments); }; });
 }
 

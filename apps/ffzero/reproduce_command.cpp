@@ -76,6 +76,8 @@ void add_reproduce(CLI::App& app, Commands& commands) {
   reproduce->add_option("--out", arguments->out, "folder to write, or to go on with (default: runs/reproduce, runs/reproduce-imperfect)");
   reproduce->add_option("--jobs", arguments->jobs, "runs at once, one core each; 0: one a core")->check(CLI::Range(0, 1024));
   reproduce->add_flag("--quiet", arguments->quiet, "no progress on standard error");
+  add_examples(*reproduce, {{"ffzero reproduce --quick", "minutes instead of hours"},
+                            {"ffzero reproduce imperfect --quick", "chips that are not their model"}});
   reproduce->callback([arguments, &commands] { commands.chosen = [arguments] { return run_reproduce(*arguments); }; });
 }
 

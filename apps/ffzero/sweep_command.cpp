@@ -95,6 +95,8 @@ void add_sweep(CLI::App& app, Commands& commands) {
       ->excludes(part);
   add_device_options(*sweep, arguments->devices);
   sweep->add_flag("--quiet", arguments->quiet, "no progress on standard error");
+  add_examples(*sweep, {{"ffzero sweep studies/four_cells.toml --out runs/cells", "all runs of a study, one a core"},
+                        {"ffzero sweep studies/four_cells.toml --part 1/2 --out runs/part", "half of them, on one of two machines"}});
   sweep->callback([arguments, &commands] { commands.chosen = [arguments] { return run_sweep(*arguments); }; });
 }
 

@@ -234,6 +234,10 @@ void add_train(CLI::App& app, Commands& commands) {
   train->add_flag_callback(
       "--no-report", [options] { options->report = false; }, "no report.html and figures at the end");
   train->add_flag("--quiet", options->quiet, "no progress on standard error");
+  add_examples(*train, {{"ffzero train --out runs/first", "the defaults: built-in images, a dense network"},
+                        {"ffzero train --solver ff_dd --set gradient.directions=8", "outputs only, as on a device"},
+                        {"ffzero train experiment.toml --seed 3", "settings of a file, and another seed"},
+                        {"ffzero train --resume runs/first", "go on after Ctrl-C or a crash"}});
   train->callback([options, &commands] { commands.chosen = [options, &commands] { return run_as_rank(*options, commands); }; });
 }
 

@@ -8,15 +8,6 @@
 namespace ffzero::test {
 namespace {
 
-// Runs a shell command in the workplace; $P is the program.
-Outcome shell(const Workplace& place, const std::string& command) {
-  const std::string out = place.path("shell.out").string(), err = place.path("shell.err").string();
-  const std::string whole = "cd '" + place.path("").string() + "' && P='" + FFZERO_PROGRAM + "' && export XDG_CACHE_HOME=cache && ( " +
-                            command + " ) >'" + out + "' 2>'" + err + "'";
-  const int status = std::system(whole.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status), read_file(out), read_file(err)};
-}
-
 std::string words(const Arguments& arguments) {
   std::string line;
   for (const auto& word : arguments) line += " '" + word + "'";

@@ -1,5 +1,7 @@
 // The command line itself.
 // SPDX-License-Identifier: MIT
+#include <regex>
+
 #include "refusal.hpp"
 
 namespace ffzero::test {
@@ -45,6 +47,80 @@ TEST(Usage, HelpNamesEveryFlagOfTheDesign) {
   for (const char* command : {"train", "eval", "predict", "inspect", "probe", "datasets", "keys", "help", "version"})
     EXPECT_NE(succeed(place, {"--help"}).out.find(command), std::string::npos) << command;
   EXPECT_NE(succeed(place, {"version"}).out.find("ffzero "), std::string::npos);
+}
+
+// The manual and the help take them from one place.
+TEST(Usage, EveryCommandHasExamples) {
+  Workplace place;
+  const std::string manual = succeed(place, {"manual"}).out;
+  int seen = 0;
+  for (auto at = manual.find("## ffzero"); at != std::string::npos; ++seen) {
+    const auto next = manual.find("## ffzero", at + 1);
+    const std::string section = manual.substr(at, next - at);
+    EXPECT_NE(section.find("\n* `"), std::string::npos) << section;
+    at = next;
+  }
+  EXPECT_GT(seen, 20);
+  const std::string help = succeed(place, {"eval", "--help"}).out;
+  EXPECT_NE(help.find("Examples:\n  ffzero eval runs/first  # "), std::string::npos) << help;
+}
+
+TEST(Usage, VersionNamesTheCommitIfThereIsOne) {
+  Workplace place;
+  const std::string version = succeed(place, {"--version"}).out;
+  EXPECT_TRUE(std::regex_match(version, std::regex("0\\.[0-9]+\\.[0-9]+( \\(commit [0-9a-f]{7,40}(, modified)?\\))?\n"))) << version;
+  EXPECT_EQ(lines_of(succeed(place, {"version"}).out).at(0) + "\n", "ffzero " + version);
+}
+
+// What bash offers for each line of words, the last of which is being typed.
+TEST(Completion, OffersInBashWhatMayStandThere) {
+  const Workplace place;
+  const std::vector<std::pair<std::string, std::string>> lines{{"ffzero tr", "train"},
+                                                               {"ffzero device in", "info"},
+                                                               {"ffzero train --sol", "--solver"},
+                                                               {"ffzero train --solver bp", "bp_dd bp_ad"},
+                                                               {"ffzero train --solver = bp", "bp_dd bp_ad"},
+                                                               {"ffzero train --set gradient.est", "gradient.estimator="},
+                                                               {"ffzero train --set gradient.estimator = tw", "twin"},
+                                                               {"ffzero train --out ''", ""},
+                                                               {"ffzero device serve --model ''", "dense conv mesh"},
+                                                               {"ffzero datasets fetch ''", "mnist fashion-mnist"},
+                                                               {"ffzero eval --out train --solv", ""},
+                                                               {"ffzero completion z", "zsh"},
+                                                               {"ffzero help dev", "device"},
+                                                               {"ffzero keys gradient.direc", "gradient.directions"}};
+  std::string script =
+      "$P completion bash >completion && bash -n completion && . ./completion\n"
+      "offer() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _ffzero; echo \"${COMPREPLY[*]}\"; }\n";
+  for (const auto& line : lines) script += "offer " + line.first + "\n";
+  place.write("script", script);
+  const Outcome outcome = shell(place, "P=$P bash script");
+  EXPECT_EQ(outcome.err, "");
+  const auto offered = lines_of(outcome.out);
+  ASSERT_EQ(offered.size(), lines.size()) << outcome.out;
+  for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(offered[i], lines[i].second) << lines[i].first;
+}
+
+TEST(Completion, IsWrittenInTheLanguageOfZsh) {
+  const Workplace place;
+  const Outcome outcome = shell(place, "$P completion zsh >_ffzero && ! command -v zsh >/dev/null || zsh -n _ffzero");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const std::string script = read_file(place.path("_ffzero"));
+  EXPECT_TRUE(script.starts_with("#compdef ffzero\n"));
+  EXPECT_NE(script.find("--solver'[ff_dd | ff_ad | bp_dd | bp_ad | ff_activity | ff_coordinate]:value:(ff_dd ff_ad "), std::string::npos);
+}
+
+TEST(Manual, PagesForManAreSetWithoutWarnings) {
+  const Workplace place;
+  for (const auto& [page, command, word] : {std::tuple{"ffzero.1", "manual --man", ".SS ffzero device check"},
+                                            std::tuple{"ffzero-settings.5", "keys --man", ".BR gradient.eps "}}) {
+    const std::string file = page;
+    const Outcome written = shell(place, std::string("$P ") + command + " >" + file);
+    EXPECT_EQ(written.code, 0) << written.err;
+    EXPECT_NE(read_file(place.path(file)).find(word), std::string::npos) << file;
+    const Outcome set = shell(place, "! command -v man >/dev/null || ! command -v groff >/dev/null || man --warnings -l ./" + file);
+    EXPECT_EQ(set.err, "") << file;
+  }
 }
 
 // What a flag is to set, and the value that the resolved configuration must show.
