@@ -18,7 +18,9 @@ namespace {
 
 constexpr int kFailureTag = 1;
 /// Time that rank 0 has for its message before another rank ends the job.
-constexpr auto kLastWords = std::chrono::seconds(3);
+constexpr std::chrono::milliseconds kLastWords{3000};
+/// Time that mpirun has to hand on what rank 0 has written: that of MPICH drops the rest when a job is aborted.
+constexpr std::chrono::milliseconds kHandingOn{300};
 
 /// What a failed rank tells the others, before its message.
 struct Told {
@@ -128,7 +130,7 @@ void Job::leave(int code) {
     MPI_Finalize();
     return;
   }
-  if (exchange_->rank() != 0) std::this_thread::sleep_for(kLastWords);
+  std::this_thread::sleep_for(exchange_->rank() == 0 ? kHandingOn : kLastWords);
   MPI_Abort(MPI_COMM_WORLD, code);
 }
 
