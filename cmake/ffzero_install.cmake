@@ -48,4 +48,6 @@ install(FILES ${PROJECT_BINARY_DIR}/ffzero.pc DESTINATION ${pc_dir} COMPONENT de
 
 # The licence, where Debian looks for it.
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libffzero-dev RENAME copyright COMPONENT development)
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/ffzero RENAME copyright COMPONENT program)
+if(FFZERO_APP)
+  install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/ffzero RENAME copyright COMPONENT program)
+endif()

@@ -1,5 +1,5 @@
 # Installs the build folder BUILD into a prefix of its own below it, then configures, builds and runs the project SOURCE against it,
-# and compiles a program of it by PKG_CONFIG (empty: there is none).
+# and compiles a program of it by PKG_CONFIG (empty: there is none). PROGRAM: whether the command line was built.
 # FLAGS: the sanitizers that the libraries were built with, which their users must link too. COVERAGE: likewise.
 set(prefix ${BUILD}/consumer/prefix)
 set(folder ${BUILD}/consumer/build)
@@ -34,4 +34,16 @@ if(PKG_CONFIG)
   separate_arguments(flags UNIX_COMMAND "${flags} ${link_flags}")
   run(${COMPILER} -std=c++20 ${SOURCE}/by_pkg_config.cpp -o ${folder}/by_pkg_config ${flags})
   run(${folder}/by_pkg_config ${SOURCE}/study.toml ${BUILD}/consumer/study)
+endif()
+
+# The program brings what it says about itself.
+if(PROGRAM)
+  run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix} --component program)
+  foreach(file bin/ffzero share/man/man1/ffzero.1 share/man/man5/ffzero-settings.5 share/bash-completion/completions/ffzero
+               share/zsh/site-functions/_ffzero share/doc/ffzero/copyright share/doc/libffzero-dev/copyright)
+    file(SIZE ${prefix}/${file} size)
+    if(size EQUAL 0)
+      message(FATAL_ERROR "${file} is empty")
+    endif()
+  endforeach()
 endif()
