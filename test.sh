@@ -14,6 +14,8 @@ if tools/install_deps.sh --package; then
 else
   echo "The tests of the Python package are skipped: what it needs could not be installed."
 fi
+# So is ffzero watch.
+tools/install_deps.sh --watch || echo "The tests of ffzero watch are skipped: libcpp-httplib-dev could not be installed."
 # One run on several processes is tested where an MPI is installed: tools/install_deps.sh --mpi.
 if command -v mpirun >/dev/null && command -v mpicxx >/dev/null; then
   FFZERO_CMAKE_ARGS="${FFZERO_CMAKE_ARGS:-} -DFFZERO_MPI=ON"

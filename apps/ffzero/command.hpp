@@ -31,6 +31,7 @@ void add_probe(CLI::App& app, Commands& commands);
 void add_calibrate(CLI::App& app, Commands& commands);
 void add_datasets(CLI::App& app, Commands& commands);
 void add_report(CLI::App& app, Commands& commands);
+void add_watch(CLI::App& app, Commands& commands);
 void add_light(CLI::App& app, Commands& commands);
 void add_export(CLI::App& app, Commands& commands);
 void add_sweep(CLI::App& app, Commands& commands);

@@ -151,6 +151,7 @@ int main(int argc, char** argv) {
   app::add_calibrate(cli, commands);
   app::add_datasets(cli, commands);
   app::add_report(cli, commands);
+  app::add_watch(cli, commands);
   app::add_light(cli, commands);
   app::add_export(cli, commands);
   app::add_sweep(cli, commands);

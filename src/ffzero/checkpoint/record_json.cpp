@@ -12,7 +12,9 @@ using ordered = nlohmann::ordered_json;
 
 ordered measure(const Measure& m, const std::string& metric) { return {{"metric", metric}, {"value", m.value}, {"loss", m.loss}}; }
 
-ordered devices(const std::vector<InstrumentRecord>& records) {
+}  // namespace
+
+nlohmann::ordered_json devices_json(const std::vector<InstrumentRecord>& records) {
   ordered list = ordered::array();
   for (const InstrumentRecord& d : records) {
     const DeviceReceipt& r = d.receipt;
@@ -49,8 +51,6 @@ ordered devices(const std::vector<InstrumentRecord>& records) {
   }
   return list;
 }
-
-}  // namespace
 
 nlohmann::ordered_json to_json(const EpochRecord& r, const std::string& metric) {
   ordered j = {{"layer", r.layer},        {"layer_index", r.layer_index},     {"epoch", r.epoch},
@@ -130,7 +130,7 @@ nlohmann::ordered_json to_json(const RunRecord& r) {
                      {"wall_s", {{"load", r.load_s}, {"training", r.training_s}, {"evaluation", r.evaluation_s}, {"total", r.total_s}}}};
   if (!r.unreached.empty()) summary["unreached"] = r.unreached;
   if (!r.devices.empty()) {
-    summary["devices"] = devices(r.devices);
+    summary["devices"] = devices_json(r.devices);
     summary["skipped"] = {{"steps", r.skipped.steps}, {"directions", r.skipped.directions}};
   }
   return summary;

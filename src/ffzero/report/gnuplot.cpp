@@ -115,13 +115,14 @@ std::vector<std::string> drawing_notices(const Drawing& drawing) {
   return notices;
 }
 
-std::string gnuplot_script(const Figure& figure) {
+std::string gnuplot_script(const Figure& figure, bool only_svg) {
   const std::string svg = fmt::format("svg size {},{} dynamic font \"sans-serif,15\"", figure.width, figure.height);
   const std::string png = fmt::format("pngcairo size {},{} font \"sans-serif,12\" fontscale 1.55 linewidth 1.6 pointscale 1.6",
                                       2 * figure.width, 2 * figure.height);
   const std::string pdf = fmt::format("pdfcairo size {:.2f}in,{:.2f}in font \"sans-serif,11\"", figure.width / 90.0, figure.height / 90.0);
-  return fmt::format("# {}\n# Redraw: gnuplot {}.gp\n", figure.name, figure.name) + figure.data + one_format(figure, svg, ".svg") +
-         one_format(figure, png, ".png") + one_format(figure, pdf, ".pdf");
+  const std::string script =
+      fmt::format("# {}\n# Redraw: gnuplot {}.gp\n", figure.name, figure.name) + figure.data + one_format(figure, svg, ".svg");
+  return only_svg ? script : script + one_format(figure, png, ".png") + one_format(figure, pdf, ".pdf");
 }
 
 Drawing draw(const std::vector<Figure>& figures, const fs::path& folder, const GnuplotOptions& options) {
@@ -133,7 +134,7 @@ Drawing draw(const std::vector<Figure>& figures, const fs::path& folder, const G
   for (const Figure& figure : figures) {
     const fs::path script = folder / (figure.name + ".gp");
     std::ofstream out(script, std::ios::binary);
-    if (!(out << gnuplot_script(figure)) || !out.flush())
+    if (!(out << gnuplot_script(figure, options.only_svg)) || !out.flush())
       throw OutputError(script.string(), "must be writable", "a failed write", "free space");
     out.close();
     for (const char* suffix : {".svg", ".png", ".pdf"}) fs::remove(folder / (figure.name + suffix), error);

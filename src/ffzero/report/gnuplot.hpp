@@ -13,6 +13,7 @@ namespace ffzero {
 struct GnuplotOptions {
   std::string program = "gnuplot";  ///< a name that is looked for like a shell does, or a path
   int jobs = 2;                     ///< processes at once
+  bool only_svg = false;            ///< for a page, without .png and .pdf
 };
 
 struct Drawing {
@@ -21,7 +22,7 @@ struct Drawing {
 };
 
 /// The whole script of a figure: style, data, and the plot once for each of SVG, PNG and PDF.
-[[nodiscard]] std::string gnuplot_script(const Figure& figure);
+[[nodiscard]] std::string gnuplot_script(const Figure& figure, bool only_svg = false);
 
 /// Writes <folder>/<name>.gp and has gnuplot write .svg, .png and .pdf beside it. No shell is involved, no init file is read. The scripts
 /// stay: they are the way to redraw a figure by hand. @throws OutputError if the folder cannot be written.

@@ -113,8 +113,10 @@ Table machine_table(const RunData& run) {
   return table;
 }
 
-std::string devices_html(const RunData& run) {
-  if (!run.summary.contains("devices")) return {};
+}  // namespace
+
+std::string devices_html(const json& of) {
+  if (!of.contains("devices") || of["devices"].empty()) return {};
   Table table{
       {"device", "layer", "readings", "writes", "failures", "dropped", "retries", "restarts", "projected", "noise", "drift", "seconds"},
       {}};
@@ -126,13 +128,13 @@ std::string devices_html(const RunData& run) {
       layer += fmt::format(", left out after {} evaluations", since.dump());
     return layer;
   };
-  for (const json& d : run.summary.at("devices"))
+  for (const json& d : of.at("devices"))
     table.rows.push_back({d.at("identity").get<std::string>() + " at " + d.at("address").get<std::string>(), layer_of(d),
                           d.at("readings").dump(), d.at("writes").dump(), d.at("failures").dump(),
                           d.contains("dropped") ? d["dropped"].dump() : "0", d.at("retries").dump(), d.at("restarts").dump(),
                           d.at("projected").dump(), steady(d.at("noise").at("measured")), steady(d.at("drift")),
                           fmt::format("{:.1f}", d.at("seconds").get<double>())});
-  const json skipped = run.summary.value("skipped", json::object());
+  const json skipped = of.value("skipped", json::object());
   const auto count = [&](const char* name) { return skipped.value(name, std::int64_t{0}); };
   const std::string left_out =
       count("steps") + count("directions") == 0
@@ -145,6 +147,8 @@ std::string devices_html(const RunData& run) {
          "reading of a "
          "fixed input at the end. Drift: largest change of its mean since the start. Seconds: spent waiting for the device.</p>\n";
 }
+
+namespace {
 
 std::string headline(const RunData& run) {
   const json& s = run.summary;
@@ -166,34 +170,42 @@ std::string repeat_html(const RunData& run) {
       html_escaped(run.folder.lexically_normal().string()), html_escaped(run.config));
 }
 
-void draw_groups(const std::vector<FigureGroup>& groups, const fs::path& folder, const ReportOptions& options, ReportResult& result) {
+void draw_groups(const std::vector<FigureGroup>& groups, const fs::path& folder, const GnuplotOptions& gnuplot, ReportResult& result) {
   std::vector<Figure> all;
   for (const auto& group : groups) all.insert(all.end(), group.figures.begin(), group.figures.end());
-  const Drawing drawing = draw(all, folder, options.gnuplot);
+  const Drawing drawing = draw(all, folder, gnuplot);
   result.notices = drawing_notices(drawing);
   if (drawing.available) result.figures = static_cast<int>(all.size() - drawing.failures.size());
 }
 
-ReportResult report_one(const RunData& run, const ReportOptions& options) {
-  const fs::path out = options.out.empty() ? run.folder : options.out;
-  ReportResult result{out / "report.html", 0, {}};
+}  // namespace
+
+std::string report_body(const RunData& run, const fs::path& figures, const GnuplotOptions& gnuplot, ReportResult& result) {
   const std::vector<FigureGroup> groups{learning_figures(run), prediction_figures(run), photonic_figures(run)};
-  draw_groups(groups, out / "figures", options, result);
+  draw_groups(groups, figures, gnuplot, result);
   if (!run.summary.is_object())
     result.notices.emplace_back("This run has not finished: only its curves are shown. Go on with ffzero train --resume " +
                                 run.folder.string());
   else if (!run.has("features"))
     result.notices.emplace_back("evaluation.npz is missing or of an earlier version: pictures of features and samples are left out.");
   std::string body = fmt::format("<h1>{}</h1>\n", html_escaped(run.name)) + notices_html(result.notices);
-  if (run.summary.is_object()) body += headline(run) + tiles_of(run) + layer_table(run).html() + devices_html(run);
+  if (run.summary.is_object()) body += headline(run) + tiles_of(run) + layer_table(run).html() + devices_html(run.summary);
   if (run.summary.is_object())
     if (const Table details = details_table(run); !details.rows.empty())
       body += "<details><summary>" + std::string(run.summary.contains("outputs") ? "Targets" : "Classes") + " one by one</summary>" +
               details.html() + "</details>\n";
-  body += figures_html(groups[0], out / "figures", "l") + figures_html(groups[1], out / "figures", "p") +
-          worst_samples_html(run, out / "figures") + figures_html(groups[2], out / "figures", "m") + repeat_html(run);
+  body += figures_html(groups[0], figures, "l") + figures_html(groups[1], figures, "p") + worst_samples_html(run, figures) +
+          figures_html(groups[2], figures, "m") + repeat_html(run);
   if (run.summary.is_object()) body += "<h2>What it cost, and where</h2>\n" + cost_table(run).html() + machine_table(run).html();
-  write_file_atomically(result.file, page(run.name + " - ffzero", body));
+  return body;
+}
+
+namespace {
+
+ReportResult report_one(const RunData& run, const ReportOptions& options) {
+  const fs::path out = options.out.empty() ? run.folder : options.out;
+  ReportResult result{out / "report.html", 0, {}};
+  write_file_atomically(result.file, page(run.name + " - ffzero", report_body(run, out / "figures", options.gnuplot, result)));
   return result;
 }
 
@@ -219,7 +231,7 @@ ReportResult report_many(const std::vector<RunData>& runs, const ReportOptions& 
   const fs::path out = options.out.empty() ? fs::path("report") : options.out;
   ReportResult result{out / "report.html", 0, {}};
   const FigureGroup curves = comparison_figures(runs);
-  draw_groups({curves}, out / "figures", options, result);
+  draw_groups({curves}, out / "figures", options.gnuplot, result);
   std::string body =
       fmt::format("<h1>{} runs side by side</h1>\n", runs.size()) + notices_html(result.notices) + comparison_table(runs).html();
   body += figures_html(curves, out / "figures", "c") + "<h2>What was run</h2>\n";

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ffzero/base/input_file.hpp"
+#include "ffzero/checkpoint/record_json.hpp"
 #include "ffzero/run/evaluate.hpp"
 
 namespace ffzero {
@@ -72,6 +73,14 @@ json position_of(const TrainedNetwork& trained) {
   return position;
 }
 
+// Those of the last checkpoint, which keeps no names of layers; an empty list for a run without devices.
+json devices_of(const TrainedNetwork& trained) {
+  std::vector<InstrumentRecord> records = trained.state().instruments;
+  for (InstrumentRecord& record : records)
+    if (record.layer < trained.network().layers()) record.name = trained.network().layer(record.layer).name;
+  return devices_json(records);
+}
+
 json summary_of(const fs::path& run) {
   constexpr std::uint64_t kLongest = std::uint64_t{1} << 30;
   const FileContent content = read_regular_file(run / "summary.json", kLongest);
@@ -96,7 +105,9 @@ json inspect_network(const TrainedNetwork& trained) {
           {"results", results_of(trained.state())},
           {"forward_evals", evaluations_of(trained.state())},
           {"elapsed_s", trained.state().elapsed_s},
-          {"position", position_of(trained)}};
+          {"position", position_of(trained)},
+          {"devices", devices_of(trained)},
+          {"skipped", {{"steps", trained.state().skipped.steps}, {"directions", trained.state().skipped.directions}}}};
 }
 
 json inspect_run(const fs::path& run) {
