@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One parameter vector for six chips against one each, on a seventh chip that no training has seen.
 
-  tools/rack.py [--ffzero PROGRAM] [--chips 6] [--seeds 5] [--epochs N] [--imperfect TEXT] [--json FILE]
+  tools/rack.py [--ffzero PROGRAM] [--chips 6] [--seeds 5] [--first 0] [--epochs N] [--imperfect TEXT] [--json FILE]
 
 Chips are `ffzero device serve` with errors of their own: chip c of seed s is drawn from number 1000 s + c. Per seed the same settings train once on
 all chips (--replicas) and once on each alone, with as many forward evaluations every time; all are then evaluated on the unseen chip (number 1000 s,
@@ -73,6 +73,7 @@ def main():
     parser.add_argument("--ffzero", default="build/release/ffzero")
     parser.add_argument("--chips", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--epochs", type=int, default=0, help="0: those of the preset")
     parser.add_argument("--imperfect", default=IMPERFECT)
     parser.add_argument("--json", help="file for all numbers")
@@ -82,7 +83,7 @@ def main():
         bench = Bench(options, folder)
         print("accuracy on the unseen chip     and on the chips of the training\n"
               "seed  shared  single (worst .. best)     shared  single   forward evaluations")
-        for seed in range(options.seeds):
+        for seed in range(options.first, options.first + options.seeds):
             row = bench.seed(seed)
             rows.append(row)
             print(f"{seed:4}  {row['shared']:.4f}  {statistics.mean(row['single']):.4f} ({min(row['single']):.4f} .. {max(row['single']):.4f})  "

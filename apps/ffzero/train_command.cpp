@@ -94,8 +94,9 @@ int run_train(const TrainOptions& options, const JoinedRanks& ranks) {
   if (!options.replay.empty() &&
       (settings || !options.devices.addresses.empty() || !options.devices.without.empty() || options.devices.trusted))
     throw UsageError("--replay", "repeats a run as it was, without its devices", "further settings", "drop them, or start a new run");
-  if (options.devices.replicas != 1 && (!options.resume.empty() || !options.replay.empty()))
-    throw UsageError("--replicas", "belongs to a new run", "one that knows it", "drop it");
+  for (const auto& [flag, count] : {std::pair("--replicas", options.devices.replicas), std::pair("--groups", options.devices.groups)})
+    if (count != 1 && (!options.resume.empty() || !options.replay.empty()))
+      throw UsageError(flag, "belongs to a new run", "one that knows it", "drop it");
   RunRequest request;
   request.ranks = ranks.exchange;
   request.cache_dir = cache_dir();
@@ -214,6 +215,8 @@ void add_train(CLI::App& app, Commands& commands) {
   add_device_options(*train, options->devices);
   train->add_option("--replicas", options->devices.replicas,
                     "so many --device in a row hold the same parameters and share the samples of a batch (a file says so itself)");
+  train->add_option("--groups", options->devices.groups,
+                    "so many --device in a row look at the same inputs, each a group of a layer's outputs (a file says so itself)");
   train->add_option("--layers", options->layers, "widths of the dense layers: 100,100,10 (photonic: number of meshes)");
   flag("--epochs", "training.epochs", "passes over the train set per layer");
   flag("--batch-size", "training.batch_size", "samples in a step");

@@ -120,7 +120,7 @@ TEST(Replicas, RefusesInOneLine) {
     test::expect_no_run(
         place,
         test::train_on(place, test::sample_archive(test::kDeviceData)) + grouped + Arguments{"--set", "gradient.estimator=" + estimator}, 3,
-        {"gradient.estimator: devices that share a batch are several"});
+        {"gradient.estimator: the devices of a layer are several"});
   const std::string serve = std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs 6 ";
   refused(devices({serve + "--outputs 4", serve + "--outputs 5"}) + Arguments{"--replicas", "2"}, 3,
           {"device 1: must have the inputs, outputs and parameters of device 0, [6,4,28]", "got [6,5,35]"});
@@ -403,6 +403,87 @@ TEST(Replicas, OneOfSixServedChipsIsKilledHalfWayAndFiveGoOn) {
   // On a chip that no training has seen it does what it was trained for.
   const Outcome unseen = test::succeed(place, {"eval", "run", "--json", "--device", ServedChip::started(6)});
   EXPECT_GT(test::json_of(unseen.out).at("layers").at(0).at("value").get<double>(), 0.45) << unseen.out;
+}
+
+std::string a_group(int inputs, int outputs, const std::string& more = "") {
+  return std::string("exec:'") + FFZERO_PROGRAM + "' device serve --inputs " + std::to_string(inputs) + " --outputs " +
+         std::to_string(outputs) + more;
+}
+
+TEST(DeviceGroups, LearnSideBySideEachWithAnAccountOfItsOwn) {
+  Workplace place;
+  std::vector<std::string> addresses;
+  for (int i = 0; i < 3; ++i) addresses.push_back(a_group(6, 4, " --noise 0.001 --limit 3 --seed " + std::to_string(i)));
+  const Arguments more{"--set", "training.epochs=30"};
+  test::succeed(place, train(place, "three", devices(addresses) + Arguments{"--groups", "3"} + more));
+  test::succeed(place, train(place, "one", devices({addresses[0]}) + more));
+  const Json three = summary_of(place, "three"), one = summary_of(place, "one");
+  EXPECT_EQ(three.at("information"), "grouped");
+  EXPECT_EQ(three.at("forward_evals").at("training"), one.at("forward_evals").at("training")) << "all groups move in one evaluation";
+  EXPECT_GT(three.at("final").at("test").get<double>(), 0.6);
+  ASSERT_EQ(three.at("devices").size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Json& device = three.at("devices").at(i);
+    EXPECT_EQ(device.at("number"), i);
+    EXPECT_EQ(device.at("readings"), one.at("devices").at(0).at("readings")) << "each reads every sample";
+    EXPECT_NEAR(device.at("noise").at("measured").get<double>(), 0.001, 0.0005) << "looked at with its own parameters";
+  }
+  // As they stand in a file, which the run's own settings are; evaluated, inspected, predicted with.
+  EXPECT_THAT(test::read_file(place.path("three") / "config.toml"), HasSubstr("groups = ["));
+  const Outcome again = test::succeed(place, {"eval", "three", "--json", "--trust-devices"});
+  EXPECT_EQ(test::json_of(again.out).at("layers").at(0).at("value"), three.at("final").at("test"));
+  EXPECT_THAT(test::succeed(place, {"inspect", "three"}).out, HasSubstr("device0"));
+  EXPECT_THAT(test::succeed(place, Arguments{"probe", "three"} + devices(addresses)).out, HasSubstr("device0"));
+  test::expect_refused(place, Arguments{"eval", "three"} + devices({addresses[0]}), 2, {"once for each of the 3 devices"});
+  // Readings are kept apart: a run is repeated from its journal.
+  test::succeed(place, train(place, "kept", devices(addresses) + Arguments{"--groups", "3", "--set", "device.journal=all"}));
+  test::succeed(place, {"train", "--quiet", "--no-report", "--replay", "kept", "--out", "repeated"});
+  EXPECT_EQ(learnt(place, "repeated"), learnt(place, "kept"));
+}
+
+TEST(DeviceGroups, OneThatDiesIsNamedTheOthersAreSafeAndTheRunGoesOnWithItMended) {
+  Workplace place;
+  const auto train_groups = [&](const std::string& out, int limit) {
+    const NpzArchive archive = test::sample_archive({.train = 64, .test = 16, .classes = 2, .shape = {2}});
+    return test::train_on(place, archive) + devices(three_mortals(place, limit)) +
+           Arguments{"--groups", "3",     "--epochs", "3",     "--batch-size",        "8",     "--directions",      "2", "--threads",
+                     "1",        "--out", out,        "--set", "device.steadiness=0", "--set", "dataset.scale=none"};
+  };
+  const Outcome died = place.run(train_groups("run", 40) + Arguments{"--set", "device.on_failure=stop"});
+  EXPECT_EQ(died.code, 5) << died.err;
+  EXPECT_THAT(died.err, HasSubstr("device 1: device exec:python3"));
+  EXPECT_THAT(died.err, HasSubstr("the others are in their safe state; a group has no substitute: mend it and resume"));
+  for (const char* log : {"a.log", "c.log"}) EXPECT_EQ(last_line(place, log), "safe");
+  const auto addresses = three_mortals(place, 1 << 30);
+  test::expect_refused(place, kResume + Arguments{"run"} + devices(addresses), 5, {"device 1: ", "burnt", "mend it"});
+  test::expect_refused(place, kResume + Arguments{"run", "--without-device", "1"} + devices(addresses), 2,
+                       {"--without-device: leaves out one of several that can stand in for it; got a group of its layer's outputs"});
+  test::fs::remove(place.path("b.dead"));
+  test::succeed(place, kResume + Arguments{"run"} + devices(addresses));
+  test::succeed(place, train_groups("whole", 1 << 30) + Arguments{"--set", "device.on_failure=stop"});
+  EXPECT_EQ(learnt(place, "run"), learnt(place, "whole"));
+  EXPECT_EQ(summary_of(place, "run").at("devices").at(1).at("failures"), 1);
+}
+
+TEST(DeviceGroups, AreRefusedInOneLine) {
+  Workplace place;
+  const auto refused = [&](const Arguments& more, int code, const std::vector<std::string>& parts) {
+    test::expect_no_run(place, test::train_on(place, test::sample_archive(test::kDeviceData)) + test::kFewSteps + more, code, parts);
+  };
+  const auto two = devices({a_group(6, 4), a_group(6, 4, " --rows 64")});
+  refused(two + Arguments{"--groups", "3"}, 2, {"--groups: must divide the number of --device; got 3 of 2"});
+  refused(two + Arguments{"--groups", "2", "--replicas", "2"}, 2, {"--groups: devices of a layer hold the same parameters or are groups"});
+  refused({"--groups", "2"}, 2, {"--groups", "no --device"});
+  refused(devices({a_group(6, 4), a_group(6, 5)}) + Arguments{"--groups", "2"}, 3,
+          {"device 1: must have the inputs and outputs of device 0, [6,4]", "got [6,5]"});
+  refused(devices({a_group(6, 2), a_group(6, 2, " --rows 64")}) + Arguments{"--groups", "2"}, 3,
+          {"needs at least K = 3 outputs in every group"});
+  test::expect_no_run(place,
+                      test::train_on(place, test::sample_archive(test::kDeviceData)) + two +
+                          Arguments{"--groups", "2", "--set", "gradient.estimator=transfer"},
+                      3, {"gradient.estimator: the devices of a layer are several"});
+  place.write("bad.toml", "[[model.device]]\naddress = \"exec:a\"\nreplicas = [\"exec:b\"]\ngroups = [\"exec:c\"]\n");
+  refused({"bad.toml"}, 3, {"groups: devices of a layer hold the same parameters or are groups of it; got replicas as well"});
 }
 
 }  // namespace

@@ -39,7 +39,9 @@ BlockLoss<S>::BlockLoss(const Block<S>& block, const Executor& executor, Ledger&
   if (block.layers.size() == 1 && !block.end_to_end) {
     linear_ = dynamic_cast<const LinearMap<S>*>(block.layers[0]->map.get());
     paired_ = dynamic_cast<const PairedMap<S>*>(block.layers[0]->map.get());
-    if (layout_.groups == 1 && !block.layers[0]->map->independent_rows())
+    // Instruments answer groups together as well; a simulation is read as it always was.
+    const bool instrument = dynamic_cast<const Instrument<S>*>(block.layers[0]->map.get()) != nullptr;
+    if ((layout_.groups == 1 || instrument) && !block.layers[0]->map->independent_rows())
       many_ = dynamic_cast<const ManyReadings<S>*>(block.layers[0]->map.get());
   }
 }
@@ -335,7 +337,8 @@ void BlockLoss<S>::chained_differences(std::span<const S> theta, const ConstMatr
 
 template <class S>
 void BlockLoss<S>::many_differences(std::span<const S> theta, const ConstMatrixRef<S>& directions, double eps, Differences& out) const {
-  const Index m = directions.rows(), groups = loss_groups();
+  // Where the parameters form one group, they see the sum of the losses of all groups of outputs.
+  const Index m = directions.rows(), groups = layout_.groups, all_groups = loss_groups();
   // In the order + - - + ..: what drifts evenly cancels between neighbours.
   const auto place = [](Index j, bool plus) { return usize(2 * j + (plus == (j % 2 == 0) ? 0 : 1)); };
   std::vector<Vector<S>> moved(usize(2 * m));
@@ -356,7 +359,7 @@ void BlockLoss<S>::many_differences(std::span<const S> theta, const ConstMatrixR
   many_->read_many(thetas, batch_->x, outputs, may_miss);
   Shard& shard = shards_.front();  // such a map takes its batch whole
   std::vector<bool> lost;          // rows that one of the sides lacks
-  const auto loss_of = [&](Matrix<S>& y) {
+  const auto losses_of = [&](Matrix<S>& y) {
     for (std::size_t b = 0; b < lost.size(); ++b)
       if (lost[b]) y.row(isize(b)).setZero();
     const Matrix<S>* head_input = nullptr;
@@ -365,11 +368,11 @@ void BlockLoss<S>::many_differences(std::span<const S> theta, const ConstMatrixR
     score_side(*head_input, shard, shard.plus_losses);
     for (std::size_t b = 0; b < lost.size(); ++b)
       if (lost[b]) shard.plus_losses.row(isize(b)).setZero();
-    double sum = 0.0;
-    for (Index g = 0; g < groups; ++g) sum += shard.plus_losses.col(g).sum() * reduction_scale();
-    return sum;
+    Vector<double> sums = Vector<double>::Zero(groups);
+    for (Index g = 0; g < all_groups; ++g) sums(groups == 1 ? 0 : g) += shard.plus_losses.col(g).sum() * reduction_scale();
+    return sums;
   };
-  out.delta.setZero(m, 1);
+  out.delta.setZero(m, groups);
   out.mean_loss = 0.0;
   for (Index j = 0; j < m; ++j) {
     Matrix<S>&plus_side = outputs[place(j, true)], &minus_side = outputs[place(j, false)];
@@ -388,9 +391,9 @@ void BlockLoss<S>::many_differences(std::span<const S> theta, const ConstMatrixR
       }
       share = static_cast<double>(lost.size()) / static_cast<double>(there);
     }
-    const double plus = share * loss_of(plus_side), minus = share * loss_of(minus_side);
-    out.delta(j, 0) = plus - minus;
-    out.mean_loss += (plus + minus) / (2.0 * static_cast<double>(m));
+    const Vector<double> plus = share * losses_of(plus_side), minus = share * losses_of(minus_side);
+    out.delta.row(j) = (plus - minus).transpose();
+    for (Index g = 0; g < groups; ++g) out.mean_loss += (plus(g) + minus(g)) / (2.0 * static_cast<double>(m));
   }
   if (const Index pairs = out.pairs(); pairs > 0 && pairs < m) out.mean_loss *= static_cast<double>(m) / static_cast<double>(pairs);
   count_reads(2 * m);

@@ -167,10 +167,17 @@ LoadedRun load_run(NpzArchive checkpoint, const std::string& place, const Device
     Config config = config_of(state, "config");
     std::vector<DeviceShape> shapes;
     const Index devices_end = config.first_device() + isize(config.devices().size());
-    for (const InstrumentRecord& device : state.instruments)
-      // Devices that share a layer have its shape.
-      if (device.layer == config.first_device() + isize(shapes.size()) && device.layer < devices_end)
-        shapes.push_back({.inputs = device.inputs, .outputs = device.outputs, .parameters = device.parameters});
+    for (const InstrumentRecord& device : state.instruments) {
+      const DeviceShape shape{.inputs = device.inputs, .outputs = device.outputs, .parameters = device.parameters};
+      const Index layer = device.layer - config.first_device();
+      if (layer == isize(shapes.size()) && device.layer < devices_end) {
+        shapes.push_back(shape);
+      } else if (layer == isize(shapes.size()) - 1 && config.devices()[usize(layer)].grouped()) {
+        // Devices that share a layer have its shape; groups add up to it.
+        shapes.back().outputs += shape.outputs;
+        shapes.back().parameters += shape.parameters;
+      }
+    }
     config.allow(devices, shapes);
     return {std::move(config), std::move(state), place};
   } catch (const ConfigError& e) {

@@ -7,7 +7,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/device/device_map.hpp"
-#include "ffzero/map/replicated.hpp"
+#include "ffzero/map/instrument_set.hpp"
 #include "ffzero/map/wrapped_map.hpp"
 
 namespace ffzero {
@@ -47,13 +47,13 @@ void RunJournal::attach(ForwardMap<float>& map, Index layer) const {
   const auto keep = [&](ForwardMap<float>& one, std::uint32_t key, std::uint32_t company) {
     if (auto* const device = dynamic_cast<DeviceMap<float>*>(&innermost(one))) device->keep_journal(journal_, key, company);
   };
-  const auto* const shared = dynamic_cast<const ReplicatedMap<float>*>(&map);
-  if (shared == nullptr) return keep(map, key_of(layer, 0), 0);
+  const auto* const set = dynamic_cast<const InstrumentSet<float>*>(&map);
+  if (set == nullptr) return keep(map, key_of(layer, 0), 0);
   std::uint32_t missing = 0;
-  const auto& replicas = shared->replicas();
-  for (std::size_t r = 0; r < replicas.size(); ++r) missing |= replicas[r].map == nullptr ? std::uint32_t{1} << r : 0U;
-  for (const Replica<float>& replica : replicas)
-    if (replica.map != nullptr) keep(*replica.map, key_of(layer, replica.number), missing);
+  const auto& members = set->members();
+  for (std::size_t r = 0; r < members.size(); ++r) missing |= members[r].map == nullptr ? std::uint32_t{1} << r : 0U;
+  for (const NumberedInstrument<float>& member : members)
+    if (member.map != nullptr) keep(*member.map, key_of(layer, member.number), missing);
 }
 
 void RunJournal::saved(bool whole) const {

@@ -26,6 +26,7 @@
 #include "ffzero/map/normalise.hpp"
 #include "ffzero/map/pca.hpp"
 #include "ffzero/map/replicated.hpp"
+#include "ffzero/map/side_by_side.hpp"
 #include "ffzero/map/wrapped_map.hpp"
 #include "ffzero/train/mesh_start.hpp"
 #include "ffzero/train/readout_head.hpp"
@@ -357,7 +358,7 @@ class NetworkBuilder {
     } catch (const DeviceError& e) {
       if (device.reached_at.size() == 1) throw;
       throw DeviceError(e.reason(), fmt::format("device {}", number), e.what(), "",
-                        fmt::format("to go on without: --without-device {}", number));
+                        device.grouped() ? std::string("mend it") : fmt::format("to go on without: --without-device {}", number));
     }
   }
 
@@ -365,15 +366,17 @@ class NetworkBuilder {
     if (device.reached_at.size() == 1) return imperfect(open_device(device, 0));
     // Chips differ in what is imperfect about them.
     constexpr Index kPartsOfChip = 32;
-    std::vector<Replica<S>> replicas;
+    std::vector<NumberedInstrument<S>> members;
     for (std::size_t k = 0; k < device.reached_at.size(); ++k) {
-      Replica<S> replica{.number = device.first_number + isize(k), .map = nullptr, .address = clean_text(device.reached_at[k].address)};
+      NumberedInstrument<S> member{
+          .number = device.first_number + isize(k), .map = nullptr, .address = clean_text(device.reached_at[k].address)};
       if (!device.reached_at[k].left_out)
-        replica.map = imperfect(open_device(device, k), imperfect_options(config_.layer_values(next_index())),
-                                next_index() + kPartsOfChip * isize(k));
-      replicas.push_back(std::move(replica));
+        member.map = imperfect(open_device(device, k), imperfect_options(config_.layer_values(next_index())),
+                               next_index() + kPartsOfChip * isize(k));
+      members.push_back(std::move(member));
     }
-    auto map = std::make_shared<ReplicatedMap<S>>(std::move(replicas));
+    if (device.grouped()) return std::make_shared<SideBySideMap<S>>(std::move(members));
+    auto map = std::make_shared<ReplicatedMap<S>>(std::move(members));
     require_equal_ranges(*map);
     return map;
   }
@@ -382,7 +385,7 @@ class NetworkBuilder {
   static void require_equal_ranges(const ReplicatedMap<S>& map) {
     const DeviceMap<S>* first = nullptr;
     Index first_number = 0;
-    for (const Replica<S>& replica : map.replicas()) {
+    for (const NumberedInstrument<S>& replica : map.members()) {
       const auto* const device = replica.map == nullptr ? nullptr : dynamic_cast<const DeviceMap<S>*>(&innermost(*replica.map));
       if (device == nullptr) continue;
       if (first == nullptr) {
@@ -425,13 +428,14 @@ class NetworkBuilder {
                         remedy_for(shape, inputs));
     require_resolution(*layer.map, place);
     const Shape outputs = layer.map->output_shape();
+    const Index groups = device.grouped() && !parts_.end_to_end ? isize(device.reached_at.size()) : 1;
     if (const auto kind = activation_kind(device.word("activation")); kind != ActivationKind::none)
       layer.passed_on.push_back(std::make_shared<Activation<S>>(outputs, kind));
     if (const auto kind = normalise_kind(device.word("normalise")); kind != NormaliseKind::none)
-      layer.passed_on.push_back(std::make_shared<Normalise<S>>(outputs, kind, 1));
+      layer.passed_on.push_back(std::make_shared<Normalise<S>>(outputs, kind, groups));
     layer.loss_after = config_.layer_values(next_index()).is("model.local_loss_at", "post") ? isize(layer.passed_on.size()) : 0;
     layer.head =
-        prototype_head(place, outputs.size(), 1, 0.0, {.key = "model.device", .remedy = "take a device with more, or fewer classes"});
+        prototype_head(place, outputs.size(), groups, 0.0, {.key = "model.device", .remedy = "take a device with more, or fewer classes"});
     parts_.layers.push_back(std::move(layer));
     return outputs;
   }
@@ -443,8 +447,10 @@ class NetworkBuilder {
     const bool moves = (v.is("gradient.estimator", "directional") && !v.is("gradient.eps", "measured")) || one_sided(v);
     if (instrument == nullptr || !moves || map.parameter_count() == 0) return;
     // A unit direction moves a parameter by its length over the root of their number.
+    Index largest = 0;
+    for (const Unit& unit : map.parameter_layout().units) largest = std::max(largest, unit.size());
     const double step = instrument->resolution(), eps = v.number("gradient.eps");
-    const double least = 2.0 * step * (one_sided(v) ? 1.0 : std::sqrt(static_cast<double>(map.parameter_count())));
+    const double least = 2.0 * step * (one_sided(v) ? 1.0 : std::sqrt(static_cast<double>(largest)));
     if (eps < least)
       throw ConfigError(fmt::format("{}: gradient.eps", place),
                         fmt::format("must move each parameter by two of its steps of {:.3g} (in a range of -1 .. 1)", step),

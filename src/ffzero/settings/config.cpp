@@ -183,10 +183,14 @@ Config Config::parse(const std::string& text, const std::string& place, const Co
 }
 
 void Config::take_devices(const DeviceAccess& access, const std::string& place) {
-  if (access.replicas != 1 && (!devices_.empty() || access.addresses.empty()))
-    throw UsageError("--replicas", "says how the devices of --device form layers", devices_.empty() ? "no --device" : "a file that says so",
-                     devices_.empty() ? "give their addresses" : "drop it: see replicas in [[model.device]]");
-  if (devices_.empty()) devices_ = device_layers(access.addresses, access.replicas);
+  if (access.replicas != 1 && access.groups != 1)
+    throw UsageError("--groups", "devices of a layer hold the same parameters or are groups of it", "--replicas as well",
+                     "use one of the two");
+  for (const auto& [flag, count] : {std::pair("--replicas", access.replicas), std::pair("--groups", access.groups)})
+    if (count != 1 && (!devices_.empty() || access.addresses.empty()))
+      throw UsageError(flag, "says how the devices of --device form layers", devices_.empty() ? "no --device" : "a file that says so",
+                       devices_.empty() ? "give their addresses" : fmt::format("drop it: see {} in [[model.device]]", flag + 2));
+  if (devices_.empty()) devices_ = device_layers(access);
   const bool device = values_.is("model.kind", "device");
   if (!devices_.empty() && !device) {
     if (values_.is_explicit("model.kind"))
@@ -469,9 +473,9 @@ void Config::check_combinations(const DataFacts& facts) const {
       fail("gradient.estimator", "a device answers with its outputs and nothing else",
            "use \"directional\", \"coordinate\" with gradient.distribution = \"one_sided\", or \"twin\" with a model of it; [[layer]] sets "
            "others apart");
-    const bool shared = device && !end_to_end && !devices_[usize(layer - first_device())].at("replicas").empty();
-    if (shared && (estimator == "twin" || estimator == "transfer"))
-      fail("gradient.estimator", "devices that share a batch are several: one model does not describe them all",
+    const bool several = device && !end_to_end && devices_[usize(layer - first_device())].reached_at.size() > 1;
+    if (several && (estimator == "twin" || estimator == "transfer"))
+      fail("gradient.estimator", "the devices of a layer are several: one model does not describe them all",
            "use \"directional\", or a single device");
     if (facts.regression && facts.classes > 1 && !device && !end_to_end && !v.is("model.kind", "cnn") &&
         v.integer("model.groups") % facts.classes != 0)

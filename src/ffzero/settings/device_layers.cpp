@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/spelling.hpp"
@@ -17,7 +18,7 @@ using json = nlohmann::json;
 
 std::vector<KeyInfo> make_layer_table() {
   using enum KeyType;
-  constexpr double kLargest = 1e12, kMostReplicas = 31;
+  constexpr double kLargest = 1e12, kMostOthers = 31;
   const auto always = [](const Values&) { return std::string(); };
   std::vector<KeyInfo> t;
   const auto add = [&](const char* name, KeyType type, json fallback, double minimum, double maximum, const char* doc,
@@ -27,9 +28,13 @@ std::vector<KeyInfo> make_layer_table() {
   add("address", text, "", 0, 0,
       "Where the device is: exec:PROGRAM, tcp:HOST:PORT, unix:PATH, serial:PATH?baud=RATE. Used only if --device repeats it, or with "
       "--trust-devices.");
-  add("replicas", texts, json::array(), 0, kMostReplicas,
+  add("replicas", texts, json::array(), 0, kMostOthers,
       "Addresses of more devices of the same size, which hold the same parameters: the samples of a batch are shared out over all of them "
       "([scaling.md](scaling.md)).");
+  add("groups", texts, json::array(), 0, kMostOthers,
+      "Addresses of more devices with as many inputs and outputs, which look at the same inputs: each is a group of the layer's outputs "
+      "with "
+      "parameters and a loss of its own ([scaling.md](scaling.md)).");
   add("input_scale", number, 1.0, -kLargest, kLargest, "The device gets input_offset + input_scale x.");
   add("input_offset", number, 0.0, -kLargest, kLargest, "See input_scale.");
   add("output_scale", number, 1.0, -kLargest, kLargest, "The layer gives output_offset + output_scale times the reading.");
@@ -45,14 +50,17 @@ std::vector<KeyInfo> make_layer_table() {
 void take_addresses(std::vector<DeviceLayer>& devices, const DeviceAccess& access) {
   if (access.addresses.empty()) return;
   const std::size_t given = access.addresses.size(), all = usize(device_count(devices));
-  if (given != all && !(access.one_each && given == devices.size()))
+  // What was trained on replicas runs on one device; groups are all needed.
+  std::size_t least = 0;
+  for (const DeviceLayer& device : devices) least += device.grouped() ? device.reached_at.size() : 1;
+  if (given != all && !(access.one_each && given == least))
     throw UsageError("--device", fmt::format("must be given once for each of the {} devices, in their order", all),
                      fmt::format("{} times", given),
                      all == devices.size() ? "see [[model.device]] in the settings"
                                            : "see [[model.device]] in the settings; one that is gone is left out by --without-device");
   std::size_t next = 0;
   for (DeviceLayer& device : devices) {
-    if (given != all) device.reached_at.resize(1);
+    if (given != all && !device.grouped()) device.reached_at.resize(1);
     for (DevicePlace& place : device.reached_at) place.address = access.addresses[next++];
   }
 }
@@ -68,6 +76,9 @@ void leave_out(std::vector<DeviceLayer>& devices, const std::vector<Index>& with
                        "devices are numbered in the order of [[model.device]] and its replicas");
     const auto layer = std::find_if(devices.rbegin(), devices.rend(), [&](const DeviceLayer& d) { return d.first_number <= number; });
     auto& places = layer->reached_at;
+    if (layer->grouped())
+      throw UsageError("--without-device", "leaves out one of several that can stand in for it", "a group of its layer's outputs",
+                       "mend it, then resume");
     places[usize(number - layer->first_number)].left_out = true;
     if (std::all_of(places.begin(), places.end(), [](const DevicePlace& place) { return place.left_out; }))
       throw UsageError("--without-device", "must leave a device to the layer", std::to_string(number),
@@ -99,25 +110,32 @@ void set_device_key(DeviceLayer& device, const std::string& key, const json& val
     throw ConfigError(device.place, "unknown key", "\"" + key + "\"", fmt::format("did you mean \"{}\"?", nearest_word(key, names)));
   }
   device.values[key] = checked_value(*found, value, device.place);
-  if (key != "address" && key != "replicas") return;
+  if (key != "address" && key != "replicas" && key != "groups") return;
+  if (device.grouped() && !device.at("replicas").empty())
+    throw ConfigError(device.place + ": groups", "devices of a layer hold the same parameters or are groups of it", "replicas as well",
+                      "use one of the two");
   device.reached_at = {{.address = device.word("address")}};
-  for (const json& address : device.at("replicas")) device.reached_at.push_back({.address = address.get<std::string>()});
-  if (key == "replicas")
+  const std::string others = device.grouped() ? "groups" : "replicas";
+  for (const json& address : device.at(others)) device.reached_at.push_back({.address = address.get<std::string>()});
+  if (key == others)
     for (std::size_t i = 1; i < device.reached_at.size(); ++i)
-      if (device.reached_at[i].address.empty()) throw ConfigError(device.place + ": replicas", "must be addresses", "\"\"", "drop it");
+      if (device.reached_at[i].address.empty()) throw ConfigError(device.place + ": " + others, "must be addresses", "\"\"", "drop it");
 }
 
-std::vector<DeviceLayer> device_layers(const std::vector<std::string>& addresses, Index replicas) {
-  if (replicas < 1 || addresses.size() % usize(replicas) != 0)
-    throw UsageError("--replicas", "must divide the number of --device", fmt::format("{} of {}", replicas, addresses.size()),
-                     "so many devices in a row hold the same parameters");
+std::vector<DeviceLayer> device_layers(const DeviceAccess& access) {
+  const char* const flag = access.groups != 1 ? "--groups" : "--replicas";
+  const Index each = access.groups != 1 ? access.groups : access.replicas;
+  const auto& addresses = access.addresses;
+  if (each < 1 || addresses.size() % usize(each) != 0)
+    throw UsageError(flag, "must divide the number of --device", fmt::format("{} of {}", each, addresses.size()),
+                     "so many devices in a row are one layer");
   std::vector<DeviceLayer> layers;
-  for (std::size_t i = 0; i < addresses.size(); ++i) {
-    if (addresses[i].empty()) throw UsageError("--device", "must be an address", "\"\"", "for example exec:PROGRAM or tcp:HOST:PORT");
-    if (i % usize(replicas) == 0)
-      layers.push_back(device_layer(addresses[i], "--device"));
-    else
-      layers.back().reached_at.push_back({.address = addresses[i]});
+  for (std::size_t first = 0; first < addresses.size(); first += usize(each)) {
+    const auto row = std::span(addresses).subspan(first, usize(each));
+    if (std::any_of(row.begin(), row.end(), [](const std::string& address) { return address.empty(); }))
+      throw UsageError("--device", "must be an address", "\"\"", "for example exec:PROGRAM or tcp:HOST:PORT");
+    layers.push_back(device_layer(row.front(), "--device"));
+    if (each > 1) set_device_key(layers.back(), access.groups != 1 ? "groups" : "replicas", std::vector(row.begin() + 1, row.end()));
   }
   return layers;
 }
@@ -137,9 +155,9 @@ void keep_addresses(std::vector<DeviceLayer>& devices) {
   for (DeviceLayer& device : devices) {
     if (!device.allowed) continue;
     device.values["address"] = device.reached_at.front().address;
-    json replicas = json::array();
-    for (std::size_t i = 1; i < device.reached_at.size(); ++i) replicas.push_back(device.reached_at[i].address);
-    device.values["replicas"] = replicas;
+    json others = json::array();
+    for (std::size_t i = 1; i < device.reached_at.size(); ++i) others.push_back(device.reached_at[i].address);
+    device.values[device.grouped() ? "groups" : "replicas"] = others;
   }
 }
 

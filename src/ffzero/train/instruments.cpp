@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "ffzero/base/error.hpp"
-#include "ffzero/map/replicated.hpp"
+#include "ffzero/map/instrument_set.hpp"
 
 namespace ffzero {
 
@@ -27,34 +27,40 @@ Instruments<S>::Instruments(const Network<S>& network, std::uint64_t seed, Index
 template <class S>
 void Instruments<S>::add(Index layer) {
   const ForwardMap<S>& map = *network_.layer(layer).map;
-  if (const auto* const shared = dynamic_cast<const ReplicatedMap<S>*>(&map)) {
-    for (std::size_t r = 0; r < shared->replicas().size(); ++r)
-      add(layer, shared->instrument(r), shared->replicas()[r].number, shared->replicas()[r].address);
+  if (const auto* const set = dynamic_cast<const InstrumentSet<S>*>(&map)) {
+    for (std::size_t i = 0; i < set->members().size(); ++i) {
+      const NumberedInstrument<S>& member = set->members()[i];
+      add(layer, {.map = member.map != nullptr ? member.map.get() : &map,  // one that is left out has the shape of the others
+                  .instrument = set->instrument(i),
+                  .parameters = set->parameters_of(i),
+                  .number = member.number,
+                  .address = member.address});
+    }
   } else if (const auto* const instrument = dynamic_cast<const Instrument<S>*>(&map)) {
-    add(layer, instrument, InstrumentRecord::kAlone, "");
+    add(layer, {.map = &map, .instrument = instrument, .parameters = {.begin = 0, .size = map.parameter_count()}});
   }
 }
 
-// instrument: null if the run does without it.
 template <class S>
-void Instruments<S>::add(Index layer, const Instrument<S>* instrument, Index number, const std::string& address) {
-  const ForwardMap<S>& map = *network_.layer(layer).map;
-  const InstrumentInfo info = instrument != nullptr ? instrument->info() : InstrumentInfo{.address = address, .identity = "", .noise = 0.0};
+void Instruments<S>::add(Index layer, const Part& part) {
+  const InstrumentInfo info =
+      part.instrument != nullptr ? part.instrument->info() : InstrumentInfo{.address = part.address, .identity = "", .noise = 0.0};
   records_.push_back({.layer = layer,
-                      .number = number,
+                      .number = part.number,
                       .name = network_.layer(layer).name,
                       .address = info.address,
                       .identity = info.identity,
-                      .inputs = map.input_shape().size(),
-                      .outputs = map.output_shape().size(),
-                      .parameters = map.parameter_count(),
+                      .inputs = part.map->input_shape().size(),
+                      .outputs = part.map->output_shape().size(),
+                      .parameters = part.map->parameter_count(),
                       .declared_noise = info.noise,
                       .receipt = {},
                       .reference = {},
                       .looks = {},
                       .without_since = {}});
-  if (instrument == nullptr) records_.back().without_since = 0;
-  instruments_.push_back(instrument);
+  if (part.instrument == nullptr) records_.back().without_since = 0;
+  instruments_.push_back(part.instrument);
+  parameters_.push_back(part.parameters);
 }
 
 template <class S>
@@ -108,7 +114,9 @@ template <class S>
 void Instruments<S>::keep_inside(Network<S>& network, Index first, Index last, double eps) const {
   for (std::size_t i = 0; i < records_.size(); ++i) {
     const Index layer = records_[i].layer;
-    if (instruments_[i] != nullptr && layer >= first && layer < last) instruments_[i]->keep_inside(network.theta(layer, layer + 1), eps);
+    if (instruments_[i] == nullptr || layer < first || layer >= last) continue;
+    const std::span<S> theta = network.theta(layer, layer + 1);
+    instruments_[i]->keep_inside(theta.subspan(usize(parameters_[i].begin), usize(parameters_[i].size)), eps);
   }
 }
 
@@ -122,7 +130,8 @@ void Instruments<S>::look(Index first, Index last, Index epoch, Ledger& ledger) 
     if (record.layer < first || record.layer >= last || seen) continue;
     address(last, ReadingPurpose::look, static_cast<std::uint64_t>(epoch));
     const Vector<S> theta = network_.initial_parameters(record.layer, record.layer + 1, seed_);
-    const Matrix<double> y = instruments_[i]->reference_readings(as_span(theta), steadiness_rows_).template cast<double>();
+    const auto own = as_span(theta).subspan(usize(parameters_[i].begin), usize(parameters_[i].size));
+    const Matrix<double> y = instruments_[i]->reference_readings(own, steadiness_rows_).template cast<double>();
     ledger.bill(record.layer, record.layer + 1, &Evaluations::logging, steadiness_rows_);
     const Eigen::RowVectorXd mean = y.colwise().mean();
     if (record.reference.empty()) record.reference.assign(mean.data(), mean.data() + mean.size());

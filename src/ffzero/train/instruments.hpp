@@ -65,8 +65,16 @@ class Instruments {
   void take(const std::vector<InstrumentRecord>& kept, std::int64_t evaluations, const std::string& place);
 
  private:
+  /// One of the instruments behind a layer, and which of the layer's parameters it holds.
+  struct Part {
+    const ForwardMap<S>* map;  ///< of its shape
+    const Instrument<S>* instrument;
+    Segment parameters;
+    Index number = InstrumentRecord::kAlone;
+    std::string address = {};
+  };
   void add(Index layer);
-  void add(Index layer, const Instrument<S>* instrument, Index number, const std::string& address);
+  void add(Index layer, const Part& part);
   [[nodiscard]] DeviceReceipt receipt_now(std::size_t i) const;
   void take(std::size_t i, const InstrumentRecord& kept, const std::string& place);
   [[nodiscard]] ReadingSeries series(Index last, ReadingPurpose purpose, std::uint64_t step) const;
@@ -79,6 +87,7 @@ class Instruments {
   std::vector<std::pair<Index, const AddressedReadings*>> addressed_;
   std::vector<InstrumentRecord> records_;          ///< receipts: of earlier sessions
   std::vector<const Instrument<S>*> instruments_;  ///< one for each record; null: left out
+  std::vector<Segment> parameters_;                ///< of its layer, that each of them holds
 };
 
 extern template class Instruments<float>;

@@ -38,7 +38,7 @@ struct Benches {
     }
   }
   std::vector<std::unique_ptr<Bench>> all;
-  std::vector<Replica<float>> replicas;
+  std::vector<NumberedInstrument<float>> replicas;
 };
 
 Matrix<float> samples(Index rows) {
@@ -85,7 +85,7 @@ TEST(ReplicatedDevices, KeepTheirReadingsApartInOneJournal) {
                                             ReadingJournal::Options{.run = 1, .keep = ReadingJournal::Keep::all});
   };
   const auto keep = [](const Benches& benches, const std::shared_ptr<ReadingJournal>& journal, std::uint32_t company) {
-    for (const Replica<float>& replica : benches.replicas)
+    for (const NumberedInstrument<float>& replica : benches.replicas)
       if (replica.map)
         dynamic_cast<DeviceMap<float>&>(*replica.map).keep_journal(journal, static_cast<std::uint32_t>(replica.number), company);
   };

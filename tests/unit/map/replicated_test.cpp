@@ -81,8 +81,8 @@ struct Rack {
   explicit Rack(std::size_t count, float first_gain = 1.0F, float step = 0.0F) {
     for (std::size_t i = 0; i < count; ++i) chips.push_back(std::make_shared<Chip>(first_gain + step * static_cast<float>(i)));
   }
-  [[nodiscard]] std::vector<Replica<float>> replicas() const {
-    std::vector<Replica<float>> all;
+  [[nodiscard]] std::vector<NumberedInstrument<float>> replicas() const {
+    std::vector<NumberedInstrument<float>> all;
     for (const auto& chip : chips) all.push_back({.number = 2 + isize(all.size()), .map = chip, .address = "here"});
     return all;
   }

@@ -20,6 +20,7 @@ class Losing final : public ForwardMap<double>, public Instrument<double> {
   [[nodiscard]] Shape input_shape() const override { return map_->input_shape(); }
   [[nodiscard]] Shape output_shape() const override { return map_->output_shape(); }
   [[nodiscard]] Index parameter_count() const override { return map_->parameter_count(); }
+  [[nodiscard]] ParameterLayout parameter_layout() const override { return map_->parameter_layout(); }
   void forward(std::span<const double> theta, const ConstMatrixRef<double>& x, MatrixRef<double> y) const override {
     map_->forward(theta, x, y);
   }
@@ -90,6 +91,36 @@ TEST_F(MissingReadings, InvalidateASampleInThatPairOnly) {
   EXPECT_NEAR(some.delta(1, 0), of_rest(1)(1, 0), 1e-14);
   EXPECT_NEAR(some.delta(2, 0), of_rest(2)(2, 0), 1e-14);
   EXPECT_TRUE(std::isfinite(some.mean_loss));
+}
+
+TEST(InstrumentInGroups, GetsADifferenceForEachGroupFromTheSameReadings) {
+  auto made = test::dense_case<double>("cross_entropy", Reduction::mean, {.groups = 3});
+  const Executor executor{1};
+  Ledger ledger{1};
+  const Matrix<double> directions = test::normal_matrix<double>(3, made.block.theta.size(), 5);
+  const auto measure = [&](bool may_miss) {
+    BlockLoss<double> loss(made.block.view(), executor, ledger);
+    loss.set_batch(made.batch());
+    Differences out;
+    out.may_miss = may_miss;
+    loss.differences(as_span(made.block.theta), directions, 0.1, out);
+    return out;
+  };
+  const Differences simulated = measure(false);
+  const std::int64_t cost = ledger.layer(0).training;
+  const auto instrument = std::make_shared<Losing>(made.block.layers[0].map);
+  made.block.layers[0].map = instrument;
+  const Differences read = measure(true);
+  EXPECT_TRUE(instrument->asked_may_miss) << "read together";
+  ASSERT_EQ(read.delta.cols(), 3);
+  EXPECT_LT((read.delta - simulated.delta).cwiseAbs().maxCoeff(), 1e-12);
+  EXPECT_NEAR(read.mean_loss, simulated.mean_loss, 1e-12);
+  EXPECT_EQ(ledger.layer(0).training, 2 * cost) << "one evaluation moves all groups";
+  // A row that one side lacks is left out of every group.
+  instrument->lost = {{0, 0}};
+  const Differences some = measure(true);
+  for (Index g = 0; g < 3; ++g) EXPECT_NE(some.delta(0, g), read.delta(0, g));
+  EXPECT_EQ(some.delta.bottomRows(2), read.delta.bottomRows(2));
 }
 
 TEST_F(MissingReadings, LeaveOutAPairThatHasNone) {
