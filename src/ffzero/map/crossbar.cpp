@@ -203,6 +203,7 @@ void Crossbar<S>::read(const Reading& reading, std::span<const S> theta, const C
       if (waits[usize(b)] == 0) continue;
       if (bound[usize(b)] != 0 && static_cast<Index>(attempt) < options_.bound_management) {
         scale[b] *= S{2};
+        ++repeated_;
         continue;
       }
       y.row(b) = (scale[b] * most) * outputs.row(b);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -11,6 +12,7 @@
 #include "ffzero/map/addressed.hpp"
 #include "ffzero/map/forward_map.hpp"
 #include "ffzero/map/many_readings.hpp"
+#include "ffzero/map/repeated_readings.hpp"
 
 namespace ffzero {
 
@@ -67,9 +69,9 @@ namespace pcm {
 /// z = W x + b with W on a crossbar, b digital.  theta: W row-major (H, D), then b (H), as Dense.  x (B, D)   z (B, H)
 /// A reading programs all cells: the same theta stands as it was programmed within one series of readings. All that is random has the
 /// address of its reading, and noise of outputs and inputs that of its row, so that neither threads, resumes nor parts of a batch change
-/// it. Cost of forward: B forward evaluations; readings that bound management repeats are not counted. S is float or double.
+/// it. Cost of forward: B forward evaluations, and those that bound management repeats (repeated_rows). S is float or double.
 template <class S>
-class Crossbar final : public ForwardMap<S>, public AddressedReadings, public ManyReadings<S> {
+class Crossbar final : public ForwardMap<S>, public AddressedReadings, public ManyReadings<S>, public RepeatedReadings {
  public:
   /// @throws ConfigError if a size is below 1, or for numbers out of range
   Crossbar(Shape input, Index outputs, const CrossbarOptions& options);
@@ -84,6 +86,9 @@ class Crossbar final : public ForwardMap<S>, public AddressedReadings, public Ma
   void begin_series(const ReadingSeries& series) const override { counter_.begin(series); }
   /// Never: answers have steps or noise.
   [[nodiscard]] bool smooth() const override { return false; }
+
+  /// By bound management.
+  [[nodiscard]] std::int64_t repeated_rows() const override { return repeated_; }
 
   /// The weights that the cells stand for in this reading, in units of the weights.  (H, D)
   [[nodiscard]] Matrix<S> weights(const Reading& reading, std::span<const S> theta) const;
@@ -101,6 +106,7 @@ class Crossbar final : public ForwardMap<S>, public AddressedReadings, public Ma
   Index inputs_, outputs_;
   CrossbarOptions options_;
   mutable ReadingCounter counter_;
+  mutable std::atomic<std::int64_t> repeated_{0};
 };
 
 extern template class Crossbar<float>;

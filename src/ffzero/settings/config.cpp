@@ -501,6 +501,14 @@ void Config::check_combinations(const DataFacts& facts) const {
     if (estimator == "twin" && (!may_have_twin || end_to_end))
       fail("gradient.estimator", "a twin is that of a photonic chip or a device, with a local loss",
            "use model.kind = \"photonic\" or \"device\", and scope \"local\"");
+    const std::int64_t budget = v.integer("budget.forward_evals");
+    if (estimator == "twin" && v.is("model.kind", "photonic") && v.is("gradient.twin.order", "first") &&
+        v.word("gradient.twin.file").empty()) {
+      const std::int64_t readings = v.integer("gradient.twin.settings") * v.integer("gradient.twin.samples");
+      if (budget > 0 && budget < readings)
+        fail("budget.forward_evals", fmt::format("must hold the {} readings that calibrate the twin", readings),
+             "raise it, or lower gradient.twin.settings or gradient.twin.samples");
+    }
     if (estimator == "transfer" && ((!v.is("model.kind", "photonic") && !device) || end_to_end))
       fail("gradient.estimator", "a transfer matrix is that of a mesh, a chip or a device with a local loss",
            "use model.kind = \"photonic\" or \"device\" and scope \"local\"");

@@ -95,6 +95,7 @@ bool BlockTrainer<S>::measure(MeasuredControl& measured) {
   session_.instruments.address(setup.last, ReadingPurpose::control, 0);
   const RandomStream random(session_.plan.seed, Stream::direction, static_cast<std::uint32_t>(setup.first));
   measured = measure_control<S>(*setup.gradient, setup.options, theta(), batch, random, *session_.executor);
+  session_.instruments.bill_repeated(setup.first, &Evaluations::training, session_.ledger);
   measured.forward_evals = session_.ledger.total().training - before;
   if (measured.eps > 0.0) eps_ = measured.eps;
   if (measured.lr > 0.0) setup.lr = measured.lr;
@@ -109,6 +110,7 @@ Outcome BlockTrainer<S>::train_epoch(Position& at, const std::function<bool()>& 
   const std::vector<std::uint32_t> order = session_.order_of(setup, at.epoch);
   for (; at.step < setup.steps; ++at.step) {
     const Index first = at.step * batch, count = std::min(batch, size - first);
+    setup.gradient->begin_step(at.epoch * setup.steps + at.step, setup.steps, setup.options.epochs);
     // A share without a first step leaves nothing that the next block could be trained on.
     if (passes_limit(setup.gradient->cost_of_step(at.epoch * setup.steps + at.step, count)))
       return limit_ < plan.forward_evals && !at.at_start() ? Outcome::share : Outcome::budget;
@@ -134,6 +136,7 @@ void BlockTrainer<S>::take_step(Position& at, std::span<const std::uint32_t> row
   std::optional<DeviceError> failure;
   try {
     loss = step(at, rows);
+    session_.instruments.bill_repeated(setup.first, &Evaluations::training, session_.ledger);
   } catch (const DeviceError& e) {
     session_.ledger = before_;
     if (session_.plan.most_skipped == 0) {
@@ -176,7 +179,6 @@ std::optional<double> BlockTrainer<S>::step(const Position& at, std::span<const 
   const std::span<S> parameters = theta();
   const RandomStream directions(session_.plan.seed, Stream::direction, static_cast<std::uint32_t>(setup.first), position);
   if (number == 0) check_first_step<S>(setup, batch, parameters, directions, *session_.executor, session_.ledger);
-  setup.gradient->begin_step(number, setup.steps, setup.options.epochs);
   const double loss = setup.gradient->estimate(batch, parameters, directions, as_span(gradient_));
   if (setup.gradient->missing_pairs() >= setup.gradient->pairs_of_step()) return std::nullopt;
   if (number == 0) first_loss_ = loss;

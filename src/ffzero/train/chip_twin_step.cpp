@@ -41,14 +41,12 @@ class TwinStep final : public StepGradient<float> {
   double estimate(const Batch<float>& batch, std::span<const float> theta, const RandomStream& random, std::span<float> gradient) override {
     loss_.set_batch(batch);
     recall();
-    const Index epoch = number_ / steps_;
-    const bool on_device = options_.along || epoch >= epochs_ - options_.refine_epochs;
-    if (!options_.along && state() == State::ideal && epoch >= options_.start_epochs) calibrate(batch, theta, random);
+    if (calibrates()) calibrate(batch, theta, random);
     if (unlike()) return by_outputs_alone(batch, theta, gradient);
     std::fill(gradient.begin(), gradient.end(), 0.0F);
     loss_.bill_pullback();
     double loss = 0.0;
-    if (!on_device) {
+    if (!on_device()) {
       twin_.mesh().pull(theta, loss_.inputs(),
                         [&](MatrixRef<float> powers) {
                           loss_.keep_modelled(powers);
@@ -69,8 +67,12 @@ class TwinStep final : public StepGradient<float> {
 
   [[nodiscard]] std::int64_t cost_per_sample() const override { return 1; }
   [[nodiscard]] std::int64_t cost_of_step(Index number, Index rows) const override {
-    if (!unlike()) return cost_per_sample() * rows;
-    return outputs_alone_.cost(number, rows, state() == State::unlike_read_whole);
+    const std::int64_t read = on_device() ? rows : 0;
+    if (unlike()) return outputs_alone_.cost(number, rows, state() == State::unlike_read_whole);
+    if (!calibrates()) return read;
+    // Before its readings nobody knows whether the twin will serve.
+    const CalibrationOptions& o = options_.calibration;
+    return o.settings * o.samples + std::max(read, outputs_alone_.cost(number, rows, true));
   }
   [[nodiscard]] Information information() const override { return unlike() ? fallback_information() : Information::twin; }
   [[nodiscard]] Information fallback_information() const override {
@@ -96,6 +98,9 @@ class TwinStep final : public StepGradient<float> {
 
   [[nodiscard]] State state() const { return static_cast<State>(static_cast<int>(memory_[0])); }
   void set(State state) { memory_[0] = static_cast<float>(state); }
+  [[nodiscard]] bool on_device() const { return options_.along || number_ / steps_ >= epochs_ - options_.refine_epochs; }
+  /// The step begins with the readings of a calibration.
+  [[nodiscard]] bool calibrates() const { return !options_.along && state() == State::ideal && number_ / steps_ >= options_.start_epochs; }
   [[nodiscard]] bool unlike() const { return state() == State::unlike || state() == State::unlike_read_whole; }
 
   double by_outputs_alone(const Batch<float>& batch, std::span<const float> theta, std::span<float> gradient) {

@@ -29,13 +29,13 @@ template <class S>
 class StepGradient {
  public:
   virtual ~StepGradient() = default;
-  /// Called before the estimate of step `number` of a training of `epochs` epochs of `steps` steps.
+  /// Called before cost_of_step and the estimate of step `number` of a training of `epochs` epochs of `steps` steps.
   virtual void begin_step(Index /*number*/, Index /*steps*/, Index /*epochs*/) {}
   /// gradient (dimension of the block), overwritten. random: the directions of this step. Returns the loss that training logs for free.
   virtual double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) = 0;
   /// Training evaluations that one sample costs in one step, all layers of the block together.
   [[nodiscard]] virtual std::int64_t cost_per_sample() const = 0;
-  /// Training evaluations of step `number` on a batch of `rows` samples, all layers of the block together.
+  /// Most training evaluations of step `number` on a batch of `rows` samples, all layers of the block together.
   [[nodiscard]] virtual std::int64_t cost_of_step(Index /*number*/, Index rows) const { return cost_per_sample() * rows; }
   /// Where steps do not read their batches, what they read by plan.
   [[nodiscard]] virtual std::optional<StepReadings> planned_readings() const { return std::nullopt; }

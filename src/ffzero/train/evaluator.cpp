@@ -128,6 +128,7 @@ Measure Evaluator<S>::pass_split(const BlockSetup<S>& setup, SampleSource<S>& so
   kept.push_back(evaluate(setup, source, source.size(), outputs ? &*outputs : nullptr));
   session_.bill(setup.first, setup.last, account, source.size());
   session_.bill_recomputed(source, account, source.size());
+  session_.instruments.bill_repeated(0, account, session_.ledger);
   for (Index i = setup.first + 1; i < setup.last; ++i) source.advance(std::nullopt);
   source.advance(std::move(outputs));
   return measure(kept.back(), data);

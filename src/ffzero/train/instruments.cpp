@@ -10,6 +10,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/map/instrument_set.hpp"
+#include "ffzero/map/wrapped_map.hpp"
 
 namespace ffzero {
 
@@ -20,6 +21,8 @@ Instruments<S>::Instruments(const Network<S>& network, std::uint64_t seed, Index
     const ForwardMap<S>& map = *network.layer(i).map;
     for (const ForwardMap<S>* part : {&map, static_cast<const ForwardMap<S>*>(network.layer(i).readout.get())})
       if (const auto* addressed = dynamic_cast<const AddressedReadings*>(part)) addressed_.emplace_back(i, addressed);
+    if (const auto* repeating = dynamic_cast<const RepeatedReadings*>(&innermost(map)))
+      repeating_.push_back({.layer = i, .map = repeating, .billed = repeating->repeated_rows()});
     add(i);
   }
 }
@@ -165,6 +168,15 @@ void Instruments<S>::bill_failed(const std::vector<std::int64_t>& before, Ledger
   for (std::size_t i = 0; i < records_.size(); ++i)
     if (instruments_[i] != nullptr && !instruments_[i]->keeps_readings())
       ledger.bill(records_[i].layer, records_[i].layer + 1, &Evaluations::failed, now[i] - before[i]);
+}
+
+template <class S>
+void Instruments<S>::bill_repeated(Index first, std::int64_t Evaluations::*account, Ledger& ledger) {
+  for (Repeating& one : repeating_) {
+    const std::int64_t rows = one.map->repeated_rows();
+    ledger.bill(one.layer, one.layer + 1, one.layer < first ? &Evaluations::propagation : account, rows - one.billed);
+    one.billed = rows;
+  }
 }
 
 template <class S>

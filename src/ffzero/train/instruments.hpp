@@ -12,6 +12,7 @@
 #include "ffzero/base/ledger.hpp"
 #include "ffzero/map/addressed.hpp"
 #include "ffzero/map/instrument.hpp"
+#include "ffzero/map/repeated_readings.hpp"
 #include "ffzero/train/estimator.hpp"
 #include "ffzero/train/network.hpp"
 #include "ffzero/train/record.hpp"
@@ -53,6 +54,10 @@ class Instruments {
   /// lost.
   void bill_failed(const std::vector<std::int64_t>& before, Ledger& ledger) const;
 
+  /// Bills the rows that maps have read again by themselves since the last call: of layers from `first` on to `account`, of those before,
+  /// which are frozen, as propagation.
+  void bill_repeated(Index first, std::int64_t Evaluations::*account, Ledger& ledger);
+
   /// Time spent waiting for all of them so far, in all sessions of the run.
   [[nodiscard]] double seconds() const;
   /// Their records with what they were asked to do until now.
@@ -85,6 +90,12 @@ class Instruments {
   std::vector<BlockTimeline> timeline_;
   /// Maps and readouts whose simulated answers depend on the reading, with their layer.
   std::vector<std::pair<Index, const AddressedReadings*>> addressed_;
+  struct Repeating {
+    Index layer;
+    const RepeatedReadings* map;
+    std::int64_t billed;
+  };
+  std::vector<Repeating> repeating_;
   std::vector<InstrumentRecord> records_;          ///< receipts: of earlier sessions
   std::vector<const Instrument<S>*> instruments_;  ///< one for each record; null: left out
   std::vector<Segment> parameters_;                ///< of its layer, that each of them holds

@@ -154,6 +154,7 @@ void Trainer<S>::fit_front(const BlockSetup<S>& setup) {
       session_.instruments.address(setup.first, ReadingPurpose::front, 0);
       session_.train.fit_front(kEvaluationRows);
       session_.bill_recomputed(session_.train, &Evaluations::propagation, session_.train.size());
+      session_.instruments.bill_repeated(setup.first, &Evaluations::propagation, session_.ledger);
     });
   apply_fronts(setup);
 }
@@ -163,6 +164,8 @@ template <class S>
 void Trainer<S>::apply_fronts(const BlockSetup<S>& setup) {
   session_.instruments.address(setup.first, ReadingPurpose::front, 1);
   session_.apply_fronts();
+  // A run that stands within a block has been billed for it before.
+  session_.instruments.bill_repeated(0, at_.at_start() ? &Evaluations::propagation : &Evaluations::replayed, session_.ledger);
 }
 
 template <class S>
@@ -254,6 +257,7 @@ void Trainer<S>::finish_epoch(BlockSetup<S>& setup) {
     session_.instruments.address(setup.last, ReadingPurpose::log, static_cast<std::uint64_t>(at_.epoch));
     evaluator_.calibrate(setup);
     evaluator_.measure_epoch(setup, record);
+    session_.instruments.bill_repeated(0, &Evaluations::logging, session_.ledger);
   }
   session_.instruments.look(setup.first, setup.last, record.epoch, session_.ledger);
   record.forward_evals = session_.ledger.total().training;

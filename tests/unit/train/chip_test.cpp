@@ -215,6 +215,29 @@ TEST(TwinInTraining, KeepsItsBudgetWhereItHasFallenBack) {
   }
 }
 
+TEST(TwinInTraining, DoesNotBeginACalibrationThatItsBudgetDoesNotHold) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto with_budget = [&](const char* evaluations, const char* start) {
+    return resolved(with_twin({{"budget.forward_evals", evaluations},
+                               {"gradient.twin.start", start},
+                               {"gradient.twin.refine", "0"},
+                               {"gradient.twin.gate", "1000"}}),
+                    splits);
+  };
+  EXPECT_EQ(message_of<ConfigError>([&] { static_cast<void>(with_budget("47", "1")); }),
+            "command line: budget.forward_evals: must hold the 48 readings that calibrate the twin; got 47; raise it, or lower "
+            "gradient.twin.settings or gradient.twin.samples");
+  // What a fall-back would read in the same step has to fit as well.
+  for (const char* start : {"0", "1"}) {
+    const RunRecord record = run<float>(with_budget("60", start), splits).record;
+    EXPECT_EQ(record.stopped_by, "budget");
+    EXPECT_EQ(record.ledger.layer(0).training, 0) << "steps on the twin cost no reading";
+  }
+  const RunRecord whole = run<float>(with_budget("6000", "1"), splits).record;
+  EXPECT_NE(whole.stopped_by, "budget");
+  EXPECT_EQ(whole.ledger.layer(0).training, 48);
+}
+
 TEST(TwinInTraining, LearnsFromOutputsAloneWhereTheTwinIsOfAnotherChip) {
   const Splits splits = make_glyphs(1, 400, 200);
   const auto end = [&](const char* epochs) {

@@ -69,6 +69,23 @@ TEST(CrossbarInTraining, ResumesAndSharesWorkBitForBit) {
   }
 }
 
+TEST(CrossbarInTraining, BillsWhatBoundManagementReadsAgain) {
+  const Settings plain = plus(kDense, kDirectional);
+  const Splits splits = splits_for(plain);
+  const auto bill = [&](const std::string& repeats) {
+    const std::string options = "output_noise = 0, output_bound = 1e-6, bound_management = " + repeats;
+    return run<float>(
+               resolved(plus(plain, {{"model.layers", "[12]"}, {"model.map", "crossbar_io"}, {"model.map_options", options}}), splits),
+               splits)
+        .record.ledger;
+  };
+  // Every output but zeros is at so low a bound, however often it is tried: each row is read three more times.
+  const Ledger none = bill("0"), three = bill("3");
+  EXPECT_GT(none.total().training, 0);
+  EXPECT_EQ(three.total().training, 4 * none.total().training);
+  EXPECT_EQ(three.total().logging, 4 * none.total().logging);
+}
+
 TEST(CrossbarInTraining, WithoutErrorsLearnsWhatADenseLayerLearns) {
   const Settings plain = plus(kDense, kDirectional);
   const Splits splits = splits_for(plain);
