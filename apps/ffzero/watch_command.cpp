@@ -6,6 +6,7 @@
 
 #include "command.hpp"
 #include "ffzero/base/error.hpp"
+#include "ffzero/report/interactive.hpp"
 #include "ffzero/report/live_page.hpp"
 #include "ffzero/report/page.hpp"
 #include "watch_server.hpp"
@@ -30,6 +31,7 @@ int run_watch(const WatchArguments& arguments) {
                return ServedBody{std::move(body.html), std::move(body.version)};
              },
          .around = [&title](const std::string& body) { return page(title, body); },
+         .script = std::string(interactive_script()),
          .report = run / "report.html"},
         arguments.port);
   return kDone;

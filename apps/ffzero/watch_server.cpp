@@ -23,7 +23,7 @@ namespace {
 constexpr const char* kHtml = "text/html; charset=utf-8";
 
 // Replaces the body when it has changed; what the reader has opened stays open.
-constexpr const char* kScript = R"JS('use strict';
+constexpr const char* kScript = R"JS(
 const live = document.getElementById('live'), lost = document.getElementById('lost');
 let version = live.dataset.version;
 async function look() {
@@ -34,6 +34,7 @@ async function look() {
       live.innerHTML = await answer.text();
       live.querySelectorAll('details').forEach((d, i) => { if (i in open) d.open = open[i]; });
       version = answer.headers.get('X-Version');
+      showCurves();
     }
     lost.hidden = true;
   } catch {
@@ -85,7 +86,8 @@ void add_answers(httplib::Server& server, const ServedPage& page, const int& por
     else
       answer.set_content(body.html, kHtml);
   });
-  server.Get("/watch.js", [](const httplib::Request&, httplib::Response& answer) { answer.set_content(kScript, "text/javascript"); });
+  server.Get("/watch.js",
+             [&page](const httplib::Request&, httplib::Response& answer) { answer.set_content(page.script + kScript, "text/javascript"); });
   server.Get("/report.html", [&page](const httplib::Request&, httplib::Response& answer) {
     constexpr std::uint64_t kLongest = std::uint64_t{1} << 28;
     FileContent content = read_regular_file(page.report, kLongest);

@@ -17,6 +17,7 @@ struct ServedBody {
 struct ServedPage {
   std::function<ServedBody()> body;                            ///< as it is now
   std::function<std::string(const std::string& body)> around;  ///< the whole page around a body
+  std::string script;                                          ///< that draws curves into a new body: showCurves()
   std::filesystem::path report;                                ///< a file, as /report.html; need not be there
 };
 

@@ -132,7 +132,7 @@ TEST(Train, DrawsItsReportWhichAsksForNothing) {
   test::succeed(place, test::Arguments{"train", "--quiet", "--dataset", "npz", "--data-dir", "data.npz", "--out", "run"} + test::kSmall);
   const std::string html = test::read_file(place.path("run/report.html"));
   EXPECT_THAT(html, HasSubstr("ffzero train run/config.toml"));
-  for (const char* reference : {"http://", "https://", "<script", "<link", "@import", "src=\"", "<iframe"})
+  for (const char* reference : {"http://", "https://", "<script ", "<link", "@import", "src=\"", "<iframe"})
     EXPECT_THAT(html, Not(HasSubstr(reference)));
 }
 

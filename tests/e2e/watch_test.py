@@ -118,6 +118,9 @@ class WatchTest(unittest.TestCase):
             self.assertIn("&lt;img src=x onerror=alert(1)&gt;&quot;&amp;", text)
             self.assertNotIn("<img", text)
             self.assertIn("script-src 'self'", headers["Content-Security-Policy"])
+            self.assertIn('class="curves"', text)
+            self.assertNotIn("<script>", text)
+            self.assertIn("showCurves()", watch.get("/watch.js")[2])
             self.assertNotIn("'unsafe-inline'", headers["Content-Security-Policy"].split("script-src")[1].split(";")[0])
         self.assertEqual(state_of(self.finished), before)
 

@@ -38,6 +38,9 @@ p{margin:.5rem 0}
 figure{margin:0;background:var(--card);border-radius:8px;padding:.6rem;break-inside:avoid}
 figure svg{display:block;width:100%;height:auto;color:var(--ink)}
 figcaption{font-size:.86rem;color:var(--quiet);margin-top:.3rem}
+.curves label{margin-right:.9rem;white-space:nowrap}
+.curves select{margin-right:.9rem;font:inherit}
+.curves svg{display:block;width:100%;height:auto;background:var(--card);border-radius:8px}
 .table{overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:normal}
@@ -50,7 +53,7 @@ details summary{cursor:pointer;color:var(--accent)}
 .sample b{color:var(--bad)}
 .sample b.right{color:inherit}
 @media (max-width:480px){body{padding:.7rem}figure{padding:.4rem .15rem}figcaption{padding:0 .4rem}th,td{padding-right:.6rem}}
-@media print{:root{--page:#fff;--card:#fff;--ink:#000;--quiet:#444;--line:#bbb;--accent:#000;--bad:#a00}
+@media print{.explore{display:none}:root{--page:#fff;--card:#fff;--ink:#000;--quiet:#444;--line:#bbb;--accent:#000;--bad:#a00}
 body{max-width:none;padding:0;font-size:10pt}figure,.tile,.sample,pre{border:1px solid #ccc}.figures{grid-template-columns:1fr 1fr}h2{break-after:avoid}}
 )CSS";
 

@@ -46,9 +46,7 @@ Figure matrix_figure(const RunData& run, const Matrix<double>& cells, const std:
 }
 
 Figure confusion_figure(const RunData& run, Index classes) {
-  const auto labels = run.integers("test_labels"), predictions = run.decisions();
-  Matrix<double> counts = Matrix<double>::Zero(classes, classes);
-  for (std::size_t i = 0; i < std::min(labels.size(), predictions.size()); ++i) counts(labels[i], predictions[i]) += 1.0;
+  const Matrix<double> counts = confusion_counts(run, classes);
   const Matrix<double> shares = 100.0 * (counts.array().colwise() / counts.rowwise().sum().array().max(1.0));
   Figure f = matrix_figure(run, shares, amount_palette() + "set cbrange [0:100]\n", 0, 60.0);
   f.name = "confusion";
@@ -212,6 +210,17 @@ Matrix<double> projection_to_plane(const Matrix<double>& rows) {
   return plane;
 }
 
+Matrix<double> confusion_counts(const RunData& run, Index classes) {
+  if (!run.has("test_labels") || !run.has("test_scores") || !run.has("test_predictions")) return {};
+  const auto labels = run.integers("test_labels"), decisions = run.decisions();
+  Matrix<double> counts = Matrix<double>::Zero(classes, classes);
+  for (std::size_t i = 0; i < std::min(labels.size(), decisions.size()); ++i) {
+    if (std::min(labels[i], decisions[i]) < 0 || std::max(labels[i], decisions[i]) >= classes) return {};
+    counts(labels[i], decisions[i]) += 1.0;
+  }
+  return counts;
+}
+
 FigureGroup prediction_figures(const RunData& run) {
   FigureGroup group{"What it learned", {}};
   if (!run.has("test_scores")) return group;
@@ -221,7 +230,7 @@ FigureGroup prediction_figures(const RunData& run) {
   }
   const Index classes = run.arrays.at("test_scores").shape.back();
   if (!run.has("test_labels") || !run.has("test_predictions") || classes > kMostClasses) return group;
-  group.figures.push_back(confusion_figure(run, classes));
+  if (confusion_counts(run, classes).size() > 0) group.figures.push_back(confusion_figure(run, classes));
   group.figures.push_back(similarity_figure(run, classes, run.has("prototypes")));
   if (run.has("features") && run.matrix("features").cols() >= 2) group.figures.push_back(projection_figure(run, classes));
   return group;

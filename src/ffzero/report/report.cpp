@@ -4,11 +4,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <system_error>
 
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/base/error.hpp"
+#include "ffzero/report/interactive.hpp"
 #include "ffzero/report/page.hpp"
 #include "ffzero/report/run_data.hpp"
 #include "ffzero/report/run_figures.hpp"
@@ -78,14 +80,37 @@ Table details_table(const RunData& run) {
     for (const auto& output : s["outputs"]) table.rows.push_back({text_of_value(output.at("name")), shown(output.at("r2"))});
     return table;
   }
-  Table table{{"class", "test samples", "recall"}, {}};
-  for (const auto& entry : s.value("classes", json::array())) {
+  Table table{{"class", "test samples", "recall", "precision"}, {}};
+  const json classes = s.value("classes", json::array());
+  const Matrix<double> counts = confusion_counts(run, isize(classes.size()));
+  for (const auto& entry : classes) {
     if (table.rows.size() == kMostRows) break;
-    table.rows.push_back({text_of_value(entry.at("name")), entry.at("samples").dump(), shown(entry.at("recall"))});
+    const Index k = isize(table.rows.size());
+    const double taken = counts.size() > 0 ? counts.col(k).sum() : 0.0;
+    table.rows.push_back({text_of_value(entry.at("name")), entry.at("samples").dump(), shown(entry.at("recall")),
+                          taken > 0.0 ? fmt::format("{:.4f}", counts(k, k) / taken) : "-"});
   }
   if (!table.rows.empty() && s.at("final").contains("balanced_accuracy"))
-    table.rows.push_back({"balanced accuracy (mean recall)", "", shown(s.at("final").at("balanced_accuracy"))});
+    table.rows.push_back({"balanced accuracy (mean recall)", "", shown(s.at("final").at("balanced_accuracy")), ""});
   return table;
+}
+
+// The pairs of classes that are taken for each other most often.
+std::string confusions_html(const RunData& run) {
+  constexpr std::size_t kMost = 10;
+  const Matrix<double> counts = confusion_counts(run, isize(run.summary.value("classes", json::array()).size()));
+  std::vector<std::pair<Index, Index>> pairs;
+  for (Index k = 0; k < counts.rows(); ++k)
+    for (Index j = 0; j < counts.cols(); ++j)
+      if (k != j && counts(k, j) > 0.0) pairs.emplace_back(k, j);
+  std::stable_sort(pairs.begin(), pairs.end(), [&](auto a, auto b) { return counts(a.first, a.second) > counts(b.first, b.second); });
+  Table table{{"true class", "taken for", "samples", "of its class"}, {}};
+  for (const auto& [k, j] : pairs) {
+    if (table.rows.size() == kMost) break;
+    table.rows.push_back({run.class_name(k), run.class_name(j), fmt::format("{:.0f}", counts(k, j)),
+                          fmt::format("{:.1f} %", 100.0 * counts(k, j) / counts.row(k).sum())});
+  }
+  return table.rows.empty() ? std::string() : "<details><summary>Worst confusions</summary>" + table.html() + "</details>\n";
 }
 
 Table cost_table(const RunData& run) {
@@ -193,19 +218,22 @@ std::string report_body(const RunData& run, const fs::path& figures, const Gnupl
   if (run.summary.is_object())
     if (const Table details = details_table(run); !details.rows.empty())
       body += "<details><summary>" + std::string(run.summary.contains("outputs") ? "Targets" : "Classes") + " one by one</summary>" +
-              details.html() + "</details>\n";
-  body += figures_html(groups[0], figures, "l") + figures_html(groups[1], figures, "p") + worst_samples_html(run, figures) +
-          figures_html(groups[2], figures, "m") + repeat_html(run);
+              details.html() + "</details>\n" + confusions_html(run);
+  body += interactive_html({run}) + figures_html(groups[0], figures, "l") + figures_html(groups[1], figures, "p") +
+          worst_samples_html(run, figures) + figures_html(groups[2], figures, "m") + repeat_html(run);
   if (run.summary.is_object()) body += "<h2>What it cost, and where</h2>\n" + cost_table(run).html() + machine_table(run).html();
   return body;
 }
 
 namespace {
 
+std::string script_html() { return "<script>\n" + std::string(interactive_script()) + "</script>\n"; }
+
 ReportResult report_one(const RunData& run, const ReportOptions& options) {
   const fs::path out = options.out.empty() ? run.folder : options.out;
   ReportResult result{out / "report.html", 0, {}};
-  write_file_atomically(result.file, page(run.name + " - ffzero", report_body(run, out / "figures", options.gnuplot, result)));
+  write_file_atomically(result.file,
+                        page(run.name + " - ffzero", report_body(run, out / "figures", options.gnuplot, result) + script_html()));
   return result;
 }
 
@@ -234,11 +262,11 @@ ReportResult report_many(const std::vector<RunData>& runs, const ReportOptions& 
   draw_groups({curves}, out / "figures", options.gnuplot, result);
   std::string body =
       fmt::format("<h1>{} runs side by side</h1>\n", runs.size()) + notices_html(result.notices) + comparison_table(runs).html();
-  body += figures_html(curves, out / "figures", "c") + "<h2>What was run</h2>\n";
+  body += interactive_html(runs) + figures_html(curves, out / "figures", "c") + "<h2>What was run</h2>\n";
   for (const RunData& run : runs)
     body +=
         fmt::format("<details><summary>{}</summary><pre>{}</pre></details>\n", html_escaped(run.folder.string()), html_escaped(run.config));
-  write_file_atomically(result.file, page("Comparison - ffzero", body));
+  write_file_atomically(result.file, page("Comparison - ffzero", body + script_html()));
   return result;
 }
 

@@ -19,6 +19,9 @@ struct FigureGroup {
 [[nodiscard]] FigureGroup learning_figures(const RunData& run);
 /// Confusion, similarity to prototypes, features in two dimensions; regression: predictions against targets, and residuals.
 [[nodiscard]] FigureGroup prediction_figures(const RunData& run);
+/// (K, K): test samples of a class (row) that the vote, or the layer that decides, took for a class (column); 0 x 0 where the run kept no
+/// decisions, or others than of `classes` classes.
+[[nodiscard]] Matrix<double> confusion_counts(const RunData& run, Index classes);
 /// Phases, powers and light; empty unless the run is photonic.
 [[nodiscard]] FigureGroup photonic_figures(const RunData& run);
 /// Curves of several runs on common axes.

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/report/report.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,6 +14,7 @@
 #include <sstream>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/report/interactive.hpp"
 #include "ffzero/report/light.hpp"
 #include "ffzero/report/run_data.hpp"
 #include "ffzero/report/run_figures.hpp"
@@ -93,7 +95,13 @@ void expect_well_formed(const std::string& html) {
   EXPECT_TRUE(open.empty()) << open.size() << " elements stay open, the last is " << open.back();
 }
 
-void expect_self_contained(const std::string& html) {
+void expect_self_contained(std::string html) {
+  // One script, our own.
+  const std::string script(interactive_script());
+  const auto place_of = html.find(script);
+  ASSERT_NE(place_of, std::string::npos);
+  EXPECT_TRUE(std::string_view(html).substr(0, place_of).ends_with("<script>\n"));
+  html.erase(place_of - 9, script.size() + 9);
   EXPECT_THAT(html, Not(HasSubstr("http://")));
   EXPECT_THAT(html, Not(HasSubstr("https://")));
   EXPECT_THAT(html, Not(HasSubstr("<script")));
@@ -225,6 +233,86 @@ TEST(Figure, WritesNoNegativeZeroIntoTheCellsOfAMatrix) {
     if (figure.name == "similarity") {
       EXPECT_THAT(figure.plot, HasSubstr("abs($3)<0.05?0:$3"));
     }
+}
+
+// What the script reads: a page's data, unescaped.
+nlohmann::json curves_in(std::string html) {
+  const std::string begin = "data-curves=\"";
+  const auto at = html.find(begin);
+  if (at == std::string::npos) return nullptr;
+  html = html.substr(at + begin.size());
+  html = html.substr(0, html.find('"'));
+  for (const auto& [from, to] : {std::pair{"&quot;", "\""}, std::pair{"&lt;", "<"}, std::pair{"&gt;", ">"}, std::pair{"&amp;", "&"}})
+    for (std::size_t i = html.find(from); i != std::string::npos; i = html.find(from, i + 1)) html.replace(i, std::string(from).size(), to);
+  return nlohmann::json::parse(html, nullptr, false);
+}
+
+TEST(Interactive, HasEveryValueOfARun) {
+  const test::TemporaryFolder folder;
+  RunData run = read_run(dense_run(folder));
+  ASSERT_FALSE(run.epochs.empty());
+  run.epochs[0].layer = "\"><script>";
+  const std::string html = interactive_html({run});
+  EXPECT_THAT(html, Not(HasSubstr("<script")));
+  const nlohmann::json all = curves_in(html);
+  ASSERT_TRUE(all.is_object()) << html;
+  ASSERT_EQ(all.at("curves").size(), 4U) << "two layers, on the test and on the train set";
+  const auto& curve = all.at("curves")[2];
+  EXPECT_EQ(curve.at("name"), run.epochs.back().layer);
+  EXPECT_EQ(curve.at("set"), "test");
+  EXPECT_EQ(curve.at("seed"), run.summary.at("seed"));
+  ASSERT_EQ(curve.at("points").size(), 2U);
+  const auto& point = curve.at("points")[1];
+  EXPECT_EQ(point.at(0), static_cast<std::int64_t>(run.epochs.back().forward_evals));
+  EXPECT_EQ(point.at(1), 2.0);
+  EXPECT_NEAR(point.at(2).get<double>(), run.epochs.back().test, 1e-5);
+  EXPECT_NEAR(point.at(3).get<double>(), run.epochs.back().test_loss, 1e-5);
+  EXPECT_LE(std::ranges::count(interactive_script(), '\n'), 150);
+}
+
+TEST(Interactive, ThinsLongCurvesAndKeepsTheirEnds) {
+  RunData run;
+  run.metric = "accuracy";
+  for (int i = 1; i <= 5000; ++i)
+    run.epochs.push_back({.layer = "a",
+                          .layer_index = 0,
+                          .epoch = 1.0 * i,
+                          .forward_evals = 10.0 * i,
+                          .wall_s = 0.0,
+                          .training_loss = 1.0,
+                          .train = std::nan(""),
+                          .train_loss = std::nan(""),
+                          .test = 0.5,
+                          .test_loss = 0.25});
+  const std::string html = interactive_html({run});
+  EXPECT_LT(html.size(), 60000U);
+  const nlohmann::json points = curves_in(html).at("curves")[0].at("points");
+  ASSERT_EQ(points.size(), 400U);
+  EXPECT_EQ(points.front().at(1), 1.0);
+  EXPECT_EQ(points.back().at(1), 5000.0);
+  EXPECT_TRUE(curves_in(html).at("curves")[1].at("points")[0].at(2).is_null());
+  run.epochs.clear();
+  EXPECT_EQ(interactive_html({run}), "");
+}
+
+TEST(Report, SaysForEachClassHowOftenItIsRightAndWhatItIsTakenFor) {
+  const test::TemporaryFolder folder;
+  const fs::path path = dense_run(folder);
+  const RunData run = read_run(path);
+  const Index classes = isize(run.summary.at("classes").size());
+  const Matrix<double> counts = confusion_counts(run, classes);
+  ASSERT_EQ(counts.rows(), classes);
+  const auto labels = run.integers("test_labels");
+  EXPECT_EQ(counts.sum(), static_cast<double>(labels.size()));
+  for (Index k = 0; k < classes; ++k)
+    EXPECT_NEAR(counts(k, k) / counts.row(k).sum(), run.summary.at("classes")[usize(k)].at("recall").get<double>(), 1e-12);
+  EXPECT_EQ(confusion_counts(run, 1).size(), 0) << "other classes than the run's";
+  const std::string html = text_of(write_report({path}).file);
+  EXPECT_THAT(html, HasSubstr("precision"));
+  const Index k = 0;
+  const double taken = counts.col(k).sum();
+  EXPECT_THAT(html, HasSubstr("<td>" + (taken > 0.0 ? fmt::format("{:.4f}", counts(k, k) / taken) : std::string("-")) + "</td>"));
+  EXPECT_EQ(html.find("Worst confusions") != std::string::npos, counts.sum() > counts.trace());
 }
 
 TEST(Report, OfSeveralRunsSetsThemSideBySide) {

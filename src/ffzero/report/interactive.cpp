@@ -1,0 +1,201 @@
+// Curves that answer the mouse.
+// SPDX-License-Identifier: MIT
+#include "ffzero/report/interactive.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "ffzero/report/run_figures.hpp"
+#include "ffzero/report/table.hpp"
+
+namespace ffzero {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr std::string_view kScript = R"JS('use strict';
+const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home => {
+  const given = JSON.parse(home.dataset.curves), W = 900, H = 380, L = 74, R = 14, T = 12, B = 44;
+  const shown = {x: 0, y: 0, logX: false, logY: false, off: new Set()};
+  const html = (name, text, parent) => { const e = document.createElement(name); e.textContent = text; parent.append(e); return e; };
+  const draw = (name, attributes, parent, text) => {
+    const e = document.createElementNS(svg.namespaceURI, name);
+    for (const key in attributes) e.setAttribute(key, attributes[key]);
+    if (text !== undefined) e.textContent = text;
+    parent.append(e);
+    return e;
+  };
+  const short = v => Math.abs(v) >= 1e5 || (v !== 0 && Math.abs(v) < 1e-3) ? v.toExponential(2) : String(Number(v.toPrecision(6)));
+  const bar = html('p', '', home);
+  const choice = (names, key) => {
+    const select = html('select', '', bar);
+    names.forEach((name, i) => { html('option', name, select).value = i; });
+    select.addEventListener('change', () => { shown[key] = Number(select.value); paint(); });
+  };
+  const box = (words, on, change, colour) => {
+    const label = html('label', '', bar), input = html('input', '', label);
+    input.type = 'checkbox';
+    input.checked = on;
+    input.addEventListener('change', () => { change(input.checked); paint(); });
+    html('span', words, label).style.color = colour || '';
+  };
+  choice(given.y, 'y');
+  choice(given.x, 'x');
+  box('log x', false, on => { shown.logX = on; });
+  box('log y', false, on => { shown.logY = on; });
+  const toggle = name => on => { if (on) shown.off.delete(name); else shown.off.add(name); };
+  for (const set of ['test', 'train']) box(set, true, toggle(set + ' set'));
+  const names = new Map(given.curves.map(c => [c.name, c.colour]));
+  for (const [name, colour] of names) box(name, true, toggle(name), colour);
+  home.insertAdjacentHTML('beforeend', `<svg viewBox="0 0 ${W} ${H}" role="img"></svg>`);
+  const svg = home.querySelector('svg');
+  svg.setAttribute('aria-label', 'curves of ' + [...names.keys()].join(', '));
+  const words = html('p', '', home);
+  words.className = 'quiet';
+  let spots = [];
+
+  // Numbers on an axis: round ones, or powers of ten.
+  const marks = (low, high, log) => {
+    const at = [];
+    if (log) {
+      const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high)), few = last - first < 3;
+      for (let p = first; p <= last; ++p) for (const d of few ? [1, 2, 5] : [1]) at.push(d * 10 ** p);
+      return at.filter(v => v >= low && v <= high);
+    }
+    const raw = (high - low) / 6, power = 10 ** Math.floor(Math.log10(raw)), step = power * [1, 2, 5, 10].find(d => d * power >= raw);
+    for (let i = Math.ceil(low / step); i * step <= high; ++i) at.push(i * step);
+    return at;
+  };
+  const scale = (values, log, from, to) => {
+    let low = Math.min(...values), high = Math.max(...values);
+    if (low === high) { low = log ? low / 2 : low - 0.5; high = log ? high * 2 : high + 0.5; }
+    const f = v => log ? Math.log10(v) : v;
+    return {marks: marks(low, high, log), place: v => from + (f(v) - f(low)) / (f(high) - f(low)) * (to - from)};
+  };
+  const paint = () => {
+    svg.replaceChildren();
+    spots = [];
+    words.textContent = 'Point at a curve for its values.';
+    const usable = p => p[shown.x] !== null && p[2 + shown.y] !== null && !(shown.logX && p[shown.x] <= 0) && !(shown.logY && p[2 + shown.y] <= 0);
+    const curves = given.curves.filter(c => !shown.off.has(c.name) && !shown.off.has(c.set + ' set'))
+      .map(c => ({...c, points: c.points.filter(usable)})).filter(c => c.points.length > 0);
+    if (curves.length === 0) { words.textContent = 'Nothing to show: no curve is chosen, or none has such values.'; return; }
+    const all = curves.flatMap(c => c.points);
+    const x = scale(all.map(p => p[shown.x]), shown.logX, L, W - R), y = scale(all.map(p => p[2 + shown.y]), shown.logY, H - B, T);
+    const text = {fill: 'currentColor', 'font-size': 13};
+    for (const v of x.marks) {
+      draw('line', {x1: x.place(v), x2: x.place(v), y1: T, y2: H - B, stroke: 'currentColor', opacity: 0.15}, svg);
+      draw('text', {...text, x: x.place(v), y: H - B + 17, 'text-anchor': 'middle'}, svg, short(v));
+    }
+    for (const v of y.marks) {
+      draw('line', {x1: L, x2: W - R, y1: y.place(v), y2: y.place(v), stroke: 'currentColor', opacity: 0.15}, svg);
+      draw('text', {...text, x: L - 7, y: y.place(v) + 4, 'text-anchor': 'end'}, svg, short(v));
+    }
+    draw('text', {...text, x: (L + W - R) / 2, y: H - 6, 'text-anchor': 'middle'}, svg, given.x[shown.x]);
+    for (const c of curves) {
+      const line = c.points.map(p => x.place(p[shown.x]).toFixed(1) + ',' + y.place(p[2 + shown.y]).toFixed(1));
+      draw('polyline', {points: line.join(' '), fill: 'none', stroke: c.colour, 'stroke-width': 2, 'stroke-dasharray': c.set === 'train' ? '6 4' : ''}, svg);
+      for (const p of c.points) spots.push({x: x.place(p[shown.x]), y: y.place(p[2 + shown.y]), curve: c, point: p});
+    }
+  };
+  svg.addEventListener('pointermove', event => {
+    if (spots.length === 0) return;
+    const box = svg.getBoundingClientRect(), px = (event.clientX - box.left) / box.width * W, py = (event.clientY - box.top) / box.height * H;
+    const far = s => (s.x - px) ** 2 + (s.y - py) ** 2;
+    const s = spots.reduce((a, b) => far(b) < far(a) ? b : a), p = s.point;
+    svg.querySelectorAll('circle').forEach(c => c.remove());
+    draw('circle', {cx: s.x, cy: s.y, r: 5, fill: s.curve.colour}, svg);
+    const seed = s.curve.seed === null ? '' : `, seed ${s.curve.seed}`, loss = p[3] === null ? '' : `, loss ${short(p[3])}`;
+    const value = p[2] === null ? '' : `, ${given.y[0]} ${short(p[2])}`;
+    words.textContent = `${s.curve.name}, ${s.curve.set} set${seed}: epoch ${p[1]}, ${p[0]} forward evaluations${value}${loss}`;
+  });
+  paint();
+});
+showCurves();
+)JS";
+
+// Six digits are enough for the eye, and half the weight.
+json rounded(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return std::stod(fmt::format("{:.6g}", value));
+}
+
+struct Points {
+  json test = json::array(), train = json::array();
+
+  void add(const EpochPoint& p, double epoch) {
+    const json evals = std::isfinite(p.forward_evals) ? json(static_cast<std::int64_t>(p.forward_evals)) : json(nullptr);
+    test.push_back({evals, rounded(epoch), rounded(p.test), rounded(p.test_loss)});
+    train.push_back({evals, rounded(epoch), rounded(p.train), rounded(p.train_loss)});
+  }
+};
+
+json thinned(const json& points) {
+  constexpr std::size_t kMost = 400;
+  if (points.size() <= kMost) return points;
+  json kept = json::array();
+  for (std::size_t i = 0; i < kMost; ++i) kept.push_back(points[i * (points.size() - 1) / (kMost - 1)]);
+  return kept;
+}
+
+void add_curves_of(const std::string& name, const json& seed, const Points& points, json& curves) {
+  const std::string colour = look_of_curve(curves.size() / 2).colour;
+  for (const auto& [set, list] : {std::pair{"test", &points.test}, std::pair{"train", &points.train}})
+    curves.push_back({{"name", name}, {"set", set}, {"seed", seed}, {"colour", colour}, {"points", thinned(*list)}});
+}
+
+json seed_of(const RunData& run) { return run.summary.is_object() ? run.summary.at("seed") : json(nullptr); }
+
+// The epochs of a whole run in a row.
+Points points_of(const RunData& run) {
+  Points points;
+  double before = 0.0, last = 0.0;
+  int layer = -1;
+  for (const EpochPoint& p : values_when_stopped(run)) {
+    if (layer >= 0 && p.layer_index != layer) before = last;
+    layer = p.layer_index;
+    last = before + p.epoch;
+    points.add(p, last);
+  }
+  return points;
+}
+
+json curves_of_layers(const RunData& run) {
+  std::map<int, std::pair<std::string, Points>> layers;
+  for (const EpochPoint& p : run.epochs) {
+    auto& [name, points] = layers[p.layer_index];
+    name = p.layer;
+    points.add(p, p.epoch);
+  }
+  json curves = json::array();
+  for (const auto& [index, layer] : layers) add_curves_of(layer.first, seed_of(run), layer.second, curves);
+  return curves;
+}
+
+}  // namespace
+
+std::string interactive_html(const std::vector<RunData>& runs) {
+  json curves = json::array();
+  if (runs.size() == 1) {
+    curves = curves_of_layers(runs.front());
+  } else {
+    for (const RunData& run : runs)
+      if (!run.epochs.empty()) add_curves_of(run.name, seed_of(run), points_of(run), curves);
+  }
+  if (curves.empty()) return {};
+  const bool alike = std::all_of(runs.begin(), runs.end(), [&](const RunData& run) { return run.metric == runs.front().metric; });
+  const json all = {
+      {"x", {"forward evaluations", "epoch"}}, {"y", {alike ? metric_title(runs.front().metric) : "metric", "loss"}}, {"curves", curves}};
+  return "<section class=\"explore\"><h2>Curves to explore</h2>\n<noscript><p class=\"quiet\">These need JavaScript; the figures below do "
+         "not.</p></noscript>\n<div class=\"curves\" data-curves=\"" +
+         html_escaped(all.dump(-1, ' ', false, json::error_handler_t::replace)) + "\"></div></section>\n";
+}
+
+std::string_view interactive_script() { return kScript; }
+
+}  // namespace ffzero
