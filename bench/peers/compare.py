@@ -6,10 +6,14 @@
 
 DIR holds the gzipped IDX files of MNIST. All programs take turns, one repetition of every row after another, so that a slow minute of the machine
 meets all of them. Every row gives medians and the ratio peer / ours with its quartiles over the repetitions. Run it on a quiet machine.
+  compare.py --binary build/release/ffzero --data DIR --two-threads --out bench/baselines/<machine>-two-threads.json
+                                        what two threads gain, beside what two processes at once gain: the limit of this machine
+
 --other-peer SCRIPT times a second script with the interface of torch_peer.py as well; --earlier PROGRAM an earlier ffzero, to see whether a row has
 become slower (with --ours-only no PyTorch is needed).
 """
 import argparse
+import concurrent.futures
 import json
 import pathlib
 import shlex
@@ -205,6 +209,31 @@ def run(options):
     return result
 
 
+def run_two_threads(options):
+    """Each row on one thread, on two, and twice at once on one thread each (the slower of both counts), in turns."""
+    table = {name: row for name, row in rows(options).items() if options.only in name}
+    ways = {"one": 1, "two": 2}
+    if options.earlier:
+        ways["earlier"] = 2
+    result = {"command": shlex.join(["bench/peers/compare.py", *sys.argv[1:]]), "machine": ffzero_runs.machine(),
+              "rows": {name: {way: [] for way in (*ways, "both")} for name in table}}
+
+    def seconds(row, threads, binary):
+        options.threads = threads
+        return row.read_ours(run_ours(binary, row.ours, options))
+
+    for repetition in range(options.repetitions):
+        for name, row in table.items():
+            for way, threads in ways.items():
+                result["rows"][name][way].append({"value": seconds(row, threads, options.earlier if way == "earlier" else options.binary)})
+            with concurrent.futures.ThreadPoolExecutor(2) as at_once:
+                both = list(at_once.map(lambda _: seconds(row, 1, options.binary), range(2)))
+            result["rows"][name]["both"].append({"value": max(both) if all(both) else None})
+            print(f"{repetition + 1}/{options.repetitions}  {name}", file=sys.stderr, flush=True)
+        pathlib.Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
 # ---- The table ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -269,10 +298,21 @@ def print_scaling(one, two):
             print(f"| {name} | {seconds_text(a)} | {seconds_text(b)} | **{a / b:.2f}** |")
 
 
+def print_two_threads(result):
+    earlier = any(row.get("earlier") for row in result["rows"].values())
+    print(f"{result['machine']['processor']} ({result['machine']['vectors']})\n")
+    print("| work | one thread | two threads | gain | two processes |" + (" gain before |" if earlier else "") + "\n|---|---|---|---|---|" + ("---|" if earlier else ""))
+    for name, row in result["rows"].items():
+        one, two, both, before = (median_of(row, way) for way in ("one", "two", "both", "earlier"))
+        if one and two and both:
+            print(f"| {name} | {seconds_text(one)} | {seconds_text(two)} | **{one / two:.2f}** | {2 * one / both:.2f} |" + (f" {one / before:.2f} |" if before else ""))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", help="print the table of an earlier run and do nothing else")
     parser.add_argument("--scaling", nargs=2, metavar=("ONE", "TWO"), help="print what two threads gain, from an earlier run of each")
+    parser.add_argument("--two-threads", action="store_true", help="what two threads gain over one, and two processes; no peers")
     parser.add_argument("--binary", default="build/release/ffzero")
     parser.add_argument("--data", default="")
     parser.add_argument("--out", default="bench/baselines/last.json")
@@ -288,11 +328,14 @@ def main():
     parser.add_argument("--only", default="", help="rows whose name contains this text")
     options = parser.parse_args()
     if options.table:
-        print_table(json.loads(pathlib.Path(options.table).read_text()))
+        result = json.loads(pathlib.Path(options.table).read_text())
+        (print_table if "limits" in result else print_two_threads)(result)
     elif options.scaling:
         print_scaling(*(json.loads(pathlib.Path(name).read_text()) for name in options.scaling))
     elif not options.data:
         parser.error("--data is needed")
+    elif options.two_threads:
+        print_two_threads(run_two_threads(options))
     else:
         print_table(run(options))
 

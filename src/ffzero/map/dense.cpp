@@ -3,6 +3,7 @@
 #include "ffzero/map/dense.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,8 +21,6 @@ namespace {
 constexpr Index kLeastOutputs = 16;
 /// Samples that say whether the inputs of a batch are mostly zero.
 constexpr Index kLookedAt = 32;
-/// Numbers that are worth packing on several threads.
-constexpr Index kWorthForking = Index{1} << 14;
 /// Inputs for which the gradient is worth several threads, and its parts then.
 constexpr Index kManyInputs = 256, kGradientPieces = 4;
 /// Directions for which a transform of the sums of one product is faster than a product for each of them.
@@ -100,31 +99,34 @@ void Dense<S>::forward_stacked(std::span<const S> theta, const ConstMatrixRef<S>
   for (Index j = 0; j < directions.rows(); ++j) apply(direction(j), part(j));
 }
 
-/// Weights and directions are packed once a step. Whether zeros are skipped is decided by the first samples of the batch.
+/// The operands that this thread packed last, and in which step each was. Kept until its next one: no allocation in a step.
+template <class S>
+struct PackedOfThread {
+  std::vector<PackedOperand<S>> operands;
+  std::vector<std::uint64_t> steps;
+};
+
+template <class S>
+PackedOfThread<S>& packed_of_thread() {
+  static thread_local PackedOfThread<S> packed;
+  return packed;
+}
+
+/// Weights and directions are packed once a step by each thread that needs them: what one core writes and another one reads costs more than
+/// packing does, where the cores share no cache. Whether zeros are skipped is decided by the first samples of the batch.
 template <class S>
 class Dense<S>::Product final : public StackedProduct<S> {
  public:
   explicit Product(const Dense& map) : map_(map) {}
 
-  void prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x,
-               const Executor& executor) override {
+  void prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x) override {
+    static std::atomic<std::uint64_t> steps{0};
+    step_ = ++steps;
     x_.emplace(x);
     parameters_.assign(1, theta);
     for (Index j = 0; j < directions.rows(); ++j) parameters_.emplace_back(directions.row(j).data(), usize(map_.parameter_count()));
     skip_ = map_.skips_zeros_of(x.topRows(std::min(x.rows(), kLookedAt)));
     packs_ = skip_ || worth_packing(map_.outputs_, map_.inputs_);
-    if (!packs_) return;
-    if (packed_.size() < parameters_.size()) packed_.resize(parameters_.size());
-    const auto use = skip_ ? PackedOperand<S>::Use::lines : PackedOperand<S>::Use::rows;
-    for (std::size_t i = 0; i < parameters_.size(); ++i) packed_[i].resize(map_.outputs_, map_.inputs_, use);
-    const Index pieces = packed_[0].pieces(), all = pieces * isize(parameters_.size());
-    const auto pack = [&](Index i) {
-      packed_[usize(i / pieces)].pack_piece(weight(parameters_[usize(i / pieces)], map_.outputs_, map_.inputs_), i % pieces);
-    };
-    if (isize(parameters_.size()) * map_.parameter_count() >= kWorthForking)
-      executor.run(all, pack);
-    else
-      for (Index i = 0; i < all; ++i) pack(i);
   }
 
   using StackedProduct<S>::rows;
@@ -137,19 +139,34 @@ class Dense<S>::Product final : public StackedProduct<S> {
       const std::size_t i = j < 0 ? 0 : usize(1 + direction + j);
       const std::span<const S> offset = bias(parameters_[i], map_.outputs_, map_.inputs_);
       if (skip_)
-        lines.affine_nt(packed_[i], offset, y);
+        lines.affine_nt(packed(i), offset, y);
       else if (packs_)
-        packed_[i].affine_nt(x, offset, y);
+        packed(i).affine_nt(x, offset, y);
       else
         affine_nt<S>(x, weight(parameters_[i], map_.outputs_, map_.inputs_), offset, y);
     }
   }
 
  private:
+  /// The i-th parameters as this thread packed them in this step.
+  const PackedOperand<S>& packed(std::size_t i) const {
+    PackedOfThread<S>& own = packed_of_thread<S>();
+    if (own.operands.size() <= i) {
+      own.operands.resize(parameters_.size());
+      own.steps.resize(parameters_.size(), 0);
+    }
+    if (own.steps[i] != step_) {
+      own.operands[i].assign(weight(parameters_[i], map_.outputs_, map_.inputs_),
+                             skip_ ? PackedOperand<S>::Use::lines : PackedOperand<S>::Use::rows);
+      own.steps[i] = step_;
+    }
+    return own.operands[i];
+  }
+
   const Dense& map_;
   std::optional<ConstMatrixRef<S>> x_;
   std::vector<std::span<const S>> parameters_;  // theta, then the directions
-  std::vector<PackedOperand<S>> packed_;
+  std::uint64_t step_ = 0;                      // one of its own for each step of each product of the program
   bool skip_ = false, packs_ = false;
 };
 

@@ -4,7 +4,6 @@
 
 #include <memory>
 
-#include "ffzero/base/executor.hpp"
 #include "ffzero/map/forward_map.hpp"
 
 namespace ffzero {
@@ -16,9 +15,8 @@ class StackedProduct {
   virtual ~StackedProduct() = default;
 
   /// theta, directions and x as LinearMap::forward_stacked takes them, x the whole batch; directions may have no rows. All stay valid until
-  /// the last call of `rows`. Work that pays is shared out to the executor; the result does not depend on its number of threads.
-  virtual void prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x,
-                       const Executor& executor) = 0;
+  /// the last call of `rows`.
+  virtual void prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x) = 0;
   /// z and p of the samples [first, first + z.rows()), as forward_stacked gives them: p of as many directions as it has room for, from
   /// `direction` on; what it gets for a direction depends on no other. From any thread.
   virtual void rows(Index first, Index direction, MatrixRef<S> z, MatrixRef<S> p) const = 0;

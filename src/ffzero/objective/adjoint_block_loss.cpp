@@ -112,7 +112,7 @@ double AdjointBlockLoss<S>::run(std::span<const S> theta, std::span<S> gradient,
     first_slopes_.resize(this->batch_size(), chain.steps()[0].outputs);
   else
     shard_gradients_.resize(shards.size());
-  chain.prepare(theta, Matrix<S>(0, this->dimension_), this->batch_->x, this->executor_);
+  chain.prepare(theta, Matrix<S>(0, this->dimension_), this->batch_->x);
   const auto targets_of = [&](const Shard& shard) { return this->batch_->targets.rows(shard.first, shard.rows); };
   const auto look = [&](Index i) {
     Shard& shard = shards[usize(i)];

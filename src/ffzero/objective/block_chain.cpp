@@ -57,9 +57,8 @@ void BlockChain<S>::draw_masks(const Batch<S>& batch) {
 }
 
 template <class S>
-void BlockChain<S>::prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x,
-                            const Executor& executor) const {
-  if (first_product_) first_product_->prepare(theta.first(usize(steps_[0].theta_size)), directions, x, executor);
+void BlockChain<S>::prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x) const {
+  if (first_product_) first_product_->prepare(theta.first(usize(steps_[0].theta_size)), directions, x);
 }
 
 template <class S>

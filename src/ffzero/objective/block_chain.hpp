@@ -43,7 +43,7 @@ class BlockChain {
   void draw_masks(const Batch<S>& batch);
   /// What the pieces of a batch share, before `forward` or `stacked`: x is the whole batch, directions are those of `stacked` or have no
   /// rows. All stay valid until the last of these calls.
-  void prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x, const Executor& executor) const;
+  void prepare(std::span<const S> theta, const ConstMatrixRef<S>& directions, const ConstMatrixRef<S>& x) const;
   /// LinearMap::forward_stacked of the first map, for rows [first_row, first_row + z.rows()); null if pieces have nothing in common.
   [[nodiscard]] const StackedProduct<S>* stacked() const noexcept { return first_product_.get(); }
   /// Head input (rows, output size) of rows [first_row, first_row + x.rows()) of the batch; the result lives in `work`.

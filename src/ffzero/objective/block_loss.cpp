@@ -101,7 +101,7 @@ void BlockLoss<S>::evaluate(Index count, Theta theta, Matrix<double>& losses) co
   for (Index number = part.first; number < part.last;) {
     const Index e = number / shards, first = number % shards, last = std::min(shards, first + part.last - number);
     const std::span<const S> own = theta(e);
-    chain_.prepare(own, Matrix<S>(0, dimension_), batch_->x, executor_);
+    chain_.prepare(own, Matrix<S>(0, dimension_), batch_->x);
     executor_.run(last - first, [&](Index k) {
       Shard& shard = shards_[usize(first + k)];
       const Matrix<S>& z = chain_.forward(own, batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);
@@ -145,7 +145,7 @@ void BlockLoss<S>::differences(std::span<const S> theta, const ConstMatrixRef<S>
   // The stacked product never forms what the head reads of one side.
   if (linear_ != nullptr && batch_->reads == nullptr) {
     const StackedProduct<S>* const stacked = chain_.stacked();
-    chain_.prepare(theta, directions, batch_->x, executor_);
+    chain_.prepare(theta, directions, batch_->x);
     linear_differences(
         directions.rows(), eps, stacked != nullptr,
         [&](const Shard& shard, Index first, MatrixRef<S> z, MatrixRef<S> p) {

@@ -90,7 +90,7 @@ std::vector<Matrix<S>> OneSidedBlockLoss<S>::read(const std::vector<Vector<S>>& 
     for (std::size_t i = 0; i < thetas.size(); ++i) {
       const std::span<const S> theta = as_span(thetas[i]);
       readings[i].resize(x.rows(), this->chain_.output_size());
-      this->chain_.prepare(theta, Matrix<S>(0, this->dimension_), x, this->executor_);
+      this->chain_.prepare(theta, Matrix<S>(0, this->dimension_), x);
       this->executor_.run(isize(shards.size()), [&](Index k) {
         auto& shard = shards[usize(k)];
         readings[i].middleRows(shard.first, shard.rows) =

@@ -7,7 +7,7 @@ namespace ffzero {
 template <class S>
 void TwinBlockLoss<S>::read(std::span<const S> theta, Matrix<S>& readings) const {
   readings.resize(this->batch_size(), this->chain_.output_size());
-  this->chain_.prepare(theta, Matrix<S>(0, this->dimension_), this->batch_->x, this->executor_);
+  this->chain_.prepare(theta, Matrix<S>(0, this->dimension_), this->batch_->x);
   // One after the other: readings have their order.
   for (auto& shard : this->shards_) {
     const Matrix<S>& z = this->chain_.forward(theta, this->batch_->x.middleRows(shard.first, shard.rows), shard.first, shard.work);

@@ -146,20 +146,20 @@ namespace {
 
 // What the head reads of the first rows, as training sees them.
 template <class S>
-Matrix<S> head_input(const BlockSetup<S>& setup, const Batch<S>& batch, std::span<const S> theta, const Executor& executor) {
+Matrix<S> head_input(const BlockSetup<S>& setup, const Batch<S>& batch, std::span<const S> theta) {
   BlockChain<S> chain(setup.block);
   chain.draw_masks(batch);
-  chain.prepare(theta, Matrix<S>(0, isize(theta.size())), batch.x, executor);
+  chain.prepare(theta, Matrix<S>(0, isize(theta.size())), batch.x);
   ChainWorkspace<S> work;
   return chain.forward(theta, batch.x, 0, work);
 }
 
 template <class S>
 void check_activity(const BlockSetup<S>& setup, ActivitySpace space, const Batch<S>& batch, std::span<const S> theta,
-                    const RandomStream& random, const Executor& executor) {
+                    const RandomStream& random) {
   const OutputCheck check =
       check_output_gradient<S>({.head = *setup.block.head, .loss = *setup.block.exact_loss, .perturbation = {.space = space}},
-                               *setup.block.loss, head_input<S>(setup, batch, theta, executor), batch.targets, random);
+                               *setup.block.loss, head_input<S>(setup, batch, theta), batch.targets, random);
   if (check.contradicts())
     report_contradiction(
         setup.name, "perturbed activations must give the exact gradient",
@@ -197,7 +197,7 @@ void check_first_step(const BlockSetup<S>& setup, const Batch<S>& batch, std::sp
   // What is not finite is told by the step itself.
   if (gradient.allFinite()) {
     if (const auto* activity = std::get_if<ActivityPerturbation>(&setup.options.estimator); activity != nullptr) {
-      check_activity<S>(setup, activity->space, first, theta, random, executor);
+      check_activity<S>(setup, activity->space, first, theta, random);
       own.bill(setup.first, setup.last, &Evaluations::training,
                rows * activity_cost(ActivityPerturbation{}, *setup.block.head, setup.block.loss->joint()));
     }

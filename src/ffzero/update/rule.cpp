@@ -14,7 +14,7 @@ namespace ffzero {
 namespace {
 
 /// Parameters that are worth another thread.
-constexpr Index kPiece = 16384;
+constexpr Index kPiece = 4096;
 
 void require_decay(const char* key, double value) {
   if (!(value >= 0.0 && value < 1.0)) throw ConfigError(key, "must lie in [0, 1)", std::to_string(value));

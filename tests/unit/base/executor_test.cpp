@@ -55,6 +55,40 @@ TEST(Executor, WakesWorkersThatSleep) {
   }
 }
 
+// What a thread wrote in one round it finds in its own cache in the next one.
+TEST(Executor, GivesEachThreadTheSameShardsInEveryRound) {
+  const Executor executor(2);
+  constexpr int kRounds = 200;
+  const auto caller = std::this_thread::get_id();
+  int kept = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    // Neither thread can do the work of both.
+    std::atomic<int> begun{0};
+    std::vector<std::thread::id> by(2);
+    executor.run(2, [&](Index i) {
+      by[usize(i)] = std::this_thread::get_id();
+      ++begun;
+      while (begun < 2) std::this_thread::yield();
+    });
+    kept += by[0] == caller && by[1] != caller ? 1 : 0;
+  }
+  // Not in all: a thread that is kept from working for long is helped.
+  EXPECT_GT(kept, kRounds / 2);
+}
+
+TEST(Executor, HelpsAThreadThatIsKeptFromItsShards) {
+  const Executor executor(2);
+  std::atomic<int> done{0};
+  // Shard 0 ends when all others are done: whoever has it must not be the one that has to do them.
+  executor.run(9, [&](Index i) {
+    if (i == 0)
+      while (done < 8) std::this_thread::yield();
+    else
+      ++done;
+  });
+  EXPECT_EQ(done, 8);
+}
+
 TEST(Executor, RethrowsTheFailureOfTheLowestShardAndGoesOnWorking) {
   for (const int threads : {1, 2, 3}) {
     const Executor executor(threads);

@@ -112,18 +112,28 @@ TEST(Dense, ProductsThatPiecesShareAreThoseOfEachPiece) {
         map.forward_stacked(as_span(theta), directions, x, z, p);
         const auto shared = map.stacked_product();
         ASSERT_NE(shared, nullptr);
-        shared->prepare(as_span(theta), directions, x, executor);
-        for (const auto& [first, count] : {std::pair<Index, Index>{0, 16}, {16, 13}})
+        shared->prepare(as_span(theta), directions, x);
+        executor.run(2, [&](Index i) {
+          const Index first = i * 16, count = i == 0 ? 16 : 13;
           shared->rows(first, 0, own_z.middleRows(first, count), own_p.middleRows(first, count));
+        });
         EXPECT_LT((own_z - z).cwiseAbs().maxCoeff(), 1e-11) << inputs << " inputs";
         EXPECT_LT((own_p - p).cwiseAbs().maxCoeff(), 1e-11) << inputs << " inputs";
         Matrix<double> second(rows, outputs);
         shared->rows(0, 0, own_z, own_p);
         shared->rows(0, 1, own_z, second);
         EXPECT_EQ(second, own_p.rightCols(outputs)) << inputs << " inputs: a direction depends on the others";
-        shared->prepare(as_span(theta), Matrix<double>(0, map.parameter_count()), x, executor);
+        shared->prepare(as_span(theta), Matrix<double>(0, map.parameter_count()), x);
         shared->rows(0, forward);
         EXPECT_LT((forward - z).cwiseAbs().maxCoeff(), 1e-11) << inputs << " inputs, no direction";
+        // What a thread packed belongs to one step of one product.
+        const Vector<double> moved = 2.0 * theta;
+        const auto other = map.stacked_product();
+        other->prepare(as_span(moved), Matrix<double>(0, map.parameter_count()), x);
+        shared->rows(0, forward);
+        EXPECT_LT((forward - z).cwiseAbs().maxCoeff(), 1e-11) << inputs << " inputs, beside another product";
+        other->rows(0, forward);
+        EXPECT_LT((forward - 2.0 * z).cwiseAbs().maxCoeff(), 1e-11) << inputs << " inputs, the next step";
       }
 }
 

@@ -1,0 +1,12 @@
+# Handing work to threads: the executor, and OpenMP and oneTBB where they are installed.
+ffzero_add_bench(fork_join SOURCES fork_join_bench.cpp DEPENDS base)
+find_package(OpenMP QUIET COMPONENTS CXX)
+if(OpenMP_CXX_FOUND)
+  target_link_libraries(bench_fork_join PRIVATE OpenMP::OpenMP_CXX)
+  target_compile_definitions(bench_fork_join PRIVATE FFZERO_BENCH_OPENMP)
+endif()
+find_package(TBB QUIET)
+if(TBB_FOUND)
+  target_link_libraries(bench_fork_join PRIVATE TBB::tbb)
+  target_compile_definitions(bench_fork_join PRIVATE FFZERO_BENCH_TBB)
+endif()
