@@ -3,7 +3,8 @@
 // to core: a quarter of a microsecond each where the cores do not share a cache. A range is one number that says which round it is of and
 // how many of its shards nobody has taken yet; whoever lowers it owns a shard. A thread without work left takes from the ranges of others:
 // a worker that sleeps or that the system runs elsewhere holds nobody up. Between rounds workers watch for the next one for the distance of
-// two rounds of a training step, then sleep. SPDX-License-Identifier: MIT
+// two rounds of a training step, then sleep.
+// SPDX-License-Identifier: MIT
 #include "ffzero/base/executor.hpp"
 
 #include <algorithm>
