@@ -142,7 +142,9 @@ lost = len(sys.argv) > 4
 p, evals = [0.0] * 4, 0
 def log(text):
     with open(name + '.log', 'a') as out: out.write(text + '\n')
-if os.path.exists(name + '.dead'): sys.exit('burnt')
+if os.path.exists(name + '.dead'):
+    with open(name + '.burnt', 'a') as out: out.write('burnt\n')
+    sys.exit('burnt')
 with open(name + '.pid', 'w') as out: out.write(str(os.getpid()))
 for line in iter(sys.stdin.readline, ''):
     n, verb, *rest = line.split()
@@ -267,14 +269,24 @@ TEST(Replicas, SkipWhatOneOfThemLoses) {
   for (std::size_t i = 0; i < 3; ++i)
     for (const char* key : {"readings", "writes", "dropped", "number"})
       EXPECT_EQ(summary_of(place, "again").at("devices").at(i).at(key), devices_of_run.at(i).at(key)) << i << key;
-  // A device that is gone: training skips its rows, and the first evaluation, which can do without none, names it.
+  // A device that is gone: training skips its rows, asks it in three steps and not in the last three, and the first evaluation, which can
+  // do without none, asks it again and names it.
   const Arguments hasty{"--set", "device.retries=1"};
-  const Outcome gone = place.run(train_mortals(place, "gone", three_mortals(place, 20), skip + hasty));
+  const Outcome gone = place.run(train_mortals(place, "gone", three_mortals(place, 8), skip + hasty));
   EXPECT_EQ(gone.code, 5) << gone.err;
   EXPECT_THAT(gone.err, HasSubstr("device 1: device exec:"));
   EXPECT_THAT(gone.err, HasSubstr("--without-device 1"));
+  EXPECT_THAT(test::read_file(place.path("gone") / "log.txt"), HasSubstr("has failed 3 times in a row; it is not asked until the next"));
+  // Two attempts after it has died, one in each of the other two steps, one in the evaluation.
+  EXPECT_EQ(test::lines_of(test::read_file(place.path("b.burnt"))).size(), 2U + 2U + 1U);
   test::succeed(place, kResume + Arguments{"gone", "--trust-devices", "--without-device", "1"});
-  EXPECT_EQ(summary_of(place, "gone").at("devices").at(1).at("dropped"), (8 * 4 - 20) * 3) << "its rows of all steps after it was gone";
+  const Json summary = summary_of(place, "gone"), lost = summary.at("devices").at(1);
+  EXPECT_EQ(lost.at("dropped"), (8 * 4 - 8) * 3) << "its rows of all steps after it was gone";
+  EXPECT_EQ(lost.at("unasked"), 3 * 4 * 3);
+  EXPECT_EQ(summary.at("devices").at(0).at("unasked"), 0);
+  EXPECT_EQ(summary.at("forward_evals").at("training"), 64 * 4 - 3 * 4 * 3) << "what it was not asked for is not billed";
+  test::succeed(place, {"report", "gone"});
+  EXPECT_THAT(test::read_file(place.path("gone") / "report.html"), HasSubstr("not asked for 36 of the dropped rows"));
 }
 
 TEST(Replicas, RepeatsOnlyARunWhoseDevicesStayedTheSame) {

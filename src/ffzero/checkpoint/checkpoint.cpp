@@ -110,6 +110,8 @@ json instrument_to_meta(const InstrumentRecord& r) {
                {"reference", r.reference},
                {"looks", looks}};
   if (r.number != InstrumentRecord::kAlone) meta["number"] = r.number;
+  if (r.unasked > 0) meta["unasked"] = r.unasked;
+  if (r.lost_calls > 0) meta["lost_calls"] = r.lost_calls;
   if (r.without_since) meta["without_since"] = *r.without_since;
   return meta;
 }
@@ -136,6 +138,8 @@ InstrumentRecord instrument_from(const json& j) {
                                  .seconds = j.at("seconds")},
                      .reference = j.at("reference").get<std::vector<double>>(),
                      .looks = {},
+                     .unasked = j.value("unasked", std::int64_t{0}),
+                     .lost_calls = j.value("lost_calls", Index{0}),
                      .without_since = {}};
   if (j.contains("without_since")) r.without_since = j["without_since"];
   for (const json& s : j.at("looks")) r.looks.push_back({.layer = s.at(0), .epoch = s.at(1), .noise = s.at(2), .drift = s.at(3)});
@@ -269,7 +273,7 @@ void require_complete(const json& meta, const std::string& place) {
     holds("devices", [&](const json& j) {
       return list_of(j, [&](const json& d) {
         if (!d.is_object()) return false;
-        for (const char* optional : {"number", "without_since"})
+        for (const char* optional : {"number", "unasked", "lost_calls", "without_since"})
           if (d.contains(optional) && !natural(d[optional])) return false;
         return d.contains("layer") && natural(d["layer"]) && naturals(d, "shape", 3, 3) && naturals(d, "receipt", 8, 9) &&
                d.contains("seconds") && number(d["seconds"]) && d.contains("reference") && list_of(d["reference"], number) &&

@@ -45,6 +45,7 @@ nlohmann::ordered_json devices_json(const std::vector<InstrumentRecord>& records
         {"looks", looks}};
     if (d.number != InstrumentRecord::kAlone) {
       device["number"] = d.number;
+      device["unasked"] = d.unasked;
       device["without_since"] = d.without_since ? ordered(*d.without_since) : ordered(nullptr);
     }
     list.push_back(std::move(device));

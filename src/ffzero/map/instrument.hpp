@@ -42,8 +42,8 @@ class Instrument : public virtual ManyReadings<S> {
   /// The batches that follow are rows first, first + 1, .. of larger ones, until the next begin_readings: several instruments share them,
   /// and a simulated one has the noise of these rows. Default: rows have no numbers.
   virtual void begin_rows(Index first) const { static_cast<void>(first); }
-  /// So many of the readings are taken by others alone, because the batch has no row for this instrument. Default: readings have no
-  /// numbers.
+  /// So many of the readings are taken by others alone, because the batch has no row for this instrument or because it is at rest
+  /// (ReplicatedMap). Default: readings have no numbers.
   virtual void pass_over(std::size_t readings) const { static_cast<void>(readings); }
   /// True if readings with an address are kept: then a step that is repeated does not ask for them again. Default: they are not.
   [[nodiscard]] virtual bool keeps_readings() const { return false; }

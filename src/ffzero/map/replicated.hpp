@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,9 +26,23 @@ struct RowShare {
 /// depends on the size of the batch alone, never on time. Every instrument sets all parameter vectors of a call in their order, so that
 /// both sides of a pair are read on one instrument, back to back. What is written once is one parameter vector: training it finds what
 /// suits all of them. S is float or double.
+///
+/// One that gives not one row of three calls in a row, of which the caller can do without some and which others answered, is at rest: it is
+/// not asked until ask_all(), so that no call waits for a device that is gone. Its rows are NaN, like those that it lost. A call to which
+/// nobody has an answer is the fault of none, and wakes all.
 template <class S>
 class ReplicatedMap final : public InstrumentSet<S> {
  public:
+  /// Calls in a row without a row, after which a replica is not asked any more.
+  static constexpr Index kMostLost = 3;
+  /// How a replica has answered what the caller can do without.
+  struct Attendance {
+    Index lost = 0;            ///< calls in a row without a row, up to kMostLost
+    std::int64_t unasked = 0;  ///< rows that it was not asked for since then, all parameter vectors counted
+    [[nodiscard]] bool at_rest() const noexcept { return lost >= kMostLost; }
+    friend bool operator==(const Attendance&, const Attendance&) = default;
+  };
+
   /// replicas: at least one with a map, of equal shapes and numbers of parameters. @throws ConfigError naming the one that does not fit
   explicit ReplicatedMap(std::vector<NumberedInstrument<S>> replicas);
 
@@ -38,12 +54,23 @@ class ReplicatedMap final : public InstrumentSet<S> {
 
   void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
                  bool may_miss) const override;
+  /// Of member i; one that is left out has never lost anything.
+  [[nodiscard]] Attendance attendance(std::size_t i) const;
+  /// Member i has lost so many calls in a row in an earlier session of the run. lost >= 0
+  void go_on(std::size_t i, Index lost) const;
+  /// Nobody is at rest.
+  void ask_all() const;
   /// Shared out like a batch.
   [[nodiscard]] Matrix<S> reference_readings(std::span<const S> theta, Index repeats) const override;
 
  private:
   void require_equal_sizes() const;
+  void take_attendance(const std::vector<RowShare>& shares, const std::vector<bool>& asked,
+                       const std::vector<std::vector<Matrix<S>>>& found) const;
   [[nodiscard]] std::string remedy_without(const std::vector<Index>& failed) const override;
+
+  mutable std::mutex noting_;
+  mutable std::vector<Attendance> attendance_;  ///< one for each member
 };
 
 extern template class ReplicatedMap<float>;

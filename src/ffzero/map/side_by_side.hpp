@@ -12,7 +12,8 @@ namespace ffzero {
 
 /// y = [f_0(theta_0, x), f_1(theta_1, x), ..]: every instrument reads the whole batch, with its own part of the parameters. Each is a group
 /// (ParameterLayout), so that all are perturbed in the same evaluation, and with a loss of its own (prototypes in groups) each gets a
-/// difference of its own. Cost of forward: B forward evaluations of the map, in which every instrument reads B rows. S is float or double.
+/// difference of its own. None can be left out for a while, as a replica can: without one of the groups a row has no output. Cost of
+/// forward: B forward evaluations of the map, in which every instrument reads B rows. S is float or double.
 template <class S>
 class SideBySideMap final : public InstrumentSet<S> {
  public:

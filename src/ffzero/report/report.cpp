@@ -149,6 +149,8 @@ std::string devices_html(const json& of) {
   const auto layer_of = [](const json& d) {
     std::string layer = d.at("name");
     if (d.contains("number")) layer += fmt::format(", number {}", d["number"].dump());
+    if (const auto unasked = d.value("unasked", std::int64_t{0}); unasked > 0)
+      layer += fmt::format(", not asked for {} of the dropped rows", unasked);
     if (const json since = d.value("without_since", json()); !since.is_null())
       layer += fmt::format(", left out after {} evaluations", since.dump());
     return layer;

@@ -149,6 +149,7 @@ void BlockTrainer<S>::take_step(Position& at, std::span<const std::uint32_t> row
     session_.bill(setup.first, setup.last, &Evaluations::training,
                   setup.gradient->cost_of_step(at.epoch * setup.steps + at.step, isize(rows.size())) / (setup.last - setup.first));
   }
+  session_.instruments.take_back_unasked(session_.ledger);
   if (loss) {
     at.loss_sum += *loss;
     skipped_in_a_row_ = 0;

@@ -37,7 +37,9 @@ void Instruments<S>::add(Index layer) {
                   .instrument = set->instrument(i),
                   .parameters = set->parameters_of(i),
                   .number = member.number,
-                  .address = member.address});
+                  .address = member.address,
+                  .replicas = dynamic_cast<const ReplicatedMap<S>*>(set),
+                  .member = i});
     }
   } else if (const auto* const instrument = dynamic_cast<const Instrument<S>*>(&map)) {
     add(layer, {.map = &map, .instrument = instrument, .parameters = {.begin = 0, .size = map.parameter_count()}});
@@ -64,6 +66,7 @@ void Instruments<S>::add(Index layer, const Part& part) {
   if (part.instrument == nullptr) records_.back().without_since = 0;
   instruments_.push_back(part.instrument);
   parameters_.push_back(part.parameters);
+  replicas_.push_back({.set = part.replicas, .member = part.member});
 }
 
 template <class S>
@@ -76,6 +79,8 @@ void Instruments<S>::address(Index last, ReadingPurpose purpose, std::uint64_t s
     if (instruments_[i] != nullptr && records_[i].layer < last)
       instruments_[i]->begin_readings(stream(records_[i].layer), (static_cast<std::uint64_t>(last) << kBlockShift) + step,
                                       purpose == ReadingPurpose::pass || purpose == ReadingPurpose::front);
+  for (std::size_t i = 0; i < records_.size(); ++i)
+    if (purpose != ReadingPurpose::step && replicas_[i].set != nullptr && records_[i].layer < last) replicas_[i].set->ask_all();
   if (addressed_.empty()) return;
   ReadingSeries own = series(last, purpose, step);
   own.step += static_cast<std::uint64_t>(last) << kBlockShift;
@@ -180,6 +185,29 @@ void Instruments<S>::bill_repeated(Index first, std::int64_t Evaluations::*accou
 }
 
 template <class S>
+void Instruments<S>::take_back_unasked(Ledger& ledger) {
+  for (std::size_t i = 0; i < records_.size(); ++i) {
+    const std::int64_t unasked = replicas_[i].attendance().unasked;
+    ledger.bill(records_[i].layer, records_[i].layer + 1, &Evaluations::training, replicas_[i].billed - unasked);
+    replicas_[i].billed = unasked;
+  }
+}
+
+template <class S>
+std::vector<std::string> Instruments<S>::put_to_rest() {
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < records_.size(); ++i) {
+    const bool at_rest = replicas_[i].attendance().at_rest();
+    if (at_rest && !replicas_[i].told)
+      lines.push_back(
+          fmt::format("device {} at {}: has failed {} times in a row; it is not asked until the next evaluation, and its rows are dropped",
+                      records_[i].number, records_[i].address, ReplicatedMap<S>::kMostLost));
+    replicas_[i].told = at_rest;
+  }
+  return lines;
+}
+
+template <class S>
 double Instruments<S>::seconds() const {
   double sum = 0.0;
   for (std::size_t i = 0; i < records_.size(); ++i) sum += receipt_now(i).seconds;
@@ -189,7 +217,13 @@ double Instruments<S>::seconds() const {
 template <class S>
 std::vector<InstrumentRecord> Instruments<S>::records() const {
   std::vector<InstrumentRecord> records = records_;
-  for (std::size_t i = 0; i < records.size(); ++i) records[i].receipt = receipt_now(i);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const auto attendance = replicas_[i].attendance();
+    records[i].receipt = receipt_now(i);
+    records[i].receipt.dropped += attendance.unasked;
+    records[i].unasked += attendance.unasked;
+    records[i].lost_calls = attendance.lost;
+  }
   return records;
 }
 
@@ -211,10 +245,15 @@ void Instruments<S>::take(std::size_t i, const InstrumentRecord& kept, const std
         fmt::format("{} must have the inputs, outputs and parameters [{},{},{}]", record.name, kept.inputs, kept.outputs, kept.parameters),
         fmt::format("[{},{},{}]", record.inputs, record.outputs, record.parameters), "connect the device that the run began with");
   record.receipt = kept.receipt;
+  record.unasked = kept.unasked;
   record.looks = kept.looks;
   record.reference = kept.reference;
   if (!record.reference.empty() && isize(record.reference.size()) != record.outputs) record.reference.clear();
-  if (instruments_[i] != nullptr) return instruments_[i]->go_on(kept.receipt);
+  if (instruments_[i] != nullptr) {
+    // Whether a replica is at rest decides what is read: a run that goes on must not ask it earlier than one that was not interrupted.
+    if (replicas_[i].set != nullptr) replicas_[i].set->go_on(replicas_[i].member, kept.lost_calls);
+    return instruments_[i]->go_on(kept.receipt);
+  }
   record.identity = kept.identity;
   if (kept.without_since) record.without_since = kept.without_since;
 }

@@ -13,6 +13,7 @@
 #include "ffzero/map/addressed.hpp"
 #include "ffzero/map/instrument.hpp"
 #include "ffzero/map/repeated_readings.hpp"
+#include "ffzero/map/replicated.hpp"
 #include "ffzero/train/estimator.hpp"
 #include "ffzero/train/network.hpp"
 #include "ffzero/train/record.hpp"
@@ -40,7 +41,8 @@ class Instruments {
   /// none.
   Instruments(const Network<S>& network, std::uint64_t seed, Index steadiness_rows, std::vector<BlockTimeline> timeline = {});
 
-  /// What the readings of layers [0, last) are for from now on.
+  /// What the readings of layers [0, last) are for from now on. What is no step asks replicas that are at rest again, and steps after it
+  /// do.
   void address(Index last, ReadingPurpose purpose, std::uint64_t step) const;
   /// Limited parameters of layers [first, last) move inside, so far that theta +- eps is inside too.
   void keep_inside(Network<S>& network, Index first, Index last, double eps) const;
@@ -57,6 +59,11 @@ class Instruments {
   /// Bills the rows that maps have read again by themselves since the last call: of layers from `first` on to `account`, of those before,
   /// which are frozen, as propagation.
   void bill_repeated(Index first, std::int64_t Evaluations::*account, Ledger& ledger);
+
+  /// Takes back what was billed to training for rows that replicas at rest were not asked for since the last call.
+  void take_back_unasked(Ledger& ledger);
+  /// Replicas that have been put to rest since the last call, a line each.
+  [[nodiscard]] std::vector<std::string> put_to_rest();
 
   /// Time spent waiting for all of them so far, in all sessions of the run.
   [[nodiscard]] double seconds() const;
@@ -77,6 +84,18 @@ class Instruments {
     Segment parameters;
     Index number = InstrumentRecord::kAlone;
     std::string address = {};
+    const ReplicatedMap<S>* replicas = nullptr;  ///< of which it is one
+    std::size_t member = 0;
+  };
+  /// What has been said and billed of a replica in this session.
+  struct Replica {
+    const ReplicatedMap<S>* set;  ///< null: it is none
+    std::size_t member;
+    std::int64_t billed = 0;
+    bool told = false;
+    [[nodiscard]] typename ReplicatedMap<S>::Attendance attendance() const {
+      return set != nullptr ? set->attendance(member) : typename ReplicatedMap<S>::Attendance{};
+    }
   };
   void add(Index layer);
   void add(Index layer, const Part& part);
@@ -99,6 +118,7 @@ class Instruments {
   std::vector<InstrumentRecord> records_;          ///< receipts: of earlier sessions
   std::vector<const Instrument<S>*> instruments_;  ///< one for each record; null: left out
   std::vector<Segment> parameters_;                ///< of its layer, that each of them holds
+  std::vector<Replica> replicas_;                  ///< one for each record
 };
 
 extern template class Instruments<float>;

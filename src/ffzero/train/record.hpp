@@ -82,6 +82,8 @@ struct InstrumentRecord {
   DeviceReceipt receipt;
   std::vector<double> reference;  ///< (outputs) mean of the first look; empty: nobody has looked
   std::vector<Steadiness> looks;
+  std::int64_t unasked = 0;  ///< rows among the dropped ones for which it was not asked, because it had failed (ReplicatedMap)
+  Index lost_calls = 0;      ///< ReplicatedMap::Attendance::lost
   std::optional<std::int64_t> without_since;  ///< the run does without it since so many evaluations had been billed to training
 };
 

@@ -205,6 +205,8 @@ bool Trainer<S>::after_step(const BlockSetup<S>& setup) {
                       "gate allows: going on with estimates from outputs alone, one parameter at a time",
                       setup.name, known));
   }
+  for (const std::string& line : session_.instruments.put_to_rest())
+    if (events_.message) events_.message(line);
   if (events_.step_done) {
     const std::int64_t evals = session_.ledger.total().training;
     events_.step_done({.layer = setup.name,

@@ -36,6 +36,7 @@ class Chip final : public ForwardMap<float>, public Instrument<float>, public Ad
       ys[i].resize(x.rows(), 1);
       forward(thetas[i], x, ys[i]);
       receipt_.rows += x.rows();
+      if (may_miss && gone) ys[i].setConstant(std::numeric_limits<float>::quiet_NaN());
       if (may_miss && loses) ys[i].row(0).setConstant(std::numeric_limits<float>::quiet_NaN());
     }
     rows.push_back(x.rows());
@@ -62,7 +63,7 @@ class Chip final : public ForwardMap<float>, public Instrument<float>, public Ad
   void begin_series(const ReadingSeries& series) const override { streams.push_back(100 + series.stream); }
   [[nodiscard]] bool smooth() const override { return !noisy; }
 
-  bool broken = false, unsafe = false, mistaken = false, loses = false, noisy = false;
+  bool broken = false, unsafe = false, mistaken = false, loses = false, gone = false, noisy = false;
   float limit = 1.0F;
   double resolves = 0.0;
   mutable std::vector<float> asked;
@@ -228,6 +229,59 @@ TEST(ReplicatedMap, LosesRowsOfOneAlone) {
   for (const auto& y : ys)
     for (Index i = 0; i < 4; ++i) EXPECT_EQ(std::isnan(y(i, 0)), i == 2);
   EXPECT_TRUE(read(map, samples(4), false)[0].allFinite());
+}
+
+TEST(ReplicatedMap, AsksOneThatIsGoneThreeTimesAndNoMoreUntilItIsToldTo) {
+  const Rack rack(3);
+  Chip& chip = *rack.chips[1];
+  const ReplicatedMap<float> map(rack.replicas());
+  chip.gone = true;
+  for (int call = 0; call < 7; ++call) {
+    const auto ys = read(map, samples(8), true);
+    for (const auto& y : ys)
+      for (Index i = 0; i < 8; ++i) EXPECT_EQ(std::isnan(y(i, 0)), i >= 3 && i < 6) << call << i;
+    EXPECT_EQ(isize(chip.rows.size()), std::min(call + 1, 3));
+  }
+  EXPECT_EQ(map.attendance(1), (ReplicatedMap<float>::Attendance{.lost = 3, .unasked = 4 * 3 * 3}));
+  EXPECT_EQ(chip.passed, 4U * 3U) << "its readings keep their numbers";
+  EXPECT_EQ(chip.receipt().rows, 3 * 3 * 3);
+  EXPECT_EQ(map.attendance(0), ReplicatedMap<float>::Attendance{});
+  // What cannot miss a row asks everybody; who is at rest stays so until it is told.
+  EXPECT_TRUE(read(map, samples(8), false)[0].allFinite());
+  EXPECT_EQ(chip.rows.size(), 4U);
+  static_cast<void>(read(map, samples(8), true));
+  EXPECT_EQ(chip.rows.size(), 4U);
+  map.ask_all();
+  for (int call = 0; call < 5; ++call) static_cast<void>(read(map, samples(8), true));
+  EXPECT_EQ(chip.rows.size(), 4U + 3U);
+  // One that answers again begins anew, and so does one that has gone on.
+  map.ask_all();
+  chip.gone = false;
+  EXPECT_TRUE(read(map, samples(8), true)[0].allFinite());
+  EXPECT_EQ(map.attendance(1).lost, 0);
+  map.go_on(1, 7);
+  EXPECT_EQ(map.attendance(1).lost, 3);
+  static_cast<void>(read(map, samples(8), true));
+  EXPECT_EQ(chip.rows.size(), 4U + 3U + 1U);
+}
+
+TEST(ReplicatedMap, PutsNobodyToRestForWhatNobodyAnswers) {
+  const Rack rack(2);
+  const ReplicatedMap<float> map(rack.replicas());
+  rack.chips[0]->gone = true;
+  for (int call = 0; call < 4; ++call) static_cast<void>(read(map, samples(4), true));
+  EXPECT_TRUE(map.attendance(0).at_rest());
+  // Now the other one is gone too: everybody is asked at every call.
+  rack.chips[1]->gone = true;
+  const std::size_t before = rack.chips[0]->rows.size(), others = rack.chips[1]->rows.size();
+  for (int call = 0; call < 6; ++call) static_cast<void>(read(map, samples(4), true));
+  EXPECT_EQ(rack.chips[0]->rows.size(), before + 5);
+  EXPECT_EQ(rack.chips[1]->rows.size(), others + 6);
+  // A call without a row for one says nothing about it.
+  map.ask_all();
+  rack.chips[0]->gone = false;
+  for (int call = 0; call < 5; ++call) static_cast<void>(read(map, samples(1), true));
+  EXPECT_EQ(map.attendance(1), ReplicatedMap<float>::Attendance{});
 }
 
 TEST(ReplicatedMap, RefusesWhatCannotShareParameters) {

@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
+
 #include "ffzero/base/error.hpp"
 #include "ffzero/map/dense.hpp"
 #include "support/expect_error.hpp"
@@ -25,12 +27,13 @@ class Scale final : public ForwardMap<double>, public Instrument<double> {
     y = as_vector(theta).sum() * x;
   }
   void read_many(std::span<const std::span<const double>> thetas, const ConstMatrixRef<double>& x, std::span<Matrix<double>> ys,
-                 bool /*may_miss*/) const override {
+                 bool may_miss) const override {
     if (broken) throw DeviceError(DeviceFailure::disconnected, "device here", "must answer", "nothing");
     for (std::size_t i = 0; i < thetas.size(); ++i) {
       sizes.push_back(isize(thetas[i].size()));
       ys[i].resize(x.rows(), inputs_);
       forward(thetas[i], x, ys[i]);
+      if (may_miss && gone) ys[i].setConstant(std::numeric_limits<double>::quiet_NaN());
     }
   }
   [[nodiscard]] InstrumentInfo info() const override { return {.address = "here", .identity = "", .noise = limit_}; }
@@ -47,7 +50,7 @@ class Scale final : public ForwardMap<double>, public Instrument<double> {
   }
   [[nodiscard]] double resolution() const override { return 0.0; }
 
-  bool broken = false;
+  bool broken = false, gone = false;
   mutable std::vector<Index> sizes;
   mutable int made_safe = 0;
 
@@ -114,6 +117,20 @@ TEST(SideBySideMap, OneThatFailsIsNamedAndTheOthersAreMadeSafe) {
             "device 5: device here: must answer; got nothing; the others are in their safe state; a group has no substitute: mend it and "
             "resume");
   EXPECT_EQ(pair.first->made_safe, 1);
+}
+
+TEST(SideBySideMap, AsksOneThatIsGoneInEveryCallBecauseNoRowIsWholeWithoutIt) {
+  const Pair pair;
+  pair.second->gone = true;
+  const SideBySideMap<double> map(pair.members());
+  const std::span<const double> theta(kTheta);
+  for (int call = 0; call < 6; ++call) {
+    Matrix<double> y;
+    map.read_many(std::span(&theta, 1), Matrix<double>::Ones(3, 2), std::span(&y, 1), true);
+    EXPECT_TRUE(y.leftCols(2).allFinite());
+    EXPECT_FALSE(y.row(0).allFinite());
+  }
+  EXPECT_EQ(pair.second->sizes.size(), 6U);
 }
 
 TEST(SideBySideMap, RefusesWhatDoesNotFit) {
