@@ -8,9 +8,9 @@ the build folder, with less to do: one epoch, one seed, no report, and stand-ins
 document's DIR), so that every setting is tried in earnest but nobody waits. What downloads, installs, builds the project or takes minutes by nature
 is looked at instead: the script must exist and know the options, the preset must exist.
 
-What is what: fenced blocks by their language (sh, toml, cmake, cpp), indented ones by their first word. A block whose first line is a comment
+What is what: fenced blocks by their language (sh, toml, cmake, cpp, python), indented ones by their first word. A block whose first line is a comment
 with the name of a file (`# study.toml`, `// main.cpp`) is written to that file, for the commands after it. A command that must fail ends in
-`# exit code N`. Blocks of other languages are prose. Besides: commands within a line are checked for names and options, links for their targets.
+`# exit code N`. Python runs where the build folder holds the package; elsewhere such lines are left out, which is said. Blocks of other languages are prose. Besides: commands within a line are checked for names and options, links for their targets.
 SPDX-License-Identifier: MIT
 """
 import argparse
@@ -26,7 +26,8 @@ import subprocess
 import sys
 import tempfile
 
-PROGRAMS = {"ffzero", "cmake", "ctest", "apt-get", "sudo", "git", "python3", "gnuplot", "cd", "for", "export", "mkdir", "c++", "g++"}
+PYTHON_PACKAGE = "PYTHONPATH=build/release/python"
+PROGRAMS = {PYTHON_PACKAGE, "ffzero", "cmake", "ctest", "apt-get", "sudo", "git", "python3", "gnuplot", "cd", "for", "export", "mkdir", "c++", "g++"}
 NOT_RUN = {"apt-get", "sudo", "git", "gnuplot", "xdg-open"}
 
 
@@ -85,7 +86,7 @@ def language_of(text):
 
 
 def file_name_of(block):
-    name = re.match(r"(?:#|//) ([\w./-]+\.(?:toml|cpp|hpp|c|txt))\b", block.text)
+    name = re.match(r"(?:#|//) ([\w./-]+\.(?:toml|cpp|hpp|c|txt|py))\b", block.text)
     return name.group(1) if name else None
 
 
@@ -119,7 +120,7 @@ def write_executable(path, text):
     path.chmod(0o755)
 
 
-def make_workplace(folder, source, document):
+def make_workplace(folder, source, build, document):
     # A copy, not links: documents write files, and nothing that they do may reach the source.
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=lambda at, names: {
         n for n in names if n == "__pycache__" or (pathlib.Path(at) == source and n in {"build", "runs", "install", "src", "fuzz", ".git", "CMakeLists.txt"})})
@@ -127,6 +128,8 @@ def make_workplace(folder, source, document):
     for name in sorted(NOT_RUN | {"ffzero", "cmake", "ctest", "python3"}):
         write_executable(folder / "bin" / name, wrapper)
     write_executable(folder / "build/release/ffzero", wrapper)
+    if (build / "python/ffzero").is_dir():
+        (folder / "build/release/python").symlink_to(build / "python")
     for script in ("demo.sh", "test.sh"):
         write_executable(folder / script, wrapper)
     for bench in re.findall(r"build/release/bench/(bench_\w+)", document):
@@ -202,9 +205,11 @@ def lightened(arguments):
         # The stand-ins for data have few samples.
         text = re.sub(r"(batch_size *= *)(\d+)", lambda found: found[1] + str(min(int(found[2]), 200)), text)
         if "glyphs" in text or "dataset.name" not in text:
-            # A key of the table that the study begins with.
-            text = re.sub(r"(?m)^base *= *\{", "base = { dataset.validation = 9200,", text)
-            text = re.sub(r"(?m)^\[base\]", "[base]\ndataset.validation = 9200", text)
+            # In place of the study's own number, or as a key of the table that the study begins with.
+            text, own = re.subn(r"(dataset\.validation *= *)\d+", r"\g<1>9200", text)
+            if own == 0:
+                text = re.sub(r"(?m)^base *= *\{", "base = { dataset.validation = 9200,", text)
+                text = re.sub(r"(?m)^\[base\]", "[base]\ndataset.validation = 9200", text)
         light = pathlib.Path(study).with_name("light-" + pathlib.Path(study).name)
         light = pathlib.Path(light.name)
         light.write_text(text)
@@ -256,11 +261,25 @@ def shell_script(text, folder):
         script = re.match(r"(?:python3 )?((?:tools|bench|\.ci)/\S+)(.*)", line)
         if expected:
             lines.append(f"code=0; {line[:expected.start()].rstrip()} || code=$?; [ $code = {expected.group(1)} ]")
+        elif line.startswith(PYTHON_PACKAGE):
+            lines += run_with_package(line, folder)
         elif script:
             check_script_line(script.group(1), script.group(2))
         else:
             lines.append(line)
     return "set -euo pipefail\n" + "\n".join(lines) + "\n"
+
+
+def run_with_package(line, folder):
+    """A line that needs the Python package: as it stands for a program that the document wrote; those of the project are only looked at."""
+    program, options = re.match(r"\S+ /usr/bin/python3 (\S+)(.*)", line).groups()
+    if "/" in program:
+        check_script_line(program, options)
+        return []
+    if not (folder / "build/release/python/ffzero").is_dir():
+        print(f"not run, because this build has no Python package: {line}")
+        return []
+    return [line]
 
 
 def check_script_line(script, rest):
@@ -273,7 +292,7 @@ def fail(document, block, words):
 
 def run_block(document, block, folder, environment):
     name = file_name_of(block)
-    if name and block.language in ("toml", "cmake", "cpp", "c++", "c"):
+    if name and block.language in ("toml", "cmake", "cpp", "c++", "c", "python"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(block.text)
         return "file"
@@ -334,7 +353,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.keep or pathlib.Path(temporary)
         folder.mkdir(exist_ok=True)
-        make_workplace(folder, source, text)
+        make_workplace(folder, source, build, text)
         environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(folder / "cache"),
                        "FFZERO_DOC_PROGRAM": str(program), "FFZERO_DOC_BUILD": str(build),
                        "FFZERO_DOC_SOURCE": str(source), "FFZERO_DOC_CMAKE": args.cmake, "FFZERO_DOC_CTEST": "ctest", "FFZERO_DOC_COMPILER": args.compiler,

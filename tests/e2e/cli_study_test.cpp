@@ -73,6 +73,21 @@ TEST(Sweep, TakesSettingsBesideTheStudy) {
   test::expect_refused(place, {"sweep", study, "--out", "t", "--set", "seed"}, 2, {"must be key=value"});
 }
 
+TEST(Sweep, SaysWhereTheBudgetLeftLayersUntrained) {
+  Workplace place;
+  write_npz(place.path("data.npz"), test::sample_archive());
+  const std::string study =
+      place
+          .write("study.toml",
+                 "cells = [\"ff_dd\", \"bp_dd\"]\nseeds = [0, 1]\n[base]\ndataset.name = \"npz\"\nmodel.layers = [12, 6]\n"
+                 "training.epochs = 100\nbudget.forward_evals = 400\n")
+          .string();
+  test::succeed(place, {"sweep", study, "--out", "s", "--data-dir", "data.npz"});
+  const std::string table = test::read_file(place.path("s/table.csv"));
+  EXPECT_THAT(table, HasSubstr("2 with layers untrained"));
+  EXPECT_EQ(table.find("untrained"), table.rfind("untrained")) << "end to end nothing is left out: " << table;
+}
+
 TEST(Sweep, InPartsGivesTheTableOfTheWhole) {
   Workplace place;
   const std::string study = write_study(place).string();

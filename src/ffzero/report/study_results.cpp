@@ -88,7 +88,10 @@ SettingResult setting_result(const PlannedRun& first, const std::vector<RunOutco
       continue;
     }
     if (o.diverged) ++result.diverged;
-    if (o.data.summary.is_object()) result.information = o.data.summary.value("information", "");
+    if (o.data.summary.is_object()) {
+      result.information = o.data.summary.value("information", "");
+      if (o.data.summary.contains("unreached")) ++result.cut_short;
+    }
     result.metric = o.data.metric.empty() ? result.metric : o.data.metric;
     result.seeds.push_back(seeds[i]);
     test.push_back(o.test);
@@ -208,8 +211,9 @@ Table study_table(const std::vector<SettingResult>& results) {
   for (const SettingResult& r : results) {
     std::vector<std::string> row;
     for (const auto& [key, value] : r.axes) row.push_back(value);
-    std::string remarks = r.diverged > 0 ? fmt::format("{} diverged", r.diverged) : "";
-    if (r.missing > 0) remarks += fmt::format("{}{} missing", remarks.empty() ? "" : ", ", r.missing);
+    std::string remarks;
+    for (const auto& [count, what] : {std::pair{r.diverged, "diverged"}, {r.missing, "missing"}, {r.cut_short, "with layers untrained"}})
+      if (count > 0) remarks += fmt::format("{}{} {}", remarks.empty() ? "" : ", ", count, what);
     row.insert(row.end(), {std::to_string(r.seeds.size()), r.metric, four_digits(r.test.median), four_digits(r.test.low),
                            four_digits(r.test.high), four_digits(r.train.median),
                            std::isfinite(r.forward_evals) ? fmt::format("{:.0f}", r.forward_evals) : "-", r.information, remarks});

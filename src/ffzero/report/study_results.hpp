@@ -23,6 +23,7 @@ struct SettingResult {
   Quartiles test, train;                   ///< final values; a diverged run counts with the last value before
   double forward_evals = 0.0;              ///< of training, median
   int diverged = 0, missing = 0;           ///< runs without a result
+  int cut_short = 0;                       ///< runs whose budget left nothing for their last layers
   std::vector<std::vector<double>> curve;  ///< rows: median evaluations, low quartile, median, high quartile of the test metric; an empty
                                            ///< row between layers
   std::vector<std::vector<double>> curve_when_stopped;  ///< the same of values_when_stopped, without empty rows

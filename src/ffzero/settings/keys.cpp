@@ -38,7 +38,7 @@ std::string failing_key(const Values& v) {
 }
 std::string mlp_or_cnn(const Values& v) { return v.is("model.kind", "photonic") ? "it belongs to model.kind = \"mlp\" or \"cnn\"" : ""; }
 std::string local_only(const Values& v) {
-  return v.is("objective.scope", "end_to_end") ? "it belongs to objective.scope = \"local\" or \"grouped\"" : "";
+  return v.is("objective.scope", "end_to_end") ? "it belongs to objective.scope = \"local\" or \"blocks\"" : "";
 }
 std::string has_distribution(const Values& v) {
   return v.is("gradient.estimator", "adjoint") || v.is("gradient.estimator", "twin") || v.is("gradient.estimator", "transfer")

@@ -97,7 +97,7 @@ void validate_estimator(const EstimatorOptions& estimator, std::string_view plac
 
 std::string to_string(Scope scope) {
   if (scope == Scope::local) return "local";
-  return scope == Scope::end_to_end ? "end_to_end" : "grouped";
+  return scope == Scope::end_to_end ? "end_to_end" : "blocks";
 }
 
 std::string estimator_name(const EstimatorOptions& options) {

@@ -65,6 +65,12 @@ TEST(Study, DropsKeysWhereTheyDoNotApplyAndSaysSo) {
   }
 }
 
+TEST(Study, SaysWhyAKeyIsDroppedInWordsOfToday) {
+  const Study study = parse_study("cells = [\"bp_dd\"]\nbase = { budget.forward_evals = 1000, budget.split = \"even\" }\n", "s.toml", ".");
+  EXPECT_THAT(study.notes(),
+              testing::ElementsAre(HasSubstr("budget.split is dropped in bp_dd: it belongs to objective.scope = \"local\" or \"blocks\"")));
+}
+
 TEST(Study, RunsSettingsThatDifferInADroppedKeyOnce) {
   const Study study = parse_study("cells = [\"ff_dd\", \"ff_ad\"]\n[grid]\ngradient.directions = [1, 2, 4]\n", "s.toml", ".");
   EXPECT_EQ(study.runs.size(), 4U);
