@@ -5,6 +5,7 @@
 #   tools/install_deps.sh --package and to build the Python package (import ffzero)
 #   tools/install_deps.sh --mpi    and to train one run on several machines (Open MPI)
 #   tools/install_deps.sh --watch  and to show runs in a browser (ffzero watch)
+#   tools/install_deps.sh --onnx   and to write trained networks as ONNX (ffzero export --format onnx), and to read them again in a test
 #   tools/install_deps.sh --test   and to test it
 #   tools/install_deps.sh --lint   and for everything that .ci/run checks
 #   tools/install_deps.sh --list   print the packages of the chosen set instead of installing them
@@ -24,6 +25,7 @@ test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3)
 package_packages=(python3 python3-dev python3-numpy pybind11-dev)
 mpi_packages=("libopenmpi-dev|libmpich-dev" "openmpi-bin|mpich")
 watch_packages=(libcpp-httplib-dev)
+onnx_packages=(libonnx-dev libprotobuf-dev python3-opencv)
 lint_packages=(clang-16 libclang-rt-16-dev clang-tidy-16 clang-format-16 ccache git mypy)
 
 wanted=("${build_packages[@]}")
@@ -34,10 +36,11 @@ for argument in "$@"; do
     --package) wanted+=("${package_packages[@]}") ;;
     --mpi) wanted+=("${mpi_packages[@]}") ;;
     --watch) wanted+=("${watch_packages[@]}") ;;
+    --onnx) wanted+=("${onnx_packages[@]}") ;;
     --test) wanted+=("${test_packages[@]}") ;;
     --lint) wanted+=("${test_packages[@]}" "${lint_packages[@]}") ;;
     --list) list_only=yes ;;
-    *) echo "install_deps.sh: --python, --package, --mpi, --watch, --test, --lint or --list; got $argument" >&2; exit 2 ;;
+    *) echo "install_deps.sh: --python, --package, --mpi, --watch, --onnx, --test, --lint or --list; got $argument" >&2; exit 2 ;;
   esac
 done
 if [ $list_only = yes ]; then printf '%s\n' "${wanted[@]%%|*}"; exit 0; fi

@@ -16,6 +16,15 @@ target_link_libraries(test_cli_device PRIVATE util)
 # What is exported is compiled as C.
 target_compile_definitions(test_cli_export PRIVATE FFZERO_COMPILER="${CMAKE_CXX_COMPILER}")
 
+# What is written as ONNX is read by OpenCV. The distribution's Python has it, not one that stands before it in PATH.
+find_program(FFZERO_SYSTEM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH DOC "The Python that sees python3-opencv")
+target_compile_definitions(test_cli_export PRIVATE FFZERO_SYSTEM_PYTHON="$<IF:$<BOOL:${FFZERO_SYSTEM_PYTHON}>,${FFZERO_SYSTEM_PYTHON},python3>"
+                                                   FFZERO_READ_ONNX="${CMAKE_CURRENT_LIST_DIR}/read_onnx.py" $<$<TARGET_EXISTS:ffzero_onnx>:FFZERO_WITH_ONNX>)
+
+if(TARGET ffzero_onnx)
+  target_link_libraries(test_cli_export PRIVATE ffzero_onnx)
+endif()
+
 # The manual is what the program says about itself.
 foreach(page "config;keys;--markdown" "cli;manual")
   list(POP_FRONT page name)

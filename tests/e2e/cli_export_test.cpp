@@ -1,6 +1,7 @@
 // ffzero export: what was written computes what ffzero predicts.
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -8,9 +9,29 @@
 
 #include "compare_runs.hpp"
 #include "refusal.hpp"
+#include "support/expect_error.hpp"
+#ifdef FFZERO_WITH_ONNX
+#include "ffzero/export/onnx/onnx_model.hpp"
+#endif
 
 namespace ffzero::test {
 namespace {
+
+#ifdef FFZERO_WITH_ONNX
+TEST(Export, WritesNoDigitalReadoutAsOnnx) {
+  GraphLayer layer;
+  layer.name = "mesh0";
+  layer.scoring = ReadoutScoring{.weight = Matrix<float>::Ones(2, 4), .bias = Vector<float>::Zero(2)};
+  NetworkGraph graph;
+  graph.layers.push_back(layer);
+  const std::string message = message_of<ConfigError>([&] { (void)onnx_model(graph); });
+  EXPECT_EQ(message, "export --format onnx: mesh0: scores must be prototypes or outputs; got a digital readout; --format c writes it");
+}
+
+constexpr bool kWithOnnx = true;
+#else
+constexpr bool kWithOnnx = false;
+#endif
 
 struct ExportCase {
   std::string name;
@@ -86,6 +107,36 @@ std::string main_source(bool bytes, bool classes) {
   return std::string("#define SAMPLE ") + (bytes ? "unsigned char" : "float") + "\n" + text;
 }
 
+// Scores or values of a sample as `ffzero predict --json` prints them.
+std::vector<double> numbers_of(const nlohmann::json& sample, const ExportCase& c) {
+  if (c.targets == 1) return {sample.at("value").get<double>()};
+  return sample.at(c.targets > 0 ? "values" : sample.contains("scores") ? "scores" : "similarities").get<std::vector<double>>();
+}
+
+std::string class_of(const nlohmann::json& sample) {
+  const nlohmann::json& name = sample.at("class");
+  return name.is_string() ? name.get<std::string>() : name.dump();
+}
+
+// Lines of a foreign program ("<class> <score> ..") against what ffzero predicts.
+void expect_predictions(const std::vector<std::string>& lines, const nlohmann::json& expected, const ExportCase& c) {
+  ASSERT_EQ(lines.size(), usize(c.data.test));
+  ASSERT_EQ(expected.size(), lines.size());
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    std::istringstream line(lines[i]);
+    std::string name;
+    line >> name;
+    for (const double score : numbers_of(expected[i], c)) {
+      double value = 0.0;
+      EXPECT_TRUE(line >> value) << i;
+      EXPECT_NEAR(value, score, 2e-5 * (1.0 + std::abs(score))) << i;
+    }
+    if (c.targets == 0) {
+      EXPECT_EQ(name, class_of(expected[i])) << i;
+    }
+  }
+}
+
 class ExportC : public testing::TestWithParam<ExportCase> {};
 
 TEST_P(ExportC, PredictsWhatTheProgramPredicts) {
@@ -103,31 +154,40 @@ TEST_P(ExportC, PredictsWhatTheProgramPredicts) {
       "cd '" + folder + "' && " + FFZERO_COMPILER + " -x c " + warnings + " main.c -o main -lm >build.log 2>&1 && ./main <samples >answers";
   ASSERT_EQ(std::system(command.c_str()), 0) << read_file(place.path("build.log"));
   const auto expected = json_of(succeed(place, {"predict", "run", "data.npz", "--json"}).out);
-  const std::vector<std::string> lines = lines_of(read_file(place.path("answers")));
-  ASSERT_EQ(lines.size(), usize(c.data.test));
-  ASSERT_EQ(expected.size(), lines.size());
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    std::istringstream line(lines[i]);
-    std::string name;
-    line >> name;
-    const auto& sample = expected[i];
-    std::vector<double> scores;
-    if (c.targets == 1)
-      scores = {sample.at("value").get<double>()};
-    else
-      scores = sample.at(c.targets > 0 ? "values" : sample.contains("scores") ? "scores" : "similarities").get<std::vector<double>>();
-    for (const double score : scores) {
-      double value = 0.0;
-      line >> value;
-      EXPECT_NEAR(value, score, 2e-5 * (1.0 + std::abs(score))) << i;
-    }
-    if (c.targets == 0) {
-      EXPECT_EQ(name, sample.at("class").is_string() ? sample.at("class").get<std::string>() : sample.at("class").dump()) << i;
-    }
-  }
+  expect_predictions(lines_of(read_file(place.path("answers"))), expected, c);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ExportC, testing::ValuesIn(cases()), [](const auto& test) { return test.param.name; });
+
+class ExportOnnx : public testing::TestWithParam<ExportCase> {};
+
+TEST_P(ExportOnnx, IsReadByAnotherProgramToPredictTheSame) {
+  if (!kWithOnnx) GTEST_SKIP() << "this build writes no ONNX: tools/install_deps.sh --onnx";
+  const ExportCase& c = GetParam();
+  Workplace place;
+  succeed(place, train_on(place, archive_of(c)) + c.arguments + Arguments{"--threads", "1", "--out", "run"});
+  if (c.name.starts_with("Majority")) {
+    expect_refused(place, {"export", "run", "--format", "onnx", "--out", "net.onnx"}, 3,
+                   {"vote must be last, sum", "majority", "--format c"});
+    return;
+  }
+  succeed(place, {"export", "run", "--format", "onnx", "--out", "net.onnx"});
+  const std::string command = "cd '" + place.path("").string() + "' && " + FFZERO_SYSTEM_PYTHON + " " + FFZERO_READ_ONNX +
+                              " net.onnx data.npz >answers 2>reader.log";
+  const int status = std::system(command.c_str());
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no OpenCV for Python to read it with: tools/install_deps.sh --onnx";
+  ASSERT_EQ(status, 0) << read_file(place.path("reader.log"));
+  expect_predictions(lines_of(read_file(place.path("answers"))), json_of(succeed(place, {"predict", "run", "data.npz", "--json"}).out), c);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, ExportOnnx, testing::ValuesIn(cases()), [](const auto& test) { return test.param.name; });
+
+TEST(Export, SaysHowToGetOnnxWhereItIsMissing) {
+  if (kWithOnnx) GTEST_SKIP() << "this build writes ONNX";
+  Workplace place;
+  succeed(place, train_on(place) + kSmall + Arguments{"--out", "run"});
+  expect_refused(place, {"export", "run", "--format", "onnx", "--out", "x.onnx"}, 3, {"built with libonnx", "install_deps.sh --onnx"});
+}
 
 TEST(Export, WritesTheArraysOfALayerByName) {
   Workplace place;
@@ -154,6 +214,7 @@ TEST(Export, RefusesInOneLine) {
   succeed(place,
           train_on(place, sample_archive(kFields), "fields.npz") + Arguments{"--model", "photonic", "--epochs", "1", "--out", "chip"});
   expect_refused(place, {"export", "chip", "--format", "c", "--out", "x.h"}, 3, {"export: samples", "optical field", "--format reference"});
+  if (kWithOnnx) expect_refused(place, {"export", "chip", "--format", "onnx", "--out", "x.onnx"}, 3, {"export: samples", "optical field"});
   succeed(place, train_on(place) + kSmall + Arguments{"--set", "model.imperfect.read_noise=0.01", "--out", "noisy"});
   expect_refused(place, {"export", "noisy", "--format", "npz", "--out", "x.npz"}, 3, {"export: dense0"});
 }

@@ -383,13 +383,9 @@ class Writer {
 
   // From a sample to the first layer's inputs, in a.
   std::string encoding() {
-    const EncoderOptions& o = graph_.encoder;
     const Shape& raw = graph_.raw;
-    const bool image = raw.height > 1;
-    const Index height = image && o.crop > 0 ? std::min(o.crop, raw.height) : raw.height;
-    const Index width = image && o.crop > 0 ? std::min(o.crop, raw.width) : raw.width;
-    const Index top = raw.height / 2 - height / 2, left = raw.width / 2 - width / 2;
-    const Index n = raw.channels * height * width;
+    const InputWindow window = input_window(graph_);
+    const Index n = window.shape.size();
     need(n);
     need(graph_.input.size());
     at_ = "a";
@@ -407,7 +403,8 @@ class Writer {
         "  for (long c = 0; c < {}; ++c)\n    for (long row = {}; row < {}; ++row)\n      for (long column = {}; column < {}; ++column) "
         "{{\n"
         "        const long i = (c * {} + row) * {} + column;\n        *to++ = {};\n      }}\n",
-        raw.channels, top, top + height, left, left + width, raw.height, raw.width, value);
+        raw.channels, window.top, window.top + window.shape.height, window.left, window.left + window.shape.width, raw.height, raw.width,
+        value);
     if (graph_.bytes)
       text += fmt::format(
           "  float darkest = a[0], brightest = a[0];\n  for (long i = 0; i < {0}; ++i) {{\n    if (a[i] < darkest) darkest = a[i];\n"
@@ -415,22 +412,8 @@ class Writer {
           "1e-8f;\n"
           "  for (long i = 0; i < {0}; ++i) a[i] = (a[i] / 255.0f - low) / range;\n",
           n);
-    if (o.downsample > 0 && image) {
-      const Operation pool{.name = "input",
-                           .input = {raw.channels, height, width},
-                           .output = graph_.input,
-                           .what = MeanPoolOperation{.rows = adaptive_cells(height), .columns = adaptive_cells(width)}};
-      text += move_on({pool}, 0, 1);
-    }
+    if (window.pool) text += move_on({*window.pool}, 0, 1);
     return text;
-  }
-
-  // Cells of adaptive pooling to options.downsample, which may overlap.
-  [[nodiscard]] std::vector<PoolCell> adaptive_cells(Index size) const {
-    const Index n = graph_.encoder.downsample;
-    std::vector<PoolCell> cells;
-    for (Index i = 0; i < n; ++i) cells.push_back({.begin = i * size / n, .end = ((i + 1) * size + n - 1) / n});
-    return cells;
   }
 
   [[nodiscard]] std::string signature() const {

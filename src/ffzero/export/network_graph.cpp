@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -153,6 +154,13 @@ std::vector<std::string> class_names(const DatasetInfo& info) {
   return names;
 }
 
+// Cells of adaptive pooling, which may overlap.
+std::vector<PoolCell> adaptive_cells(Index size, Index count) {
+  std::vector<PoolCell> cells;
+  for (Index i = 0; i < count; ++i) cells.push_back({.begin = i * size / count, .end = ((i + 1) * size + count - 1) / count});
+  return cells;
+}
+
 NpyArray array_of(std::vector<Index> shape, std::span<const float> values) {
   NpyArray array{.type = NpyArray::Type::f32, .shape = std::move(shape), .bytes = std::vector<std::byte>(values.size_bytes())};
   std::copy_n(std::as_bytes(values).data(), values.size_bytes(), array.bytes.data());
@@ -206,6 +214,27 @@ NetworkGraph network_graph(const Predictor& predictor) {
   if (info.task == Task::classification) graph.classes = class_names(info);
   for (Index t = 0; info.task == Task::regression && t < graph.columns; ++t) graph.targets.push_back(info.scale_of(t));
   return graph;
+}
+
+InputWindow input_window(const NetworkGraph& graph) {
+  const EncoderOptions& o = graph.encoder;
+  const Shape& raw = graph.raw;
+  InputWindow window{.shape = raw, .pool = {}};
+  // Rows of features are never cut.
+  if (raw.height <= 1) return window;
+  if (o.crop > 0) {
+    window.shape.height = std::min(o.crop, raw.height);
+    window.shape.width = std::min(o.crop, raw.width);
+    window.top = raw.height / 2 - window.shape.height / 2;
+    window.left = raw.width / 2 - window.shape.width / 2;
+  }
+  if (o.downsample > 0)
+    window.pool = Operation{.name = "input",
+                            .input = window.shape,
+                            .output = graph.input,
+                            .what = MeanPoolOperation{.rows = adaptive_cells(window.shape.height, o.downsample),
+                                                      .columns = adaptive_cells(window.shape.width, o.downsample)}};
+  return window;
 }
 
 NpzArchive graph_arrays(const NetworkGraph& graph) {

@@ -98,6 +98,14 @@ struct NetworkGraph {
 /// at hand), or if samples enter as optical fields.
 [[nodiscard]] NetworkGraph network_graph(const Predictor& predictor);
 
+/// What the encoder keeps of a sample: `shape` from (top, left) on, then averages of it.
+struct InputWindow {
+  Index top = 0, left = 0;
+  Shape shape;                    ///< cut out of graph.raw; equal to it if nothing is
+  std::optional<Operation> pool;  ///< a MeanPoolOperation from there to graph.input
+};
+[[nodiscard]] InputWindow input_window(const NetworkGraph& graph);
+
 /// All arrays of a graph by name: "<operation>.weight", ".bias", ".matrices", "<layer>.prototypes", "<layer>.readout.weight", ..; float32,
 /// shapes as in the structs above, convolutions (C_out, C_in, k, k).
 [[nodiscard]] NpzArchive graph_arrays(const NetworkGraph& graph);
