@@ -20,7 +20,9 @@ using json = nlohmann::ordered_json;
 
 constexpr std::string_view kScript = R"JS('use strict';
 const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home => {
-  const given = JSON.parse(home.dataset.curves), W = 900, H = 380, L = 74, R = 14, T = 12, B = 44;
+  // As wide as the page, so that letters keep their size on a small screen.
+  const given = JSON.parse(home.dataset.curves), W = Math.max(300, home.clientWidth), H = W < 600 ? 280 : 380;
+  const L = 64, R = 14, T = 12, B = 44;
   const shown = {x: 0, y: 0, logX: false, logY: false, off: new Set()};
   const html = (name, text, parent) => { const e = document.createElement(name); e.textContent = text; parent.append(e); return e; };
   const draw = (name, attributes, parent, text) => {
@@ -30,6 +32,7 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
     parent.append(e);
     return e;
   };
+  const axis = v => Math.abs(v) >= 1e6 ? Number((v / 1e6).toPrecision(6)) + ' M' : Math.abs(v) >= 1e4 ? Number((v / 1e3).toPrecision(6)) + ' k' : short(v);
   const short = v => Math.abs(v) >= 1e5 || (v !== 0 && Math.abs(v) < 1e-3) ? v.toExponential(2) : String(Number(v.toPrecision(6)));
   const bar = html('p', '', home);
   const choice = (names, key) => {
@@ -42,7 +45,8 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
     input.type = 'checkbox';
     input.checked = on;
     input.addEventListener('change', () => { change(input.checked); paint(); });
-    html('span', words, label).style.color = colour || '';
+    // The colour under the name: as that of letters some are too dark for a dark page.
+    html('span', words, label).style.borderBottom = colour ? '3px solid ' + colour : '';
   };
   choice(given.y, 'y');
   choice(given.x, 'x');
@@ -67,7 +71,7 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
       for (let p = first; p <= last; ++p) for (const d of few ? [1, 2, 5] : [1]) at.push(d * 10 ** p);
       return at.filter(v => v >= low && v <= high);
     }
-    const raw = (high - low) / 6, power = 10 ** Math.floor(Math.log10(raw)), step = power * [1, 2, 5, 10].find(d => d * power >= raw);
+    const raw = (high - low) / (W < 600 ? 3 : 6), power = 10 ** Math.floor(Math.log10(raw)), step = power * [1, 2, 5, 10].find(d => d * power >= raw);
     for (let i = Math.ceil(low / step); i * step <= high; ++i) at.push(i * step);
     return at;
   };
@@ -90,16 +94,18 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
     const text = {fill: 'currentColor', 'font-size': 13};
     for (const v of x.marks) {
       draw('line', {x1: x.place(v), x2: x.place(v), y1: T, y2: H - B, stroke: 'currentColor', opacity: 0.15}, svg);
-      draw('text', {...text, x: x.place(v), y: H - B + 17, 'text-anchor': 'middle'}, svg, short(v));
+      draw('text', {...text, x: x.place(v), y: H - B + 17, 'text-anchor': 'middle'}, svg, axis(v));
     }
     for (const v of y.marks) {
       draw('line', {x1: L, x2: W - R, y1: y.place(v), y2: y.place(v), stroke: 'currentColor', opacity: 0.15}, svg);
-      draw('text', {...text, x: L - 7, y: y.place(v) + 4, 'text-anchor': 'end'}, svg, short(v));
+      draw('text', {...text, x: L - 7, y: y.place(v) + 4, 'text-anchor': 'end'}, svg, axis(v));
     }
     draw('text', {...text, x: (L + W - R) / 2, y: H - 6, 'text-anchor': 'middle'}, svg, given.x[shown.x]);
     for (const c of curves) {
       const line = c.points.map(p => x.place(p[shown.x]).toFixed(1) + ',' + y.place(p[2 + shown.y]).toFixed(1));
       draw('polyline', {points: line.join(' '), fill: 'none', stroke: c.colour, 'stroke-width': 2, 'stroke-dasharray': c.set === 'train' ? '6 4' : ''}, svg);
+      // A run of one epoch has no line.
+      if (c.points.length === 1) draw('rect', {x: x.place(c.points[0][shown.x]) - 3, y: y.place(c.points[0][2 + shown.y]) - 3, width: 6, height: 6, fill: c.set === 'train' ? 'none' : c.colour, stroke: c.colour}, svg);
       for (const p of c.points) spots.push({x: x.place(p[shown.x]), y: y.place(p[2 + shown.y]), curve: c, point: p});
     }
   };

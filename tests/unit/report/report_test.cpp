@@ -268,6 +268,7 @@ TEST(Interactive, HasEveryValueOfARun) {
   EXPECT_NEAR(point.at(2).get<double>(), run.epochs.back().test, 1e-5);
   EXPECT_NEAR(point.at(3).get<double>(), run.epochs.back().test_loss, 1e-5);
   EXPECT_LE(std::ranges::count(interactive_script(), '\n'), 150);
+  EXPECT_THAT(std::string(interactive_script()), HasSubstr("home.clientWidth")) << "letters keep their size on small screens";
 }
 
 TEST(Interactive, ThinsLongCurvesAndKeepsTheirEnds) {
