@@ -21,10 +21,13 @@ try:
     from sklearn.base import BaseEstimator as _Base  # type: ignore[import]
     from sklearn.base import ClassifierMixin as _ClassifierMixin
     from sklearn.base import RegressorMixin as _RegressorMixin
-    from sklearn.exceptions import NotFittedError  # type: ignore[import]
+    from sklearn.exceptions import ConvergenceWarning, NotFittedError  # type: ignore[import]
     from sklearn.utils.validation import check_array as _check_array  # type: ignore[import]
     from sklearn.utils.validation import check_consistent_length, column_or_1d
 except ImportError:  # what is needed of it when it is not there
+
+    class ConvergenceWarning(UserWarning):  # type: ignore[no-redef]
+        """Training ended before there was much to expect of it."""
 
     class NotFittedError(ValueError, AttributeError):  # type: ignore[no-redef]
         """Asked before fit."""
@@ -219,6 +222,20 @@ class _Network(_Base):  # type: ignore[misc]
         self.n_iter_ = max(1, int(self._model.epochs))
         self.forward_evals_ = int(self._model.forward_evals)
         self.summary_ = json.loads(self._model.summary)
+        self._warn_of_few_steps(len(X))
+
+    def _warn_of_few_steps(self, samples: int) -> None:
+        """A warning below a twentieth of the steps that epochs="auto" takes at least."""
+        steps, fewest = int(self._model.steps), int(self._model.fewest_steps)
+        if 20 * steps >= fewest or steps == 0:
+            return
+        epochs = int(self.summary_["epochs"])
+        warnings.warn(
+            f"{type(self).__name__} has trained each layer for {steps} steps ({epochs} epochs), where {samples} samples usually take {fewest}: "
+            f'it is most likely undertrained; use epochs="auto", or epochs={-(-fewest * epochs // steps)}',
+            ConvergenceWarning,
+            stacklevel=4,
+        )
 
     def _print_epoch(self, text: str) -> None:
         record = json.loads(text)
@@ -272,7 +289,8 @@ class Classifier(_ClassifierMixin, _Network):  # type: ignore[misc]
     ----------
     layers : widths of the dense layers, or "auto": from the data. With devices: layers behind them.
     preset : a preset of docs/config.md
-    epochs : passes over the training samples for each layer, or "auto": as many as the size of the data asks for
+    epochs : passes over the training samples for each layer, or "auto": as many as the size of the data asks for; a
+        ConvergenceWarning (of scikit-learn, or a UserWarning) says when a number is less than a twentieth of that
     devices : devices in the order of the data flow (`ffzero.device`, `ffzero.connect`), each a layer
     config : a TOML file, TOML, or a dict of keys (docs/config.md), stronger than the arguments above
     threads : 0: one for each core. Results do not depend on it.

@@ -29,6 +29,7 @@
 #include "ffzero/run/lab_session.hpp"
 #include "ffzero/run/run.hpp"
 #include "ffzero/settings/configured.hpp"
+#include "ffzero/settings/presets.hpp"
 #include "ffzero/train/predictor.hpp"
 
 namespace py = pybind11;
@@ -304,6 +305,7 @@ struct Model {
   std::string config, summary;
   std::shared_ptr<const ffzero::Predictor> predictor;
   bool interrupted = false;
+  ffzero::Index steps = 0, fewest_steps = 0;  ///< of each layer, and how many learning usually needs; 0: not known
 };
 
 ffzero::DeviceAccess access_of(const std::vector<Device>& devices) {
@@ -360,6 +362,9 @@ Model fit(const std::string& toml, const Overrides& overrides, const py::dict& a
         const Held held;
         on_epoch(ffzero::to_json(record, metric).dump());
       };
+    const ffzero::Index size = splits.train.size(), batch = std::min(size, config.values().integer("training.batch_size"));
+    model.steps = config.values().integer("training.epochs") * ((size + batch - 1) / batch);
+    model.fewest_steps = ffzero::fewest_steps(config.values(), ffzero::data_facts(splits)).value_or(0);
     auto trainer = ffzero::make_trainer<float>(config, splits, executor, events, maps);
     const ffzero::RunRecord record = trainer.run();
     model.state = trainer.state();
@@ -625,6 +630,8 @@ PYBIND11_MODULE(_core, m) {
       .def_property_readonly("interrupted", [](const Model& self) { return self.interrupted; })
       .def_property_readonly("forward_evals", [](const Model& self) { return self.state.ledger.total().training; })
       .def_property_readonly("epochs", [](const Model& self) { return self.state.records.size(); })
+      .def_property_readonly("steps", [](const Model& self) { return self.steps; })
+      .def_property_readonly("fewest_steps", [](const Model& self) { return self.fewest_steps; })
       .def_property_readonly("class_names", [](const Model& self) { return self.state.data.class_names; })
       .def_property_readonly("class_texts", [](const Model& self) { return self.state.data.class_texts; })
       .def_property_readonly("task", [](const Model& self) { return to_string(self.state.data.task); })

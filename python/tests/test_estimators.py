@@ -3,12 +3,14 @@
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import unittest
+import warnings
 
 import numpy as np
 
@@ -60,7 +62,7 @@ class TestClassifier(unittest.TestCase):
     def test_takes_images(self):
         x, y, test_x, test_y = ffzero.make_glyphs(1, 600, 100)
         self.assertEqual(x.dtype, np.uint8)
-        net = ffzero.Classifier(layers=[100], epochs=3, random_state=1).fit(x, y)
+        net = ffzero.Classifier(layers=[100], epochs=10, random_state=1).fit(x, y)
         self.assertGreater(net.score(test_x, test_y), 0.5)
         np.testing.assert_array_equal(net.predict(test_x), net.predict(test_x.reshape(len(test_x), -1)))
 
@@ -118,6 +120,39 @@ class TestClassifier(unittest.TestCase):
             net = ffzero.Classifier(config=config, random_state=1).fit(x, y)
             self.assertEqual(net.summary_["information"], "adjoint")
 
+    def test_warns_of_few_steps_and_says_how_many(self):
+        x, y = blobs(n=60)
+        with self.assertWarns(UserWarning) as caught:
+            few = ffzero.Classifier(epochs=10, random_state=1).fit(x, y)
+        self.assertEqual(type(caught.warning).__name__, "ConvergenceWarning")
+        if sklearn is not None:
+            from sklearn.exceptions import ConvergenceWarning
+
+            self.assertIsInstance(caught.warning, ConvergenceWarning)
+        self.assertEqual(caught.filename, __file__)
+        # 60 samples are 4 batches; by outputs alone the automatic number of epochs takes 7500 steps.
+        found = re.fullmatch(
+            r"Classifier has trained each layer for (\d+) steps \(10 epochs\), where 60 samples usually take (\d+): it is most likely "
+            r'undertrained; use epochs="auto", or epochs=(\d+)',
+            str(caught.warning),
+        )
+        self.assertIsNotNone(found, str(caught.warning))
+        steps, fewest, epochs = (int(n) for n in found.groups())
+        self.assertEqual(epochs, -(-fewest * 10 // steps))
+        self.assertEqual(few.n_iter_, 10)
+        with self.assertWarns(UserWarning):
+            ffzero.Regressor(epochs=2, random_state=1).fit(x, x[:, 0])
+        # What it advises, what it takes by itself, and a twentieth of that are enough.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            advised = ffzero.Classifier(epochs=epochs, random_state=1).fit(x, y)
+            alone = ffzero.Classifier(random_state=1).fit(x, y)
+            ffzero.Classifier(epochs=-(-epochs // 20), random_state=1).fit(x, y)
+            # Thousands of images are another matter.
+            images, digits, _, _ = ffzero.make_glyphs(1, 2000, 10)
+            ffzero.Classifier(layers=[20], epochs=1, random_state=1).fit(images, digits)
+        self.assertEqual(advised.n_iter_, alone.n_iter_)
+
     @unittest.skipIf(sklearn is None, "scikit-learn is not installed")
     def test_fits_into_scikit_learn(self):
         from sklearn.base import clone
@@ -126,7 +161,7 @@ class TestClassifier(unittest.TestCase):
         from sklearn.preprocessing import StandardScaler
 
         x, y = blobs()
-        net = ffzero.Classifier(random_state=1, epochs=20)
+        net = ffzero.Classifier(random_state=1, epochs=30)
         self.assertEqual(clone(net).get_params(), net.get_params())
         self.assertGreater(cross_val_score(make_pipeline(StandardScaler(), net), x, y, cv=3).mean(), 0.8)
         search = GridSearchCV(net, {"layers": [[8], [16]]}, cv=2).fit(x, y)

@@ -185,7 +185,7 @@ void fit_widths(Values& v, const DataFacts& facts) {
   if (!v.at("model.pca").empty() && !v.is_explicit("model.pca")) v.resolve("model.pca", json::array({v.integers("model.pca").front()}));
 }
 
-// Small batches for few samples, and at least `fewest` steps in all. Targets with noise are over-fitted less by as many steps on smaller
+// Small batches for few samples, and at least fewest_steps in all. Targets with noise are over-fitted less by as many steps on smaller
 // batches (docs/results.md, Small tables).
 void fit_steps(Values& v, const DataFacts& facts) {
   constexpr Index kLeastBatch = 8, kBatchesOfSet = 4, kBatchesOfTargets = 32;
@@ -195,7 +195,8 @@ void fit_steps(Values& v, const DataFacts& facts) {
   if (!v.is_explicit("training.batch_size"))
     v.resolve("training.batch_size", std::clamp<Index>(n / batches, std::min(n, kLeastBatch), v.integer("training.batch_size")));
   if (v.is_explicit("training.epochs")) return;
-  const Index fewest = directional ? 7500 : facts.regression ? 4500 : 2000, most = 100000;
+  constexpr Index most = 100000;
+  const Index fewest = fewest_steps(v, facts).value_or(0);
   const Index batch = std::min(n, v.integer("training.batch_size")), steps = (n + batch - 1) / batch;
   Index epochs = std::max(v.integer("training.epochs"), (fewest + steps - 1) / steps);
   // More samples have more to tell, which one direction a step is slow to take in.
@@ -238,8 +239,14 @@ bool is_table(const Values& v, const DataFacts& facts) {
 
 bool is_table_or_small(const Values& v, const DataFacts& facts) { return is_table(v, facts) || facts.train_size < kSmallSet; }
 
+std::optional<Index> fewest_steps(const Values& v, const DataFacts& facts) {
+  if (is_paper_preset(v.word("preset")) || v.is("model.kind", "photonic") || v.is("model.kind", "device") || !is_table_or_small(v, facts))
+    return std::nullopt;
+  return v.is("gradient.estimator", "directional") ? 7500 : facts.regression ? 4500 : 2000;
+}
+
 void fit_size(Values& v, const DataFacts& facts) {
-  if (v.is("model.kind", "photonic") || v.is("model.kind", "device") || !is_table_or_small(v, facts)) return;
+  if (!fewest_steps(v, facts)) return;
   const bool one_loss_end_to_end = v.is("objective.scope", "end_to_end") && v.is("gradient.estimator", "directional");
   if (v.is("model.kind", "mlp") && v.is("preset", "default") && is_table(v, facts) && !one_loss_end_to_end &&
       !v.is_explicit("model.layers"))

@@ -28,6 +28,10 @@ using PresetValues = std::vector<std::pair<std::string, nlohmann::json>>;
 /// True for tables, and for all sets of fewer than 2000 training samples.
 [[nodiscard]] bool is_table_or_small(const Values& values, const DataFacts& facts);
 
+/// Steps of each layer that learning usually needs on these data: as many epochs as take them are the default. None for what was not
+/// measured: paper presets, meshes, devices, and sets of 2000 training samples or more that are no tables.
+[[nodiscard]] std::optional<Index> fewest_steps(const Values& values, const DataFacts& facts);
+
 /// What the size of the data makes of a preset's words. Tables: one dense layer. Tables and all sets of fewer than 2000 training samples:
 /// batches that fit, and as many epochs as take the steps that learning needs. What the user said stays.
 void fit_size(Values& values, const DataFacts& facts);
