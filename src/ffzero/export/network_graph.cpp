@@ -154,13 +154,6 @@ std::vector<std::string> class_names(const DatasetInfo& info) {
   return names;
 }
 
-// Cells of adaptive pooling, which may overlap.
-std::vector<PoolCell> adaptive_cells(Index size, Index count) {
-  std::vector<PoolCell> cells;
-  for (Index i = 0; i < count; ++i) cells.push_back({.begin = i * size / count, .end = ((i + 1) * size + count - 1) / count});
-  return cells;
-}
-
 NpyArray array_of(std::vector<Index> shape, std::span<const float> values) {
   NpyArray array{.type = NpyArray::Type::f32, .shape = std::move(shape), .bytes = std::vector<std::byte>(values.size_bytes())};
   std::copy_n(std::as_bytes(values).data(), values.size_bytes(), array.bytes.data());
@@ -228,12 +221,13 @@ InputWindow input_window(const NetworkGraph& graph) {
     window.top = raw.height / 2 - window.shape.height / 2;
     window.left = raw.width / 2 - window.shape.width / 2;
   }
-  if (o.downsample > 0)
+  if (o.downsample > 0) {
+    const AdaptivePool<float> cells(window.shape, o.downsample, "dataset.downsample");
     window.pool = Operation{.name = "input",
                             .input = window.shape,
                             .output = graph.input,
-                            .what = MeanPoolOperation{.rows = adaptive_cells(window.shape.height, o.downsample),
-                                                      .columns = adaptive_cells(window.shape.width, o.downsample)}};
+                            .what = MeanPoolOperation{.rows = cells.rows(), .columns = cells.columns()}};
+  }
   return window;
 }
 
