@@ -59,6 +59,14 @@ void add_device_options(CLI::App& command, DeviceAccess& access) {
   command.add_flag("--trust-devices", access.trusted, "use the addresses that stand in the file or the run, which may start programs");
 }
 
+void add_plugin_option(CLI::App& command, Commands& commands) {
+  command
+      .add_option("--plugin", commands.plugin_files,
+                  "shared object with rules, losses, estimators or maps of your own, repeatable; its code runs in this program")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
 std::string program_version() {
   const std::string built_from = commit();
   return built_from.empty() ? version() : version() + " (commit " + built_from + ")";

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ffzero/settings/device_layers.hpp"
+#include "ffzero/settings/plugin.hpp"
 
 namespace ffzero::app {
 
@@ -19,6 +20,8 @@ constexpr int kInterrupted = 130;
 /// A parsed command line: what to do, and the exit code it ended with.
 struct Commands {
   std::function<int()> chosen;
+  std::vector<std::string> plugin_files;  ///< of --plugin
+  std::vector<Plugin> plugins;            ///< the same, loaded before `chosen` is called
   /// What a process that is one of several does last, with its exit code; empty: it is alone.
   std::function<void(int code)> leave;
 };
@@ -56,6 +59,9 @@ void add_examples(CLI::App& command, const std::vector<Example>& examples);
 
 /// --device, --without-device and --trust-devices, into `access`, which outlives the command line.
 void add_device_options(CLI::App& command, DeviceAccess& access);
+
+/// --plugin, into `commands`.
+void add_plugin_option(CLI::App& command, Commands& commands);
 
 /// Key and value of an argument of --set. @throws UsageError if there is no key
 [[nodiscard]] std::pair<std::string, std::string> split_assignment(const std::string& text);

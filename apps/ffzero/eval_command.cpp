@@ -129,6 +129,7 @@ void add_eval(CLI::App& app, Commands& commands) {
   eval->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
   options->devices.one_each = true;
   add_device_options(*eval, options->devices);
+  add_plugin_option(*eval, commands);
   eval->add_flag("--json", options->json, "print the result as JSON");
   add_examples(*eval, {{"ffzero eval runs/first", "on its own test set"},
                        {"ffzero eval runs/first --set model.imperfect.read_noise=0.01", "the same network on noisy readings"}});

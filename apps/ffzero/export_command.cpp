@@ -68,6 +68,7 @@ void add_export(CLI::App& app, Commands& commands) {
   add_examples(*command, {{"ffzero export runs/first --format c --out network.h", "C source that predicts"},
                           {"ffzero export runs/first --format onnx --out network.onnx", "for the runtimes that read ONNX"},
                           {"ffzero export runs/first --format npz --out network.npz", "weights by name"}});
+  add_plugin_option(*command, commands);
   command->callback([options, &commands] { commands.chosen = [options] { return run_export(*options); }; });
 }
 

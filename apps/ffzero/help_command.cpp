@@ -26,6 +26,30 @@ std::string lower_case(std::string text) {
   return text;
 }
 
+// What was added to a registry, as values of the key that chooses from it.
+struct AddedName {
+  std::string key, name, meaning;
+};
+
+template <class Made>
+void add_names(const Registry<Made>& registry, std::vector<AddedName>& all) {
+  for (const std::string& name : registry.added()) {
+    const auto& entry = registry.at(name);
+    std::string numbers;
+    for (const auto& [number, value] : entry.numbers) numbers += fmt::format("{}{} = {:g}", numbers.empty() ? "" : ", ", number, value);
+    all.push_back({registry.kind(), name, entry.doc + (numbers.empty() ? "" : " (" + numbers + ")")});
+  }
+}
+
+std::vector<AddedName> added_names() {
+  std::vector<AddedName> all;
+  add_names(update_rules(), all);
+  add_names(losses(), all);
+  add_names(estimators(), all);
+  add_names(layer_maps(), all);
+  return all;
+}
+
 // The keys that a reader may have meant: those whose name holds the word; if there is none, those whose value or meaning does.
 void print_keys(const std::string& filter) {
   struct Entry {
@@ -36,15 +60,24 @@ void print_keys(const std::string& filter) {
   for (const KeyInfo& key : keys()) all.push_back({&key, key.name});
   for (const KeyInfo& key : device_keys()) all.push_back({&key, "[[model.device]] " + key.name});
   const std::string word = lower_case(filter);
+  const std::vector<AddedName> names = added_names();
+  const auto text_of = [&names](const Entry& e) {
+    std::string text = type_of(*e.key) + "\n" + e.key->doc;
+    for (const AddedName& added : names)
+      if (added.key == e.name) text += "\n" + added.name + "\n" + added.meaning;
+    return lower_case(text);
+  };
   std::vector<Entry> found;
   std::ranges::copy_if(all, std::back_inserter(found), [&](const Entry& e) { return lower_case(e.name).find(word) != std::string::npos; });
   if (found.empty())
-    std::ranges::copy_if(all, std::back_inserter(found),
-                         [&](const Entry& e) { return lower_case(type_of(*e.key) + "\n" + e.key->doc).find(word) != std::string::npos; });
+    std::ranges::copy_if(all, std::back_inserter(found), [&](const Entry& e) { return text_of(e).find(word) != std::string::npos; });
   if (found.empty()) static_cast<void>(key_info(filter, "keys"));  // throws, naming the nearest
-  for (const Entry& e : found)
+  for (const Entry& e : found) {
     fmt::print("{} = {}{}\n    {}\n    {}\n", e.name, e.key->fallback.dump(), e.key->per_layer ? "    (may differ between layers)" : "",
                type_of(*e.key), e.key->doc);
+    for (const AddedName& added : names)
+      if (added.key == e.name) fmt::print("    of a plugin: {}: {}\n", added.name, added.meaning);
+  }
 }
 
 // The same text as `ffzero <command> --help`.
@@ -70,6 +103,7 @@ void add_help(CLI::App& app, Commands& commands) {
   CLI::App* keys_command = app.add_subcommand("keys", "List every setting with type, range, default and meaning");
   keys_command->add_option("filter", *filter, "only keys whose name contains this; if there is none, those whose meaning does");
   auto* const as_markdown = keys_command->add_flag("--markdown", *markdown, "write docs/config.md");
+  add_plugin_option(*keys_command, commands);
   keys_command->add_flag("--man", *man, "write the manual page ffzero-settings(5)")->excludes(as_markdown);
   add_examples(*keys_command, {{"ffzero keys learning", "settings whose name or meaning holds the word"}});
   keys_command->callback([=, &commands] {

@@ -89,6 +89,7 @@ void add_inspect(CLI::App& app, Commands& commands) {
   inspect->add_option("run", options->run, "run folder")->required();
   inspect->add_flag("--json", options->json, "print as JSON");
   add_examples(*inspect, {{"ffzero inspect runs/first", "layers, results, and how to go on"}});
+  add_plugin_option(*inspect, commands);
   inspect->callback([options, &commands] {
     commands.chosen = [options] {
       const json run = inspect_run(options->run);

@@ -110,6 +110,7 @@ int parse_and_run(CLI::App& cli, ffzero::app::Commands& commands, int argc, char
   };
   try {
     cli.parse(argc, argv);
+    for (const std::string& file : commands.plugin_files) commands.plugins.push_back(load_plugin(file));
     const int code = commands.chosen();
     return std::fflush(stdout) != 0 || std::ferror(stdout) != 0 ? output_lost(errno) : code;
   } catch (const CLI::Success& e) {

@@ -122,6 +122,7 @@ void add_predict(CLI::App& app, Commands& commands) {
       ->default_val(3);
   options->devices.one_each = true;
   add_device_options(*predict, options->devices);
+  add_plugin_option(*predict, commands);
   predict->add_flag("--json", options->json, "print all similarities, of every layer, as JSON");
   add_examples(*predict, {{"ffzero predict runs/first digit.png", "one picture"},
                           {"ffzero predict runs/first samples.npz --json", "every similarity of every layer"}});

@@ -154,6 +154,7 @@ void add_probe(CLI::App& app, Commands& commands) {
   probe->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
   options->devices.one_each = true;
   add_device_options(*probe, options->devices);
+  add_plugin_option(*probe, commands);
   probe->add_flag("--json", options->json, "print as JSON");
   add_examples(*probe, {{"ffzero probe runs/first --layer 0", "how good the estimates of the first layer are"}});
   probe->callback([options, &commands] { commands.chosen = [options] { return run_probe(*options); }; });

@@ -63,6 +63,7 @@ void add_report(CLI::App& app, Commands& commands) {
   report->add_option("--out", arguments->out, "folder of the report (default: the run's own; for several: report)");
   add_examples(*report, {{"ffzero report runs/first", "draw its page anew"},
                          {"ffzero report runs/first runs/second --out runs/both", "side by side"}});
+  add_plugin_option(*report, commands);
   report->callback([arguments, &commands] { commands.chosen = [arguments] { return run_report(*arguments); }; });
 }
 

@@ -37,14 +37,15 @@ void show_results(const Study& study, const std::filesystem::path& out, bool qui
 }
 
 // What was said beside the study, as it must be said again to go on with it.
-std::string said_beside(const SweepArguments& arguments) {
+std::string said_beside(const SweepArguments& arguments, const std::vector<Plugin>& plugins) {
   std::string text;
+  for (const Plugin& plugin : plugins) text += " --plugin " + shell_word(plugin.path.string());
   if (!arguments.data_dir.empty()) text += " --data-dir " + shell_word(arguments.data_dir);
   for (const auto& set : arguments.sets) text += " --set " + shell_word(set);
   return text;
 }
 
-int run_sweep(const SweepArguments& arguments) {
+int run_sweep(const SweepArguments& arguments, const std::vector<Plugin>& plugins) {
   std::vector<std::pair<std::string, std::string>> overrides;
   // As a whole path: a study may be gone on with from another folder.
   if (!arguments.data_dir.empty()) overrides.emplace_back("dataset.dir", std::filesystem::absolute(arguments.data_dir).string());
@@ -61,16 +62,18 @@ int run_sweep(const SweepArguments& arguments) {
   request.cache_dir = cache_dir();
   request.jobs = arguments.jobs;
   request.devices = arguments.devices;
+  request.plugins = plugins;
   if (!arguments.part.empty()) request.part = parse_study_part(arguments.part);
   const std::string folder = shell_word(request.out.string());
   const std::string part = arguments.part.empty() ? "" : " --part " + arguments.part;
-  const std::string go_on = fmt::format("ffzero sweep {}{} --out {}{}", shell_word(arguments.study), said_beside(arguments), folder, part);
+  const std::string go_on =
+      fmt::format("ffzero sweep {}{} --out {}{}", shell_word(arguments.study), said_beside(arguments, plugins), folder, part);
   const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
   if (result.code == kInterrupted) return result.code;
   if (request.part.count > 1) {
     if (!arguments.quiet)
       note("part {} is in {}; when every part is finished: ffzero sweep {}{} --merge {}\n", arguments.part, request.out.string(),
-           shell_word(arguments.study), said_beside(arguments), folder);
+           shell_word(arguments.study), said_beside(arguments, plugins), folder);
     return result.code;
   }
   show_results(study, request.out, arguments.quiet);
@@ -94,10 +97,11 @@ void add_sweep(CLI::App& app, Commands& commands) {
   sweep->add_option("--merge", arguments->merge, "train nothing: bring the runs of these folders of parts together, and draw the table")
       ->excludes(part);
   add_device_options(*sweep, arguments->devices);
+  add_plugin_option(*sweep, commands);
   sweep->add_flag("--quiet", arguments->quiet, "no progress on standard error");
   add_examples(*sweep, {{"ffzero sweep studies/four_cells.toml --out runs/cells", "all runs of a study, one a core"},
                         {"ffzero sweep studies/four_cells.toml --part 1/2 --out runs/part", "half of them, on one of two machines"}});
-  sweep->callback([arguments, &commands] { commands.chosen = [arguments] { return run_sweep(*arguments); }; });
+  sweep->callback([arguments, &commands] { commands.chosen = [arguments, &commands] { return run_sweep(*arguments, commands.plugins); }; });
 }
 
 }  // namespace ffzero::app

@@ -77,14 +77,15 @@ ConfigSources sources_of(const TrainOptions& options) {
 }
 
 // The addresses are said again: those of a run folder are not used by themselves.
-std::string resume_command(const std::filesystem::path& folder, const DeviceAccess& devices) {
+std::string resume_command(const std::filesystem::path& folder, const DeviceAccess& devices, const std::vector<Plugin>& plugins) {
   std::string command = "ffzero train --resume " + shell_word(folder.string());
   for (const std::string& address : devices.addresses) command += " --device " + shell_word(address);
   for (const Index number : devices.without) command += fmt::format(" --without-device {}", number);
+  for (const Plugin& plugin : plugins) command += " --plugin " + shell_word(plugin.path.string());
   return command + (devices.trusted ? " --trust-devices" : "");
 }
 
-int run_train(const TrainOptions& options, const JoinedRanks& ranks) {
+int run_train(const TrainOptions& options, const std::vector<Plugin>& plugins, const JoinedRanks& ranks) {
   // Results do not depend on the number of threads; everything else belongs to the run.
   const auto is_threads = [](const auto& flag) { return flag.first == "threads"; };
   const bool settings = !options.config.empty() || !options.sets.empty() || !options.solver.empty() || options.layers ||
@@ -101,6 +102,7 @@ int run_train(const TrainOptions& options, const JoinedRanks& ranks) {
   request.ranks = ranks.exchange;
   request.cache_dir = cache_dir();
   request.devices = options.devices;
+  request.plugins = plugins;
   request.out = options.out;
   if (!options.resume.empty() || !options.replay.empty()) {
     if (!options.resume.empty()) request.resume = options.resume;
@@ -154,12 +156,12 @@ int run_train(const TrainOptions& options, const JoinedRanks& ranks) {
     display.finish();
     log.write(std::string("error: ") + e.what());
     if (e.kind() == ErrorKind::device && !ready.empty())
-      display.message(fmt::format("saved; go on with: {}", resume_command(ready, options.devices)));
+      display.message(fmt::format("saved; go on with: {}", resume_command(ready, options.devices, plugins)));
     throw;
   }
   display.finish();
   if (result.interrupted) {
-    const std::string line = fmt::format("interrupted and saved; go on with: {}", resume_command(result.folder, options.devices));
+    const std::string line = fmt::format("interrupted and saved; go on with: {}", resume_command(result.folder, options.devices, plugins));
     note("{}\n", line);
     log.write(line);
     return kInterrupted;
@@ -182,7 +184,7 @@ int run_as_rank(const TrainOptions& options, Commands& commands) {
   const JoinedRanks ranks = join_ranks();
   commands.leave = ranks.leave;
   try {
-    return run_train(options, ranks);
+    return run_train(options, commands.plugins, ranks);
   } catch (const std::exception& thrown) {
     if (ranks.exchange) tell_ranks(*ranks.exchange, thrown);
     throw;
@@ -213,6 +215,7 @@ void add_train(CLI::App& app, Commands& commands) {
   flag("--classes", "dataset.classes", "the first K labels, or a list: 0,1,7", true);
   flag("--model", "model.kind", "mlp | cnn | photonic | device");
   add_device_options(*train, options->devices);
+  add_plugin_option(*train, commands);
   train->add_option("--replicas", options->devices.replicas,
                     "so many --device in a row hold the same parameters and share the samples of a batch (a file says so itself)");
   train->add_option("--groups", options->devices.groups,

@@ -23,6 +23,7 @@
 #include "ffzero/run/ranks.hpp"
 #include "ffzero/run/run_folder.hpp"
 #include "ffzero/run/run_journal.hpp"
+#include "ffzero/run/run_plugins.hpp"
 #include "ffzero/settings/configured.hpp"
 
 namespace ffzero {
@@ -155,6 +156,7 @@ LoadedRun load_run(const fs::path& run, const DeviceAccess& devices) {
   const fs::path file = fs::is_directory(run, error) ? run / "checkpoint.npz" : run;
   if (!fs::exists(file, error))
     throw DataError(run.string(), "must be a run folder with a checkpoint", "no " + file.string(), "give the folder that train wrote");
+  require_plugins(file.parent_path());
   return load_run(read_npz(file), file.string(), devices);
 }
 
@@ -287,6 +289,7 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
   const DeviceLog device_log(trainer.network(), folder.path());
   if (earlier) {
     folder.remove_leftovers();
+    for (const std::string& line : changed_plugins(*request.resume, request.plugins)) say(line);
     if (events.folder_ready) events.folder_ready(folder.path());
     std::string lines;
     for (const auto& record : trainer.records()) lines += to_json(record, metric).dump() + "\n";
@@ -295,6 +298,7 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
   } else {
     // With a checkpoint from the start, a run that ends in its first epoch can be resumed like any other.
     folder.create(config.to_toml(), checkpoint_of(trainer.state()));
+    if (!request.plugins.empty()) folder.write(kPluginsFile, plugins_text(request.plugins));
     if (events.folder_ready && !folder.path().empty()) events.folder_ready(folder.path());
   }
   say_left_out(config, say);

@@ -8,9 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ffzero/settings/build_network.hpp"
 #include "ffzero/settings/config.hpp"
+#include "ffzero/settings/plugin.hpp"
 #include "ffzero/train/trainer.hpp"
 
 namespace ffzero {
@@ -26,6 +28,7 @@ struct RunRequest {
   DeviceAccess devices = {};                    ///< where the devices of the run are, or that its file may say so
   std::shared_ptr<const NpzArchive> arrays;     ///< samples in place of those that the settings name: the arrays of npz_dataset
   DeviceMaps<float> maps = {};                  ///< layers in place of devices that have addresses: one for each of `devices`
+  std::vector<Plugin> plugins = {};             ///< that are loaded: the run records them
   std::shared_ptr<Exchange> ranks;              ///< that train this run together; null: this process alone
 };
 
@@ -56,7 +59,8 @@ struct RunResult {
 /// @throws UsageError for a folder that exists or that another process holds, ConfigError, DataError, DivergedError, OutputError.
 [[nodiscard]] RunResult run_training(const RunRequest& request, const RunEvents& events = {});
 
-/// A run with its settings, from a run folder or a checkpoint file. @throws DataError, ConfigError
+/// A run with its settings, from a run folder or a checkpoint file in one. @throws DataError, ConfigError, and UsageError if it was made
+/// with a plugin that is not loaded
 struct LoadedRun {
   Config config;
   TrainerState state;

@@ -15,6 +15,7 @@
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/input_file.hpp"
+#include "ffzero/run/run_plugins.hpp"
 #include "ffzero/settings/config.hpp"
 
 namespace ffzero {
@@ -143,7 +144,8 @@ void RunFolder::create(const std::string& config, const NpzArchive& checkpoint) 
 void RunFolder::discard() {
   if (!made_) return;
   std::error_code ignored;
-  for (const char* name : {"config.toml", "metrics.jsonl", "checkpoint.npz", "journal.bin", "log.txt"}) fs::remove(path_ / name, ignored);
+  for (const char* name : {"config.toml", "metrics.jsonl", "checkpoint.npz", "journal.bin", "log.txt", kPluginsFile})
+    fs::remove(path_ / name, ignored);
   lock_.reset();
   fs::remove(path_, ignored);  // only an empty one
   made_ = false;

@@ -137,6 +137,7 @@ class StudyRunner {
     RunRequest request;
     request.cache_dir = request_.cache_dir;
     request.devices = request_.devices;
+    request.plugins = request_.plugins;
     if (fs::exists(folder(i) / "checkpoint.npz")) {
       request.resume = folder(i);
     } else {

@@ -9,6 +9,7 @@
 
 #include "ffzero/run/study.hpp"
 #include "ffzero/settings/device_layers.hpp"
+#include "ffzero/settings/plugin.hpp"
 
 namespace ffzero {
 
@@ -33,11 +34,12 @@ struct StudyPart {
 [[nodiscard]] StudyPart parse_study_part(const std::string& text);
 
 struct SweepRequest {
-  std::filesystem::path out;        ///< folder of the study; an existing one is gone on with
-  std::filesystem::path cache_dir;  ///< where data sets are looked for if dataset.dir is empty
-  int jobs = 0;                     ///< runs at once, one core each; 0: one a core. With devices always 1: each serves one host
-  DeviceAccess devices = {};        ///< of every run
-  StudyPart part = {};              ///< parts may share `out`, or have one each
+  std::filesystem::path out;         ///< folder of the study; an existing one is gone on with
+  std::filesystem::path cache_dir;   ///< where data sets are looked for if dataset.dir is empty
+  int jobs = 0;                      ///< runs at once, one core each; 0: one a core. With devices always 1: each serves one host
+  DeviceAccess devices = {};         ///< of every run
+  std::vector<Plugin> plugins = {};  ///< that are loaded: every run records them
+  StudyPart part = {};               ///< parts may share `out`, or have one each
 };
 
 /// Called from the threads of the runs, one at a time; every member may be empty.
