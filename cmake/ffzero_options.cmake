@@ -32,7 +32,7 @@ endif()
 if(FFZERO_FEW_KERNELS)
   target_compile_definitions(ffzero_options INTERFACE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3|HWY_AVX3_DL)")
 else()
-  target_compile_definitions(ffzero_options INTERFACE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_AVX3_DL)")
+  target_compile_definitions(ffzero_options INTERFACE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL)")
 endif()
 
 # Code that runs once (texts, settings, pages, tests) is not worth -O3: half the time to compile, and nobody waits for it.

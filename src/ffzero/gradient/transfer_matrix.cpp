@@ -3,7 +3,6 @@
 #include "ffzero/gradient/transfer_matrix.hpp"
 
 #include <Eigen/Cholesky>
-#include <Eigen/Eigenvalues>
 
 #include <algorithm>
 #include <cmath>
@@ -15,6 +14,8 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/random.hpp"
+#include "ffzero/tensor/gemm.hpp"
+#include "ffzero/tensor/hermitian.hpp"
 
 namespace ffzero {
 
@@ -43,13 +44,13 @@ class PowerModel {
   PowerModel(const ComplexMatrix& x, const Matrix<double>& powers) : x_(x), powers_(powers), weights_(weights_of(powers)) {}
 
   /// Readings minus model.
-  [[nodiscard]] Matrix<double> miss(const ComplexMatrix& u) { return weighted(powers_ - (u * x_).cwiseAbs2()); }
-  void stand_at(const ComplexMatrix& u) { y_ = u * x_; }
+  [[nodiscard]] Matrix<double> miss(const ComplexMatrix& u) { return weighted(powers_ - product(u, x_).cwiseAbs2()); }
+  void stand_at(const ComplexMatrix& u) { y_ = product(u, x_); }
   [[nodiscard]] Matrix<double> forward(const ComplexMatrix& change) const {
-    return weighted(2.0 * y_.conjugate().cwiseProduct(change * x_).real());
+    return weighted(2.0 * y_.conjugate().cwiseProduct(product(change, x_)).real());
   }
   [[nodiscard]] ComplexMatrix backward(const Matrix<double>& misses) const {
-    return 2.0 * (weighted(misses).cast<Complex>().cwiseProduct(y_) * x_.adjoint());
+    return 2.0 * product_adjoint(weighted(misses).cast<Complex>().cwiseProduct(y_), x_);
   }
 
  private:
@@ -106,19 +107,19 @@ class SlopeModel {
 
   /// Model minus slopes.
   [[nodiscard]] Matrix<double> miss(const ComplexMatrix& v) {
-    seen_ = signed_rows(v.adjoint() * y_);
-    return turned_.cwiseProduct(v * seen_).real() - slopes_;
+    seen_ = signed_rows(adjoint_product(v, y_));
+    return turned_.cwiseProduct(product(v, seen_)).real() - slopes_;
   }
   /// Change of the misses with a change of v, at the v of the last call of miss.
   [[nodiscard]] Matrix<double> forward(const ComplexMatrix& v, const ComplexMatrix& change) const {
-    return turned_.cwiseProduct(change * seen_ + v * signed_rows(change.adjoint() * y_)).real();
+    return turned_.cwiseProduct(product(change, seen_) + product(v, signed_rows(adjoint_product(change, y_)))).real();
   }
   /// The transpose of that.
   [[nodiscard]] ComplexMatrix backward(const ComplexMatrix& v, const Matrix<double>& misses) const {
-    const ComplexMatrix weighted = turned_.cwiseProduct(misses.cast<Complex>());
-    ComplexMatrix second = y_ * (weighted.transpose() * v);
+    const ComplexMatrix weighted = turned_.cwiseProduct(misses.cast<Complex>()).conjugate();
+    ComplexMatrix second = product(y_, adjoint_product(weighted, v));
     if (v.cols() > 1) second.col(1) = -second.col(1);
-    return weighted.conjugate() * seen_.adjoint() + second;
+    return product_adjoint(weighted, seen_) + second;
   }
 
  private:
@@ -180,13 +181,13 @@ void descend(SlopeModel& model, ComplexMatrix& v, double scale) {
 
 /// The strongest parts of sum over slopes of their matrices.
 ComplexMatrix strongest(const ComplexMatrix& y, const Matrix<double>& slopes, Index rank) {
-  const ComplexMatrix weighted = -kI * (slopes.cast<Complex>().cwiseProduct(y)) * y.adjoint();
+  const ComplexMatrix weighted = product_adjoint(-kI * slopes.cast<Complex>().cwiseProduct(y), y);
   const ComplexMatrix hermitian = 0.5 * (weighted + weighted.adjoint());
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXcd> eigen{Eigen::MatrixXcd(hermitian)};
+  const HermitianEigen eigen = hermitian_eigen(hermitian);
   const Index n = y.rows();
   ComplexMatrix v(n, rank);
-  v.col(0) = eigen.eigenvectors().col(n - 1);
-  if (rank > 1) v.col(1) = eigen.eigenvectors().col(0);
+  v.col(0) = eigen.vectors.col(n - 1);
+  if (rank > 1) v.col(1) = eigen.vectors.col(0);
   const Matrix<double> model = power_slopes({v}, y);
   const double fit = model.cwiseProduct(slopes).sum() / std::max(squared(model), 1e-300);
   return v * std::sqrt(std::max(fit, 1e-6));
@@ -254,8 +255,8 @@ ComplexMatrix retrieve_transfer(Index n, const ConstMatrixRef<float>& powers) {
 
 void correct_transfer(ComplexMatrix& u, const ComplexMatrix& x, const ConstMatrixRef<float>& powers, double damping, double noise) {
   const Index samples = x.cols(), outputs = u.rows();
-  const ComplexMatrix overlaps = x.transpose() * x.conjugate();  // (b, b'): x_b x_b'^+
-  const ComplexMatrix y = u * x;
+  const ComplexMatrix overlaps = adjoint_product(x, x).conjugate();  // (b, b'): x_b x_b'^+
+  const ComplexMatrix y = product(u, x);
   const Matrix<double> read = powers.cast<double>().transpose();
   const Row weights = weights_of(read);
   const Matrix<double> rest = (read - y.cwiseAbs2()) * weights.asDiagonal();
@@ -276,7 +277,7 @@ void correct_transfer(ComplexMatrix& u, const ComplexMatrix& x, const ConstMatri
 }
 
 double transfer_error(const ComplexMatrix& u, const ComplexMatrix& x, const ConstMatrixRef<float>& powers) {
-  const Matrix<double> read = powers.cast<double>().transpose(), model = (u * x).cwiseAbs2();
+  const Matrix<double> read = powers.cast<double>().transpose(), model = product(u, x).cwiseAbs2();
   const Matrix<double> contrast = read.rowwise() - read.colwise().mean();
   return squared(read - model) / std::max(squared(contrast), 1e-300);
 }
@@ -287,9 +288,9 @@ double reading_noise(const ConstMatrixRef<float>& first, const ConstMatrixRef<fl
 }
 
 Matrix<double> power_slopes(const Generator& generator, const ComplexMatrix& y) {
-  ComplexMatrix seen = generator.v.adjoint() * y;
+  ComplexMatrix seen = adjoint_product(generator.v, y);
   if (seen.rows() > 1) seen.row(1) = -seen.row(1);
-  return (Complex(0.0, 2.0) * y.conjugate()).cwiseProduct(generator.v * seen).real();
+  return (Complex(0.0, 2.0) * y.conjugate()).cwiseProduct(product(generator.v, seen)).real();
 }
 
 Matrix<double> power_changes(const Generator& generator, const ComplexMatrix& y, double step) {
@@ -336,15 +337,17 @@ void turn(ComplexMatrix& u, const Generator& generator, double angle) {
   // exp(i a V S V^+) = 1 + V (sum over k > 0 of (i a)^k (S V^+V)^(k-1) S / k!) V^+.
   const ComplexMatrix& v = generator.v;
   const Index rank = v.cols();
-  Eigen::MatrixXcd signs = Eigen::MatrixXcd::Identity(rank, rank);
-  if (rank > 1) signs(1, 1) = -1.0;
-  const Eigen::MatrixXcd step = signs * (v.adjoint() * v);
-  Eigen::MatrixXcd term = kI * angle * Eigen::MatrixXcd::Identity(rank, rank), sum = term;
+  ComplexMatrix step = adjoint_product(v, v), seen = adjoint_product(v, u);
+  if (rank > 1) {
+    step.row(1) = -step.row(1);
+    seen.row(1) = -seen.row(1);
+  }
+  ComplexMatrix term = kI * angle * ComplexMatrix::Identity(rank, rank), sum = term;
   for (Index k = 2; k <= 40 && term.norm() > 1e-16 * sum.norm(); ++k) {
-    term = (term * step) * (kI * angle / static_cast<double>(k));
+    term = ComplexMatrix(term.lazyProduct(step)) * (kI * angle / static_cast<double>(k));
     sum += term;
   }
-  u += v * (sum * signs * (v.adjoint() * u));
+  u += product(v, product(sum, seen));
 }
 
 }  // namespace ffzero

@@ -2,13 +2,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <complex>
-
 #include "ffzero/tensor/types.hpp"
 
 namespace ffzero {
-
-using ComplexMatrix = Matrix<std::complex<double>>;
 
 /// Fields as complex numbers.  x (B, 2n): n real parts, then n imaginary parts   returns (n, B): a sample is a column
 [[nodiscard]] ComplexMatrix fields_of(const ConstMatrixRef<float>& x);

@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 
 #include "ffzero/report/run_figures.hpp"
+#include "ffzero/tensor/gemm.hpp"
 
 namespace ffzero {
 
@@ -187,21 +187,36 @@ void add_regression(const RunData& run, std::vector<Figure>& figures) {
   figures.push_back(std::move(errors));
 }
 
+/// One or two columns made perpendicular and of length 1; what has no length is left at 0.
+void make_orthonormal(Matrix<double>& columns) {
+  for (Index c = 0; c < columns.cols(); ++c) {
+    const double before = columns.col(c).norm();
+    if (c > 0) columns.col(c) -= columns.col(0).dot(columns.col(c)) * columns.col(0);
+    const double length = columns.col(c).norm();
+    // What is left of a column along the first is rounding.
+    columns.col(c) *= length > 1e-12 * before ? 1.0 / length : 0.0;
+  }
+}
+
 }  // namespace
 
 Matrix<double> projection_to_plane(const Matrix<double>& rows) {
   const Matrix<double> centred = rows.rowwise() - rows.colwise().mean();
   // Orthogonal iteration: far cheaper than all components, and the start is the same every time.
-  Eigen::MatrixXd axes(rows.cols(), 2);
-  for (Index i = 0; i < rows.cols(); ++i)
-    axes.row(i) << std::cos(static_cast<double>(i) + 0.5), std::sin(1.7 * static_cast<double>(i) + 0.1);
-  const auto orthonormal = [](const Eigen::MatrixXd& m) -> Eigen::MatrixXd {
-    return Eigen::HouseholderQR<Eigen::MatrixXd>(m).householderQ() * Eigen::MatrixXd::Identity(m.rows(), std::min<Index>(2, m.rows()));
-  };
-  axes = orthonormal(axes);
-  for (int i = 0; i < 100; ++i) axes = orthonormal(centred.transpose() * (centred * axes));
+  Matrix<double> axes(rows.cols(), std::min<Index>(2, rows.cols())), turned(axes.rows(), axes.cols()), seen(rows.rows(), axes.cols());
+  for (Index i = 0; i < axes.rows(); ++i)
+    for (Index c = 0; c < axes.cols(); ++c)
+      axes(i, c) = c == 0 ? std::cos(static_cast<double>(i) + 0.5) : std::sin(1.7 * static_cast<double>(i) + 0.1);
+  make_orthonormal(axes);
+  for (int i = 0; i < 100; ++i) {
+    gemm_nn<double>(centred, axes, seen);
+    gemm_tn<double>(centred, seen, turned);
+    axes = turned;
+    make_orthonormal(axes);
+  }
+  gemm_nn<double>(centred, axes, seen);
   Matrix<double> plane = Matrix<double>::Zero(rows.rows(), 2);
-  plane.leftCols(axes.cols()) = centred * axes;
+  plane.leftCols(axes.cols()) = seen;
   for (Index c = 0; c < axes.cols(); ++c) {
     Index largest = 0;
     axes.col(c).cwiseAbs().maxCoeff(&largest);

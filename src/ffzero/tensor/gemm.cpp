@@ -10,6 +10,7 @@
 #include <new>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/tensor/blas-inl.hpp"
 #include "ffzero/tensor/gemm_kernel-inl.hpp"
 #include "ffzero/tensor/packed.hpp"
 
@@ -32,8 +33,8 @@ bool is_address_space_limited() {
   return ::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
-/// Lets the BLAS be called. Under a limit on the address space one call at a time, so that it takes one buffer, for which there is room.
-/// @throws std::bad_alloc if there is none
+}  // namespace
+
 std::unique_lock<std::mutex> admit_to_blas() {
   static std::mutex one_caller;
   static const bool limited = is_address_space_limited();
@@ -45,6 +46,8 @@ std::unique_lock<std::mutex> admit_to_blas() {
   has_buffer = true;
   return lock;
 }
+
+namespace {
 
 template <class S>
 void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, Index m, Index n, Index k, const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b,
@@ -145,6 +148,33 @@ void gram_tn(const ConstMatrixRef<S>& a, MatrixRef<S> c) {
     cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, i(a.cols()), i(a.rows()), 1.0, a.data(), i(a.outerStride()), 0.0, c.data(),
                 i(c.outerStride()));
   }
+}
+
+namespace {
+
+ComplexMatrix complex_product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, const ComplexMatrix& a, const ComplexMatrix& b) {
+  const Index rows = ta == CblasNoTrans ? a.rows() : a.cols(), inner = ta == CblasNoTrans ? a.cols() : a.rows();
+  const Index columns = tb == CblasNoTrans ? b.cols() : b.rows();
+  require_inner(inner, tb == CblasNoTrans ? b.rows() : b.cols());
+  ComplexMatrix c(rows, columns);
+  if (inner == 0) c.setZero();
+  if (c.size() == 0 || inner == 0) return c;
+  const auto admitted = admit_to_blas();
+  const std::complex<double> one{1.0}, zero{0.0};
+  const auto i = [](Index v) { return static_cast<int>(v); };
+  cblas_zgemm(CblasRowMajor, ta, tb, i(rows), i(columns), i(inner), &one, a.data(), i(a.cols()), b.data(), i(b.cols()), &zero, c.data(),
+              i(columns));
+  return c;
+}
+
+}  // namespace
+
+ComplexMatrix product(const ComplexMatrix& a, const ComplexMatrix& b) { return complex_product(CblasNoTrans, CblasNoTrans, a, b); }
+ComplexMatrix product_adjoint(const ComplexMatrix& a, const ComplexMatrix& b) {
+  return complex_product(CblasNoTrans, CblasConjTrans, a, b);
+}
+ComplexMatrix adjoint_product(const ComplexMatrix& a, const ComplexMatrix& b) {
+  return complex_product(CblasConjTrans, CblasNoTrans, a, b);
 }
 
 void pin_blas_to_one_thread() {

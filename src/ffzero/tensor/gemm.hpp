@@ -26,6 +26,11 @@ void gemm_tn(const ConstMatrixRef<S>& a, const ConstMatrixRef<S>& b, MatrixRef<S
 template <class S>
 void gram_tn(const ConstMatrixRef<S>& a, MatrixRef<S> c);
 
+/// a b, a b^+ and a^+ b; ^+: conjugated and transposed. @throws ShapeError if the shapes do not match
+[[nodiscard]] ComplexMatrix product(const ComplexMatrix& a, const ComplexMatrix& b);
+[[nodiscard]] ComplexMatrix product_adjoint(const ComplexMatrix& a, const ComplexMatrix& b);
+[[nodiscard]] ComplexMatrix adjoint_product(const ComplexMatrix& a, const ComplexMatrix& b);
+
 /// Keeps the BLAS at one thread: parallelism is ours, over fixed shards. Called by every product; cheap after the first time.
 void pin_blas_to_one_thread();
 /// Name and version of the BLAS in use and its kernel, for run records.

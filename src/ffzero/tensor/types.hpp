@@ -3,6 +3,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <complex>
 #include <span>
 
 #include "ffzero/base/index.hpp"
@@ -14,6 +15,8 @@ template <class S>
 using Matrix = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 template <class S>
 using Vector = Eigen::Matrix<S, Eigen::Dynamic, 1>;
+/// Fields of light and what carries them.
+using ComplexMatrix = Matrix<std::complex<double>>;
 
 /// Views with unit inner stride: whole matrices, ranges of rows, ranges of columns. They never own and, passed by
 /// `const ConstMatrixRef<S>&`, never copy unless the argument is an expression.

@@ -1,0 +1,18 @@
+// Eigenvalues of Hermitian matrices.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "ffzero/tensor/types.hpp"
+
+namespace ffzero {
+
+struct HermitianEigen {
+  Vector<double> values;  ///< (n), ascending
+  ComplexMatrix vectors;  ///< (n, n): columns of length 1, in the order of the values
+};
+
+/// a = V diag(values) V^+ by LAPACK (zheevd), on one thread. All not-a-number for an `a` with an entry that is not finite.
+/// a (n, n): only its upper triangle is read   @throws ShapeError unless a is square
+[[nodiscard]] HermitianEigen hermitian_eigen(const ComplexMatrix& a);
+
+}  // namespace ffzero

@@ -1,0 +1,86 @@
+// Products of complex matrices and eigenvalues of Hermitian ones, over shapes.
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "ffzero/base/error.hpp"
+#include "ffzero/base/random.hpp"
+#include "ffzero/tensor/gemm.hpp"
+#include "ffzero/tensor/hermitian.hpp"
+
+namespace ffzero {
+namespace {
+
+ComplexMatrix normals(Index rows, Index columns, std::uint32_t part) {
+  Matrix<double> parts(rows, 2 * columns);
+  RandomStream(1, Stream::test, part).fill_normal(std::span<double>(parts.data(), usize(parts.size())));
+  ComplexMatrix m(rows, columns);
+  m.real() = parts.leftCols(columns);
+  m.imag() = parts.rightCols(columns);
+  return m;
+}
+
+/// a b entry by entry.
+ComplexMatrix by_entries(const ComplexMatrix& a, const ComplexMatrix& b) {
+  ComplexMatrix c = ComplexMatrix::Zero(a.rows(), b.cols());
+  for (Index i = 0; i < a.rows(); ++i)
+    for (Index j = 0; j < b.cols(); ++j)
+      for (Index k = 0; k < a.cols(); ++k) c(i, j) += a(i, k) * b(k, j);
+  return c;
+}
+
+double most_off(const ComplexMatrix& a, const ComplexMatrix& b) { return a.size() == 0 ? 0.0 : (a - b).cwiseAbs().maxCoeff(); }
+
+TEST(ComplexProduct, IsTheSumOverEntriesForEveryShape) {
+  for (const Index rows : {0, 1, 2, 7, 33})
+    for (const Index inner : {0, 1, 2, 5, 64})
+      for (const Index columns : {0, 1, 3, 17}) {
+        SCOPED_TRACE(testing::Message() << rows << " x " << inner << " x " << columns);
+        const ComplexMatrix a = normals(rows, inner, 0), b = normals(inner, columns, 1);
+        const ComplexMatrix want = by_entries(a, b), found = product(a, b);
+        ASSERT_EQ(found.rows(), rows);
+        ASSERT_EQ(found.cols(), columns);
+        EXPECT_LE(most_off(found, want), 1e-12);
+        EXPECT_LE(most_off(product_adjoint(a, b.adjoint()), want), 1e-12);
+        EXPECT_LE(most_off(adjoint_product(a.adjoint(), b), want), 1e-12);
+      }
+}
+
+TEST(ComplexProduct, RefusesShapesThatDoNotMatch) {
+  const ComplexMatrix a = normals(2, 3, 0), b = normals(2, 3, 1);
+  EXPECT_THROW(static_cast<void>(product(a, b)), ShapeError);
+  EXPECT_THROW(static_cast<void>(product_adjoint(a, normals(2, 2, 2))), ShapeError);
+  EXPECT_THROW(static_cast<void>(adjoint_product(a, normals(3, 2, 2))), ShapeError);
+}
+
+TEST(HermitianEigen, MakesTheMatrixAgainFromItsUpperTriangle) {
+  for (const Index n : {0, 1, 2, 3, 10, 64}) {
+    SCOPED_TRACE(n);
+    const ComplexMatrix any = normals(n, n, 3);
+    const ComplexMatrix hermitian = any + any.adjoint();
+    ComplexMatrix upper = hermitian;
+    for (Index i = 0; i < n; ++i)
+      for (Index j = 0; j < i; ++j) upper(i, j) = {1e3, 1e3};
+    const HermitianEigen found = hermitian_eigen(upper);
+    ASSERT_EQ(found.values.size(), n);
+    for (Index i = 1; i < n; ++i) EXPECT_LE(found.values[i - 1], found.values[i]);
+    const ComplexMatrix& v = found.vectors;
+    const ComplexMatrix stretched = v * found.values.cast<std::complex<double>>().asDiagonal();
+    EXPECT_LE(most_off(by_entries(stretched, v.adjoint()), hermitian), 1e-11);
+    EXPECT_LE(most_off(by_entries(v.adjoint(), v), ComplexMatrix::Identity(n, n)), 1e-12);
+  }
+}
+
+TEST(HermitianEigen, SaysWhatItCannotDo) {
+  EXPECT_THROW(static_cast<void>(hermitian_eigen(normals(2, 3, 0))), ShapeError);
+  ComplexMatrix broken = ComplexMatrix::Identity(3, 3);
+  broken(0, 1) = std::numeric_limits<double>::infinity();
+  const HermitianEigen found = hermitian_eigen(broken);
+  for (Index i = 0; i < 3; ++i) EXPECT_TRUE(std::isnan(found.values[i]));
+  EXPECT_TRUE(std::isnan(found.vectors(0, 0).real()));
+}
+
+}  // namespace
+}  // namespace ffzero
