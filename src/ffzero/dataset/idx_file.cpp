@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/huge_pages.hpp"
 
 namespace ffzero {
 
@@ -160,7 +161,10 @@ std::vector<std::uint8_t> read_body(Content& in, std::span<const std::uint64_t> 
     if (s > in.longest() / total) throw DataError(in.place(), promise, "a shorter file", kAgain);
     total *= s;
   }
-  std::vector<std::uint8_t> body(static_cast<std::size_t>(total));
+  std::vector<std::uint8_t> body;
+  body.reserve(static_cast<std::size_t>(total));
+  prefer_huge_pages(body.data(), body.capacity());
+  body.resize(static_cast<std::size_t>(total));
   const std::size_t got = in.read(std::as_writable_bytes(std::span(body)));
   if (got < body.size()) throw DataError(in.place(), promise, std::to_string(got) + " of " + std::to_string(total) + " bytes", kAgain);
   // Asking for one byte more is also what makes zlib compare the checksum.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "ffzero/base/huge_pages.hpp"
 #include "ffzero/metric/metric.hpp"
 #include "ffzero/train/self_check.hpp"
 #include "ffzero/vote/vote.hpp"
@@ -124,7 +125,10 @@ Measure Evaluator<S>::pass_split(const BlockSetup<S>& setup, SampleSource<S>& so
   const Network<S>& network = session_.network;
   const Index columns = network.layer(setup.last - 1).output_shape().size();
   std::optional<Matrix<S>> outputs;
-  if (setup.last < network.layers() && source.may_cache(columns)) outputs.emplace(source.size(), columns);
+  if (setup.last < network.layers() && source.may_cache(columns)) {
+    outputs.emplace(source.size(), columns);
+    prefer_huge_pages(outputs->data(), usize(outputs->size()) * sizeof(S));
+  }
   kept.push_back(evaluate(setup, source, source.size(), outputs ? &*outputs : nullptr));
   session_.bill(setup.first, setup.last, account, source.size());
   session_.bill_recomputed(source, account, source.size());

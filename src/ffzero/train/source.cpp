@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/huge_pages.hpp"
 #include "ffzero/metric/metric.hpp"
 
 namespace ffzero {
@@ -198,6 +199,7 @@ void SampleSource<S>::apply_front(Index batch_rows) {
     return;
   }
   Matrix<S> transformed(size(), columns), x;
+  prefer_huge_pages(transformed.data(), usize(transformed.size()) * sizeof(S));
   for (Index first = 0; first < size(); first += batch_rows) {
     const Index count = std::min(batch_rows, size() - first);
     gather_range(first, count, 0, x);
