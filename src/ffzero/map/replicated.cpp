@@ -56,7 +56,7 @@ auto ReplicatedMap<S>::attendance(std::size_t i) const -> Attendance {
 }
 
 template <class S>
-void ReplicatedMap<S>::go_on(std::size_t i, Index lost) const {
+void ReplicatedMap<S>::resume_attendance(std::size_t i, Index lost) const {
   const std::lock_guard lock(noting_);
   attendance_.at(i).lost = std::min(lost, kMostLost);
 }

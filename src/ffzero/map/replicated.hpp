@@ -57,7 +57,7 @@ class ReplicatedMap final : public InstrumentSet<S> {
   /// Of member i; one that is left out has never lost anything.
   [[nodiscard]] Attendance attendance(std::size_t i) const;
   /// Member i has lost so many calls in a row in an earlier session of the run. lost >= 0
-  void go_on(std::size_t i, Index lost) const;
+  void resume_attendance(std::size_t i, Index lost) const;
   /// Nobody is at rest.
   void ask_all() const;
   /// Shared out like a batch.

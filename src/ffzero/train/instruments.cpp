@@ -251,7 +251,7 @@ void Instruments<S>::take(std::size_t i, const InstrumentRecord& kept, const std
   if (!record.reference.empty() && isize(record.reference.size()) != record.outputs) record.reference.clear();
   if (instruments_[i] != nullptr) {
     // Whether a replica is at rest decides what is read: a run that goes on must not ask it earlier than one that was not interrupted.
-    if (replicas_[i].set != nullptr) replicas_[i].set->go_on(replicas_[i].member, kept.lost_calls);
+    if (replicas_[i].set != nullptr) replicas_[i].set->resume_attendance(replicas_[i].member, kept.lost_calls);
     return instruments_[i]->go_on(kept.receipt);
   }
   record.identity = kept.identity;

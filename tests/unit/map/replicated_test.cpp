@@ -259,7 +259,7 @@ TEST(ReplicatedMap, AsksOneThatIsGoneThreeTimesAndNoMoreUntilItIsToldTo) {
   chip.gone = false;
   EXPECT_TRUE(read(map, samples(8), true)[0].allFinite());
   EXPECT_EQ(map.attendance(1).lost, 0);
-  map.go_on(1, 7);
+  map.resume_attendance(1, 7);
   EXPECT_EQ(map.attendance(1).lost, 3);
   static_cast<void>(read(map, samples(8), true));
   EXPECT_EQ(chip.rows.size(), 4U + 3U + 1U);
