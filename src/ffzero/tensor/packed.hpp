@@ -16,11 +16,7 @@ class PackedOperand {
   /// rows: for products with dense rows (`affine_nt` below). lines: for those of SparseLines.
   enum class Use { rows, lines };
 
-  /// Makes room, keeping the storage if it suffices; then every piece has to be packed, in any order, side by side if wanted.
-  void resize(Index outputs, Index length, Use use);
-  [[nodiscard]] Index pieces() const noexcept;
-  void pack_piece(const ConstMatrixRef<S>& b, Index piece);
-  /// All of it at once.
+  /// Packs b, keeping the storage if it suffices.
   void assign(const ConstMatrixRef<S>& b, Use use);
 
   [[nodiscard]] Index outputs() const noexcept { return outputs_; }
@@ -32,6 +28,10 @@ class PackedOperand {
   void affine_nt(const ConstMatrixRef<S>& x, std::span<const S> offset, MatrixRef<S> c) const;
 
  private:
+  void resize(Index outputs, Index length, Use use);
+  [[nodiscard]] Index pieces() const noexcept;
+  void pack_piece(const ConstMatrixRef<S>& b, Index piece);
+
   Index outputs_ = 0, length_ = 0;
   Use use_ = Use::rows;
   AlignedMatrix<S> storage_;
