@@ -80,6 +80,25 @@ TEST(Plugins, TrainARunThatNeedsThemFromThenOn) {
   test::expect_refused(place, Arguments{"eval", "half"} + kPlugin, 4, {"plugins.json: must say which plugins"});
 }
 
+TEST(Plugins, LeaveNoRecordInAFolderThatStartsOverWithoutThem) {
+  Workplace place;
+  const Arguments with = train(place, kOwnRule + kPlugin), without = train(place, {});
+  test::succeed(place, with + Arguments{"--out", "own"});
+  test::succeed(place, without + Arguments{"--out", "plain"});
+  // Killed before its first checkpoint.
+  const auto cut_off = [&](const char* folder) {
+    test::fs::create_directory(place.path(folder));
+    for (const char* name : {"config.toml", "plugins.json"}) test::fs::copy(place.path("own") / name, place.path(folder) / name);
+  };
+  cut_off("again");
+  cut_off("other");
+  test::succeed(place, with + Arguments{"--out", "again"});
+  EXPECT_EQ(test::read_file(place.path("again") / "plugins.json"), test::read_file(place.path("own") / "plugins.json"));
+  test::succeed(place, without + Arguments{"--out", "other"});
+  EXPECT_FALSE(test::fs::exists(place.path("other") / "plugins.json"));
+  test::succeed(place, {"eval", "other"});
+}
+
 TEST(Plugins, GoOnWithARunAndSayThatTheyHaveChanged) {
   Workplace place;
   test::succeed(place, train(place, kOwnRule + kPlugin + Arguments{"--out", "whole", "--set", "training.epochs=200"}));

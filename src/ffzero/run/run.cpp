@@ -297,8 +297,9 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
     say(fmt::format("going on with {} after {} epochs", request.resume->string(), trainer.records().size()));
   } else {
     // With a checkpoint from the start, a run that ends in its first epoch can be resumed like any other.
-    folder.create(config.to_toml(), checkpoint_of(trainer.state()));
-    if (!request.plugins.empty()) folder.write(kPluginsFile, plugins_text(request.plugins));
+    folder.create({.config = config.to_toml(),
+                   .checkpoint = checkpoint_of(trainer.state()),
+                   .plugins = request.plugins.empty() ? std::string() : plugins_text(request.plugins)});
     if (events.folder_ready && !folder.path().empty()) events.folder_ready(folder.path());
   }
   say_left_out(config, say);

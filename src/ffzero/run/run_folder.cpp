@@ -43,10 +43,15 @@ fs::path numbered_path(const fs::path& path, int number) {
 
 constexpr const char* kUnborn = ".unborn";
 
-void write_first(const fs::path& folder, const std::string& config, const NpzArchive& checkpoint) {
-  write_file_atomically(folder / "config.toml", config);
+void write_first(const fs::path& folder, const RunFolder::FirstFiles& files) {
+  write_file_atomically(folder / "config.toml", files.config);
   write_file_atomically(folder / "metrics.jsonl", "");
-  write_npz(folder / "checkpoint.npz", checkpoint);
+  std::error_code ignored;
+  if (files.plugins.empty())
+    fs::remove(folder / kPluginsFile, ignored);  // of a run that was cut off here
+  else
+    write_file_atomically(folder / kPluginsFile, files.plugins);
+  write_npz(folder / "checkpoint.npz", files.checkpoint);
 }
 
 // What processes that were killed while they made this folder have left beside it.
@@ -79,7 +84,8 @@ bool is_cut_off(const fs::path& folder) {
     const std::string name = entry->path().filename().string();
     const auto is_part_of = [&](const char* file) { return name.starts_with(std::string(file) + ".part-"); };
     const bool first = name == FolderLock::kFile || is_part_of("config.toml");
-    const bool later = name == "config.toml" || name == "log.txt" || is_part_of("checkpoint.npz") || is_part_of("metrics.jsonl") ||
+    const bool later = name == "config.toml" || name == "log.txt" || name == kPluginsFile || is_part_of(kPluginsFile) ||
+                       is_part_of("checkpoint.npz") || is_part_of("metrics.jsonl") ||
                        (name == "metrics.jsonl" && fs::file_size(entry->path(), error) == 0);
     if (error || !fs::is_regular_file(entry->symlink_status(error)) || !(first || (ours && later))) return false;
   }
@@ -112,10 +118,10 @@ void RunFolder::require_creatable() const {
   if (::access(above.c_str(), W_OK | X_OK) != 0) refuse(above.string() + " is read-only");
 }
 
-void RunFolder::create(const std::string& config, const NpzArchive& checkpoint) {
+void RunFolder::create(const FirstFiles& files) {
   if (path_.empty()) return;
   require_creatable();
-  if (!numbered_ && is_cut_off(path_) && start_over(config, checkpoint)) return;
+  if (!numbered_ && is_cut_off(path_) && start_over(files)) return;
   std::error_code error;
   const fs::path parent = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
   fs::create_directories(parent, error);
@@ -127,7 +133,7 @@ void RunFolder::create(const std::string& config, const NpzArchive& checkpoint) 
     throw OutputError(path_.string(), "the run folder must be creatable", error.message(), "choose another --out");
   try {
     lock_ = std::make_unique<FolderLock>(made);
-    write_first(made, config, checkpoint);
+    write_first(made, files);
     take_place(made);
     made_ = true;
   } catch (const Error& e) {
@@ -178,14 +184,14 @@ void RunFolder::append_metrics(const std::string& line) const {
     throw OutputError((path_ / "metrics.jsonl").string(), "must be writable", "a failed write", "free space or choose another --out");
 }
 
-bool RunFolder::start_over(const std::string& config, const NpzArchive& checkpoint) {
+bool RunFolder::start_over(const FirstFiles& files) {
   lock();
   if (!is_cut_off(path_)) {
     lock_.reset();
     return false;
   }
   remove_leftovers();
-  write_first(path_, config, checkpoint);
+  write_first(path_, files);
   made_ = true;
   return true;
 }

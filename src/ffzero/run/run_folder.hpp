@@ -25,9 +25,15 @@ class RunFolder {
   /// behind.
   /// @throws UsageError for a folder that exists or that another process holds, OutputError
   void require_creatable() const;
-  /// The folder with its first files (config.toml, an empty metrics.jsonl, checkpoint.npz), locked, or no folder at all: made beside its
-  /// place and renamed, so that no other process ever sees one that could not be gone on with. @throws UsageError, OutputError
-  void create(const std::string& config, const NpzArchive& checkpoint);
+  /// What a folder holds from the start, beside an empty metrics.jsonl.
+  struct FirstFiles {
+    std::string config;     ///< config.toml
+    NpzArchive checkpoint;  ///< checkpoint.npz
+    std::string plugins{};  ///< plugins.json; empty: no such file
+  };
+  /// The folder with its first files, locked, or no folder at all: made beside its place and renamed, so that no other process ever sees
+  /// one that could not be gone on with. @throws UsageError, OutputError
+  void create(const FirstFiles& files);
   /// Removes what create() and the run so far have written, and the folder if nothing else is in it: for a run that is refused before its
   /// first epoch. Does nothing before create().
   void discard();
@@ -46,7 +52,7 @@ class RunFolder {
 
  private:
   /// In the folder of a run that never had a checkpoint. False if it has become something else in the meantime.
-  bool start_over(const std::string& config, const NpzArchive& checkpoint);
+  bool start_over(const FirstFiles& files);
   /// Gives the folder its name; of several processes that want it, one gets it.
   void take_place(const std::filesystem::path& made);
   [[nodiscard]] std::string with_final_place(std::string message, const std::string& made) const;
