@@ -17,8 +17,8 @@ ComplexMatrix normals(Index rows, Index columns, std::uint32_t part) {
   Matrix<double> parts(rows, 2 * columns);
   RandomStream(1, Stream::test, part).fill_normal(std::span<double>(parts.data(), usize(parts.size())));
   ComplexMatrix m(rows, columns);
-  m.real() = parts.leftCols(columns);
-  m.imag() = parts.rightCols(columns);
+  for (Index i = 0; i < rows; ++i)
+    for (Index j = 0; j < columns; ++j) m(i, j) = {parts(i, j), parts(i, columns + j)};
   return m;
 }
 
