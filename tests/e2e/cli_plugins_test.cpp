@@ -86,12 +86,13 @@ TEST(Plugins, LeaveNoRecordInAFolderThatStartsOverWithoutThem) {
   test::succeed(place, with + Arguments{"--out", "own"});
   test::succeed(place, without + Arguments{"--out", "plain"});
   // Killed before its first checkpoint.
-  const auto cut_off = [&](const char* folder) {
+  const auto cut_off = [&](const char* folder, const char* settings) {
     test::fs::create_directory(place.path(folder));
-    for (const char* name : {"config.toml", "plugins.json"}) test::fs::copy(place.path("own") / name, place.path(folder) / name);
+    test::fs::copy(place.path(settings) / "config.toml", place.path(folder) / "config.toml");
+    test::fs::copy(place.path("own") / "plugins.json", place.path(folder) / "plugins.json");
   };
-  cut_off("again");
-  cut_off("other");
+  cut_off("again", "own");
+  cut_off("other", "plain");
   test::succeed(place, with + Arguments{"--out", "again"});
   EXPECT_EQ(test::read_file(place.path("again") / "plugins.json"), test::read_file(place.path("own") / "plugins.json"));
   test::succeed(place, without + Arguments{"--out", "other"});
