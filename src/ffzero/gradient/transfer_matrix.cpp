@@ -100,6 +100,12 @@ void improve(PowerModel& model, ComplexMatrix& u, Index readings) {
   }
 }
 
+/// S rows: the signs of a generator's columns.
+ComplexMatrix signed_rows(ComplexMatrix rows) {
+  if (rows.rows() > 1) rows.row(1) = -rows.row(1);
+  return rows;
+}
+
 /// The misses of a generator and their derivative, as a linear map between V and slopes.
 class SlopeModel {
  public:
@@ -123,10 +129,6 @@ class SlopeModel {
   }
 
  private:
-  [[nodiscard]] static ComplexMatrix signed_rows(ComplexMatrix rows) {
-    if (rows.rows() > 1) rows.row(1) = -rows.row(1);
-    return rows;
-  }
   const ComplexMatrix& y_;
   ComplexMatrix turned_;
   const Matrix<double>& slopes_;
@@ -288,8 +290,7 @@ double reading_noise(const ConstMatrixRef<float>& first, const ConstMatrixRef<fl
 }
 
 Matrix<double> power_slopes(const Generator& generator, const ComplexMatrix& y) {
-  ComplexMatrix seen = adjoint_product(generator.v, y);
-  if (seen.rows() > 1) seen.row(1) = -seen.row(1);
+  const ComplexMatrix seen = signed_rows(adjoint_product(generator.v, y));
   return (Complex(0.0, 2.0) * y.conjugate()).cwiseProduct(product(generator.v, seen)).real();
 }
 
@@ -337,11 +338,7 @@ void turn(ComplexMatrix& u, const Generator& generator, double angle) {
   // exp(i a V S V^+) = 1 + V (sum over k > 0 of (i a)^k (S V^+V)^(k-1) S / k!) V^+.
   const ComplexMatrix& v = generator.v;
   const Index rank = v.cols();
-  ComplexMatrix step = adjoint_product(v, v), seen = adjoint_product(v, u);
-  if (rank > 1) {
-    step.row(1) = -step.row(1);
-    seen.row(1) = -seen.row(1);
-  }
+  const ComplexMatrix step = signed_rows(adjoint_product(v, v)), seen = signed_rows(adjoint_product(v, u));
   ComplexMatrix term = kI * angle * ComplexMatrix::Identity(rank, rank), sum = term;
   for (Index k = 2; k <= 40 && term.norm() > 1e-16 * sum.norm(); ++k) {
     term = ComplexMatrix(term.lazyProduct(step)) * (kI * angle / static_cast<double>(k));

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "ffzero/base/digest.hpp"
 #include "ffzero/base/error.hpp"
@@ -25,10 +26,8 @@ std::string digest_text(const std::string& bytes) { return fmt::format("{:016x}"
 
 // Names that were added, by key.
 std::map<std::string, std::vector<std::string>> added_names() {
-  return {{"gradient.estimator", estimators().added()},
-          {"model.map", layer_maps().added()},
-          {"objective.loss", losses().added()},
-          {"update.rule", update_rules().added()}};
+  const auto of = [](const auto& registry) { return std::pair(registry.kind(), registry.added()); };
+  return {of(estimators()), of(layer_maps()), of(losses()), of(update_rules())};
 }
 
 }  // namespace
