@@ -123,7 +123,7 @@ Figure readings_figure(const std::vector<Arm>& arms, const std::vector<ArmResult
   std::vector<LegendEntry> entries;
   std::string marks;
   for (std::size_t i = 0; i < arms.size(); ++i) {
-    const std::string colour = palette_colour(i);
+    const std::string colour = palette_colour(lines.size());
     const double end = median_of(results[i].plain);
     if (arms[i].id == "ideal" || arms[i].id == "direct") {
       if (!std::isfinite(end)) continue;
@@ -177,11 +177,11 @@ constexpr const char* kExplanation =
     "What is known: the twin is the same simulator as the chip, with errors of couplers and phases that are fitted; it knows the layout. "
     "The "
     "transfer matrix knows that the chip is linear in its field and read by powers. The other two see outputs alone. \"Directions\" and "
-    "\"single phases\" start at random phases, as the transfer matrix does; the twin starts from phases that exact gradients of the model "
-    "found.\n\nNot run here: noise-injected training, a transfer that is calibrated once without the twin's training, slopes of an ideal "
-    "twin "
-    "at the chip's readings, forward-only training from the model's phases, noise, converters, crosstalk and drift. Published numbers on "
-    "such "
+    "\"single phases\" start at random phases, as the transfer matrix does; the twins start from phases that exact gradients of the model "
+    "found, and so do \"slopes of the model\": readings of the chip, slopes of the model without errors (physics-aware training).\n\nNot "
+    "run "
+    "here: noise-injected training, a transfer that is calibrated once without the twin's training, forward-only training from the model's "
+    "phases, noise, converters, crosstalk and drift. Published numbers on such "
     "chips are of other networks (three stacked meshes, logits on ten ports) and not like for like.\n";
 
 }  // namespace
@@ -194,6 +194,15 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
     return keys;
   };
   const int start = size(6, 20), refine = size(1, 2), epochs = size(10, 30);
+  const auto started_on_the_model = [&](const char* fit, int epochs_on_chip) {
+    return with({{"preset", "adjoint"},
+                 {"gradient.estimator", "twin"},
+                 {"gradient.twin.order", "along"},
+                 {"gradient.twin.fit", fit},
+                 {"gradient.twin.start", start},
+                 {"training.epochs", start + epochs_on_chip}},
+                model);
+  };
   const auto by_batches = [](double readings) { return readings / kBatch; };
   return {{"ideal", "the model itself", false, "-", with({{"preset", "adjoint"}, {"training.epochs", epochs}}, model)},
           {"direct", "trained on the model, loaded", true, "nothing",
@@ -234,6 +243,10 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
             {"update.beta2", 0.9},
             {"budget.forward_evals", size(100000, 600000)}},
            [](double readings) { return readings * kTurnSettings / kTurnReadings; }},
+          {"pat_1", "slopes of the model, 1 epoch", true, "layout and equations", started_on_the_model("none", 1), by_batches},
+          {"pat_5", "slopes of the model, 5 epochs", true, "layout and equations", started_on_the_model("none", 5), by_batches},
+          {"along_1", "twin, fitted along, 1 epoch", true, "layout and equations", started_on_the_model("couplers", 1), by_batches},
+          {"along_5", "twin, fitted along, 5 epochs", true, "layout and equations", started_on_the_model("couplers", 5), by_batches},
           {"twin", "twin, fitted", true, "layout and equations",
            with({{"preset", "adjoint"},
                  {"gradient.estimator", "twin"},

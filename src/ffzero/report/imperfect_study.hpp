@@ -13,7 +13,7 @@ namespace ffzero {
 
 /// One way of training a chip.
 struct Arm {
-  std::string id;         ///< "ideal", "direct", "directions", "single_phases", "transfer", "twin"
+  std::string id;         ///< "ideal", "direct", "directions", "single_phases", "transfer", "pat_1", "pat_5", "along_1", "along_5", "twin"
   std::string title;      ///< in tables and figures
   bool on_chips = true;   ///< false: on the model without errors
   std::string knowledge;  ///< what is known of the chip

@@ -503,7 +503,7 @@ void Config::check_combinations(const DataFacts& facts) const {
            "use model.kind = \"photonic\" or \"device\", and scope \"local\"");
     const std::int64_t budget = v.integer("budget.forward_evals");
     if (estimator == "twin" && v.is("model.kind", "photonic") && v.is("gradient.twin.order", "first") &&
-        v.word("gradient.twin.file").empty()) {
+        v.word("gradient.twin.file").empty() && !v.is("gradient.twin.fit", "none")) {
       const std::int64_t readings = v.integer("gradient.twin.settings") * v.integer("gradient.twin.samples");
       if (budget > 0 && budget < readings)
         fail("budget.forward_evals", fmt::format("must hold the {} readings that calibrate the twin", readings),

@@ -59,7 +59,9 @@ EstimatorOptions estimator_options(const Values& v) {
                            .gate = v.number("gradient.transfer.gate")};
   if (v.is("gradient.estimator", "twin"))
     return TwinOptions{.along = v.is("gradient.twin.order", "along"),
-                       .calibration = {.freedom = v.is("gradient.twin.fit", "all") ? TwinFreedom::all : TwinFreedom::couplers,
+                       .calibration = {.freedom = v.is("gradient.twin.fit", "none")  ? TwinFreedom::none
+                                                  : v.is("gradient.twin.fit", "all") ? TwinFreedom::all
+                                                                                     : TwinFreedom::couplers,
                                        .settings = v.integer("gradient.twin.settings"),
                                        .samples = v.integer("gradient.twin.samples"),
                                        .spread = v.number("gradient.twin.spread"),

@@ -68,7 +68,11 @@ std::string chip_twin(const Values& v) {
   if (!twin_only(v).empty()) return twin_only(v);
   return v.is("model.kind", "photonic") ? "" : "it belongs to the twin of a photonic chip";
 }
-std::string chip_twin_first(const Values& v) { return chip_twin(v).empty() ? twin_first(v) : chip_twin(v); }
+std::string fitted_chip_twin(const Values& v) {
+  if (!chip_twin(v).empty()) return chip_twin(v);
+  return v.is("gradient.twin.fit", "none") ? "with gradient.twin.fit = \"none\" nothing is fitted" : "";
+}
+std::string calibrated_chip_twin(const Values& v) { return fitted_chip_twin(v).empty() ? twin_first(v) : fitted_chip_twin(v); }
 std::string several_directions(const Values& v) {
   if (!directional_only(v).empty()) return directional_only(v);
   return v.integer("gradient.directions") > 1 ? "" : "it belongs to gradient.directions > 1";
@@ -363,22 +367,25 @@ std::vector<KeyInfo> make_table() {
          "first: the twin is calibrated, the network trained on it, then refined on the chip; along: trained on the chip, the twin fitted "
          "meanwhile.",
          twin_only);
-  choice("gradient.twin.fit", "couplers", {"couplers", "all"},
-         "Errors that the twin may have: of couplers and offsets of phases, or also of gains, crosstalk and detectors.", chip_twin);
+  choice(
+      "gradient.twin.fit", "couplers", {"none", "couplers", "all"},
+      "Errors that the twin may have: none (it stays the mesh without errors, or the calibration of gradient.twin.file), of couplers and "
+      "offsets of phases, or also of gains, crosstalk and detectors.",
+      chip_twin);
   add("gradient.twin.file", text, "", 0, 0, "A calibration of this chip to begin with (ffzero calibrate). Empty: none.", chip_twin);
-  add("gradient.twin.start", integer, 0, 0, 1e6, "Epochs on the twin without errors, before it is calibrated near the phases reached.",
-      chip_twin_first);
+  add("gradient.twin.start", integer, 0, 0, 1e6, "Epochs on the twin without errors, before the chip is read for the first time.",
+      chip_twin);
   add("gradient.twin.settings", integer, 68, 2, 1e6, "Settings of the phases that are read to calibrate; one in ten is held out.",
-      chip_twin_first);
-  add("gradient.twin.samples", integer, 16, 1, 1e6, "Samples read at each setting.", chip_twin_first);
-  add("gradient.twin.spread", number, 0.2, 1e-6, 10, "Spread of the settings around the phases reached, rad.", chip_twin_first);
-  add("gradient.twin.steps", integer, 10000, 1, 1e8, "Steps of the fit, one setting each.", chip_twin_first);
-  add("gradient.twin.lr", number, 3e-3, 1e-9, 1, "Of the fit: learning rate of Adam, along a cosine.", chip_twin_first);
+      calibrated_chip_twin);
+  add("gradient.twin.samples", integer, 16, 1, 1e6, "Samples read at each setting.", calibrated_chip_twin);
+  add("gradient.twin.spread", number, 0.2, 1e-6, 10, "Spread of the settings around the phases reached, rad.", calibrated_chip_twin);
+  add("gradient.twin.steps", integer, 10000, 1, 1e8, "Steps of the fit, one setting each.", calibrated_chip_twin);
+  add("gradient.twin.lr", number, 3e-3, 1e-9, 1, "Of the fit: learning rate of Adam, along a cosine.", calibrated_chip_twin);
   add("gradient.twin.gate", number, 1.0, 1e-9, 1e9,
       "Largest relative error of held-out readings with which a calibrated twin is used; above it estimates come from outputs alone.",
-      chip_twin_first);
+      calibrated_chip_twin);
   add("gradient.twin.refine", integer, 2, 0, 1e6, "Last epochs, which are trained on the chip, the twin fitted along.", twin_first);
-  add("gradient.twin.fit_lr", number, 1e-3, 1e-9, 1, "Learning rate of the twin while it is fitted along.", chip_twin);
+  add("gradient.twin.fit_lr", number, 1e-3, 1e-9, 1, "Learning rate of the twin while it is fitted along.", fitted_chip_twin);
   add("gradient.transfer.parameters", integer, 64, 1, 65536, "Parameters that are measured together, then moved.", transfer_only);
   add("gradient.transfer.readings", integer, 16, 8, 65536, "Readings of each; three of them judge what was fitted to the others.",
       transfer_only);

@@ -98,9 +98,14 @@ class TwinStep final : public StepGradient<float> {
 
   [[nodiscard]] State state() const { return static_cast<State>(static_cast<int>(memory_[0])); }
   void set(State state) { memory_[0] = static_cast<float>(state); }
-  [[nodiscard]] bool on_device() const { return options_.along || number_ / steps_ >= epochs_ - options_.refine_epochs; }
+  [[nodiscard]] bool on_device() const {
+    return number_ / steps_ >= (options_.along ? options_.start_epochs : epochs_ - options_.refine_epochs);
+  }
   /// The step begins with the readings of a calibration.
-  [[nodiscard]] bool calibrates() const { return !options_.along && state() == State::ideal && number_ / steps_ >= options_.start_epochs; }
+  [[nodiscard]] bool calibrates() const {
+    return !options_.along && options_.calibration.freedom != TwinFreedom::none && state() == State::ideal &&
+           number_ / steps_ >= options_.start_epochs;
+  }
   [[nodiscard]] bool unlike() const { return state() == State::unlike || state() == State::unlike_read_whole; }
 
   double by_outputs_alone(const Batch<float>& batch, std::span<const float> theta, std::span<float> gradient) {

@@ -41,8 +41,8 @@ struct CoordinateOptions {
 };
 /// A chip is read, its twin gives the slopes  [docs/imperfect.md, Twins].
 struct TwinOptions {
-  /// True: from the first step on the chip is read at every step and the twin, without errors at first, is fitted along. False: the network
-  /// is trained on the twin (start_epochs without errors, then calibrated), and on the chip in the last refine_epochs, the twin fitted
+  /// After start_epochs on the twin without errors. True: the chip is read at every step and the twin is fitted along. False: the twin is
+  /// calibrated (unless nothing of it is free), and the network trained on it; on the chip in the last refine_epochs, the twin fitted
   /// along.
   bool along = false;
   CalibrationOptions calibration = {};

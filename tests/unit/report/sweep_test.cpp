@@ -253,7 +253,7 @@ TEST(ImperfectStudy, InFullIsWhatTheStudiesSay) {
   const auto lines = [](const std::vector<PlannedRun>& runs, const std::string& arm) {
     std::set<std::string> all;
     for (const PlannedRun& run : runs) {
-      if (!arm.empty() && run.axes[0].second != arm) continue;
+      if (!arm.empty() && run.axes[0].second != arm && !run.axes[0].second.starts_with(arm + "_")) continue;
       std::istringstream in(run.toml);
       std::set<std::string> own;
       for (std::string line; std::getline(in, line);) own.insert(line);
@@ -271,6 +271,8 @@ TEST(ImperfectStudy, InFullIsWhatTheStudiesSay) {
                                   {"directions", "forward_only"},
                                   {"single_phases", "single_phases"},
                                   {"transfer", "transfer"},
+                                  {"pat", "pat"},
+                                  {"along", "along"},
                                   {"twin", "twin"}}) {
     const auto own = lines(study.runs, arm);
     runs += own.size();
@@ -288,7 +290,7 @@ TEST(ImperfectStudy, IsATableWithWorstChipRecoveryReadingsAndWrites) {
   const test::TemporaryFolder folder;
   const ReproduceOptions options{.quick = true, .mnist = {}};
   const Study study = imperfect_study(options);
-  EXPECT_EQ(study.runs.size(), 1U + 5U * 3U);
+  EXPECT_EQ(study.runs.size(), 1U + 9U * 3U);
   for (const PlannedRun& run : study.runs) {
     const std::string &arm = run.axes[0].second, &chip = run.axes[1].second;
     const double off = chip == "none" ? 0.0 : 0.01 * std::stod(chip);

@@ -135,6 +135,34 @@ TEST(TwinInTraining, BillsItsReadings) {
   EXPECT_EQ(run<float>(resolved(on_chip(along), splits), splits).record.ledger.layer(0).training, 2 * kTrain);
 }
 
+TEST(TwinInTraining, StartsOnTheModelBeforeItReadsTheChip) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Settings model{{"gradient.estimator", "twin"}, {"gradient.twin.start", "2"}, {"training.epochs", "3"}};
+  const auto with = [&](const char* order, const char* fit, const char* refine) {
+    Settings s = model;
+    s.insert(s.end(), {{"gradient.twin.order", order}, {"gradient.twin.fit", fit}});
+    if (refine[0] != '\0') s.emplace_back("gradient.twin.refine", refine);
+    return run<float>(resolved(on_chip(s), splits), splits);
+  };
+  const auto fixed = with("first", "none", "1"), along = with("along", "none", ""), fitted = with("along", "couplers", "");
+  EXPECT_EQ(fixed.record.ledger.layer(0).training, kTrain) << "no calibration: the last epoch alone reads the chip";
+  EXPECT_EQ(along.record.ledger.layer(0).training, kTrain);
+  EXPECT_EQ(along.theta, fixed.theta) << "a twin that is not fitted: the two orders are one";
+  EXPECT_NE(along.theta, fitted.theta);
+}
+
+TEST(TwinInTraining, KeepsATwinThatIsNotFitted) {
+  const MeshLayout layout(4);
+  ChipTwin twin(layout, TwinFreedom::none, 0);
+  const Vector<float> theta = Vector<float>::Constant(layout.parameter_count(), 0.5F);
+  const Matrix<float> x = Matrix<float>::Ones(2, 8), powers = Matrix<float>::Zero(2, 4);
+  twin.fit(as_span(theta), x, powers, 0.1);
+  EXPECT_EQ(Vector<double>(as_vector(twin.errors())), Vector<double>::Zero(isize(twin.errors().size())));
+  ChipTwin free(layout, TwinFreedom::couplers, 0);
+  free.fit(as_span(theta), x, powers, 0.1);
+  EXPECT_GT(as_vector(free.errors()).norm(), 0.0);
+}
+
 TEST(TwinInTraining, ResumesBitForBit) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   const Settings noise{{"model.mesh.chip.read_noise", "0.01"}, {"model.mesh.chip.dac_bits", "8"}};

@@ -41,7 +41,7 @@ ChipTwin::ChipTwin(const MeshLayout& layout, TwinFreedom freedom, Index dac_bits
     : mesh_(layout, {started(layout, dac_bits)}, std::move(executor)) {
   const ErrorLayout at(layout);
   errors_ = first_ = second_ = gradient_ = Vector<double>::Zero(at.size());
-  free_ = freedom == TwinFreedom::couplers ? at.theta_gain() : at.size();
+  free_ = freedom == TwinFreedom::none ? 0 : freedom == TwinFreedom::couplers ? at.theta_gain() : at.size();
 }
 
 void ChipTwin::set_errors(std::span<const double> errors) {
@@ -50,6 +50,7 @@ void ChipTwin::set_errors(std::span<const double> errors) {
 }
 
 void ChipTwin::fit(std::span<const float> theta, const ConstMatrixRef<float>& x, const ConstMatrixRef<float>& powers, double lr) {
+  if (free_ == 0) return;
   constexpr double kFirst = 0.9, kSecond = 0.999, kFloor = 1e-12;
   gradient_.setZero();
   mesh_.pull(theta, x, [&](MatrixRef<float> found) { found -= powers; }, {}, {gradient_.data(), usize(gradient_.size())});

@@ -12,6 +12,7 @@ namespace ffzero {
 
 /// Which errors a twin may have.
 enum class TwinFreedom {
+  none,      ///< it stays as it began: the mesh without errors, or a calibration
   couplers,  ///< angles of the couplers, offsets of the phases
   all        ///< gains of the phases, crosstalk and gains of the detectors too
 };
@@ -54,7 +55,7 @@ class ChipTwin {
   /// The errors of a calibration. errors (ErrorLayout); those that are not free are kept as they are given.
   void set_errors(std::span<const double> errors);
 
-  /// One step of Adam (b1 .9, b2 .999) against the squared error of a reading.
+  /// One step of Adam (b1 .9, b2 .999) against the squared error of a reading. Nothing where no error is free.
   void fit(std::span<const float> theta, const ConstMatrixRef<float>& x, const ConstMatrixRef<float>& powers, double lr);
   /// (errors, both moments, steps): state_size() numbers.  Written to and taken from checkpoints, rounded to float there.
   [[nodiscard]] Index state_size() const noexcept { return 3 * errors_.size() + 1; }
