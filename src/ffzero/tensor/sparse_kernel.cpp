@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <numeric>
 #include <type_traits>
 
@@ -52,6 +53,48 @@ Index count_typed(View<S> x, Index rows, Index columns) {
   return isize(total);
 }
 
+#if HWY_TARGET == HWY_AVX2
+/// For each set of 8 lanes: the lanes in the order of their places when those of the set come first, a byte each.
+struct LaneOrders {
+  std::uint8_t of[256][8];
+};
+
+constexpr LaneOrders lane_orders() {
+  LaneOrders orders{};
+  for (unsigned set = 0; set < 256; ++set) {
+    int place = 0;
+    for (const unsigned wanted : {1U, 0U})
+      for (unsigned lane = 0; lane < 8; ++lane)
+        if ((set >> lane & 1U) == wanted) orders.of[set][place++] = static_cast<std::uint8_t>(lane);
+  }
+  return orders;
+}
+
+alignas(64) constexpr LaneOrders kLaneOrders = lane_orders();
+
+/// Writes all lanes of the values and of their positions, those that are kept first. Compress of Highway has its table in the function, and
+/// g++ copies that to the stack, a kilobyte for eight numbers.
+inline HWY_ATTR void store_kept(hn::Vec<hn::ScalableTag<float>> values, hn::Vec<hn::ScalableTag<std::uint32_t>> positions,
+                                hn::Mask<hn::ScalableTag<float>> kept, float* to, std::uint32_t* places) {
+  const hn::ScalableTag<float> d;
+  const hn::ScalableTag<std::uint32_t> integers;
+  std::uint8_t set[8] = {};
+  hn::StoreMaskBits(d, kept, set);
+  const auto order = hn::PromoteTo(integers, hn::LoadU(hn::Rebind<std::uint8_t, decltype(integers)>(), kLaneOrders.of[set[0]]));
+  hn::StoreU(hn::TableLookupLanes(values, hn::IndicesFromVec(d, order)), d, to);
+  hn::StoreU(hn::TableLookupLanes(positions, hn::IndicesFromVec(integers, order)), integers, places);
+}
+#endif
+
+/// The same for any number of lanes.
+template <class V, class P, class M, class S>
+HWY_INLINE HWY_ATTR void store_kept(V values, P positions, M kept, S* to, Position<S>* places) {
+  const hn::ScalableTag<S> d;
+  const hn::ScalableTag<Position<S>> integers;
+  hn::StoreU(hn::Compress(values, kept), d, to);
+  hn::StoreU(hn::Compress(positions, hn::RebindMask(integers, kept)), integers, places);
+}
+
 template <class S>
 Index compress_typed(View<S> x, Index lines, Index length, S* values, Position<S>* positions, std::uint32_t* ends) {
   const hn::ScalableTag<S> d;
@@ -64,9 +107,7 @@ Index compress_typed(View<S> x, Index lines, Index length, S* values, Position<S
   const auto take = [&](const S* from, Index at) HWY_ATTR {
     const auto v = hn::LoadU(d, from);
     const auto kept = hn::Not(hn::Eq(v, hn::Zero(d)));
-    hn::StoreU(hn::Compress(v, kept), d, values + entries);
-    const auto place = hn::Add(lane, hn::Set(integers, static_cast<Position<S>>(at)));
-    hn::StoreU(hn::Compress(place, hn::RebindMask(integers, kept)), integers, positions + entries);
+    store_kept(v, hn::Add(lane, hn::Set(integers, static_cast<Position<S>>(at))), kept, values + entries, positions + entries);
     entries += isize(hn::CountTrue(d, kept));
   };
   for (Index i = 0; i < lines; ++i) {
