@@ -3,9 +3,11 @@
 #include "ffzero/map/normalise.hpp"
 
 #include <cmath>
+#include <span>
 #include <string>
 
 #include "ffzero/map/shape_check.hpp"
+#include "ffzero/tensor/reduce.hpp"
 
 namespace ffzero {
 
@@ -17,19 +19,13 @@ struct RowScale {
   double length = 0.0;
 };
 
-template <class Row>
-RowScale row_scale(const Row& x, bool centred) {
-  const auto values = x.template cast<double>();
-  RowScale r;
-  double size = values.norm();
-  if (centred) {
-    r.centre = values.mean();
-    const double rest = (values.array() - r.centre).matrix().norm();
-    // A constant row leaves only the rounding of its mean.
-    size = rest <= 1e-15 * size ? 0.0 : rest;
-  }
-  r.length = size;
-  return r;
+template <class S>
+RowScale row_scale(std::span<const S> x, bool centred) {
+  const Moments m = moments(x);
+  if (!centred) return {.length = std::sqrt(m.squares)};
+  const double centre = m.sum / static_cast<double>(x.size()), rest = std::sqrt(squared_distance(x, centre));
+  // A constant row leaves only the rounding of its mean.
+  return {.centre = centre, .length = rest <= 1e-15 * std::sqrt(m.squares) ? 0.0 : rest};
 }
 
 }  // namespace
@@ -70,7 +66,7 @@ void Normalise<S>::forward(std::span<const S> /*theta*/, const ConstMatrixRef<S>
   for (Index b = 0; b < x.rows(); ++b)
     for (Index first = 0; first < shape_.size(); first += size) {
       const auto row = x.row(b).segment(first, size);
-      const RowScale r = row_scale(row, function_ == NormaliseKind::centre_length);
+      const RowScale r = row_scale(std::span<const S>(row.data(), usize(size)), function_ == NormaliseKind::centre_length);
       const double factor = r.length == 0.0 ? 0.0 : 1.0 / r.length;
       y.row(b).segment(first, size) = ((row.template cast<double>().array() - r.centre) * factor).template cast<S>().matrix();
     }
@@ -88,7 +84,7 @@ void Normalise<S>::pullback(std::span<const S> /*theta*/, const ConstMatrixRef<S
   const Index size = shape_.size() / groups_;
   for (Index b = 0; b < x.rows(); ++b)
     for (Index first = 0; first < shape_.size(); first += size) {
-      const RowScale r = row_scale(x.row(b).segment(first, size), centred);
+      const RowScale r = row_scale(std::span<const S>(x.row(b).data() + first, usize(size)), centred);
       const double factor = r.length == 0.0 ? 0.0 : 1.0 / r.length;
       const auto g = gy.row(b).segment(first, size).template cast<double>();
       const auto unit = y.row(b).segment(first, size).template cast<double>();
