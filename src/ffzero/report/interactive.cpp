@@ -22,8 +22,9 @@ constexpr std::string_view kScript = R"JS('use strict';
 const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home => {
   // As wide as the page, so that letters keep their size on a small screen.
   const given = JSON.parse(home.dataset.curves), W = Math.max(300, home.clientWidth), H = W < 600 ? 280 : 380;
-  const L = 64, R = 14, T = 12, B = 44;
-  const shown = {x: 0, y: 0, logX: false, logY: false, off: new Set()};
+  const L = 64, R = 24, T = 12, B = 44;
+  // range: what is shown of the x axis, null for all of it.
+  const shown = {x: 0, y: 0, logX: false, logY: false, off: new Set(), range: null};
   const html = (name, text, parent) => { const e = document.createElement(name); e.textContent = text; parent.append(e); return e; };
   const draw = (name, attributes, parent, text) => {
     const e = document.createElementNS(svg.namespaceURI, name);
@@ -38,7 +39,7 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
   const choice = (names, key) => {
     const select = html('select', '', bar);
     names.forEach((name, i) => { html('option', name, select).value = i; });
-    select.addEventListener('change', () => { shown[key] = Number(select.value); paint(); });
+    select.addEventListener('change', () => { shown[key] = Number(select.value); if (key === 'x') shown.range = null; paint(); });
   };
   const box = (words, on, change, colour) => {
     const label = html('label', '', bar), input = html('input', '', label);
@@ -50,8 +51,18 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
   };
   choice(given.y, 'y');
   choice(given.x, 'x');
-  box('log x', false, on => { shown.logX = on; });
+  box('log x', false, on => { shown.logX = on; shown.range = null; });
   box('log y', false, on => { shown.logY = on; });
+  const reset = () => { shown.range = null; paint(); };
+  const half = (W - L - R) / 2;
+  for (const [sign, name, act] of [['+', 'zoom in', () => zoom(L + half / 2, W - R - half / 2)], ['\u2212', 'zoom out', () => zoom(L - half, W - R + half)],
+    ['\u2190', 'move to the left', () => zoom(L - half, W - R - half)], ['\u2192', 'move to the right', () => zoom(L + half, W - R + half)], ['all', 'show all', reset]]) {
+    const button = html('button', sign, bar);
+    button.type = 'button';
+    button.title = name;
+    button.setAttribute('aria-label', name);
+    button.addEventListener('click', act);
+  }
   const toggle = name => on => { if (on) shown.off.delete(name); else shown.off.add(name); };
   for (const set of ['test', 'train']) box(set, true, toggle(set + ' set'));
   const names = new Map(given.curves.map(c => [c.name, c.colour]));
@@ -61,36 +72,51 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
   svg.setAttribute('aria-label', 'curves of ' + [...names.keys()].join(', '));
   const words = html('p', '', home);
   words.className = 'quiet';
-  let spots = [];
+  words.setAttribute('role', 'status');
+  let spots = [], spot = -1, x = null, whole = null, dragged = null;
 
   // Numbers on an axis: round ones, or powers of ten.
-  const marks = (low, high, log) => {
+  const marks = (low, high, log, most) => {
     const at = [];
-    if (log) {
+    if (log && high >= 10 * low) {
       const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high)), few = last - first < 3;
       for (let p = first; p <= last; ++p) for (const d of few ? [1, 2, 5] : [1]) at.push(d * 10 ** p);
       return at.filter(v => v >= low && v <= high);
     }
-    const raw = (high - low) / (W < 600 ? 3 : 6), power = 10 ** Math.floor(Math.log10(raw)), step = power * [1, 2, 5, 10].find(d => d * power >= raw);
+    const raw = (high - low) / most, power = 10 ** Math.floor(Math.log10(raw)), step = power * [1, 2, 5, 10].find(d => d * power >= raw);
     for (let i = Math.ceil(low / step); i * step <= high; ++i) at.push(i * step);
     return at;
   };
-  const scale = (values, log, from, to) => {
-    let low = Math.min(...values), high = Math.max(...values);
-    if (low === high) { low = log ? low / 2 : low - 0.5; high = log ? high * 2 : high + 0.5; }
-    const f = v => log ? Math.log10(v) : v;
-    return {marks: marks(low, high, log), place: v => from + (f(v) - f(low)) / (f(high) - f(low)) * (to - from)};
+  const ends = (values, log) => {
+    const low = Math.min(...values), high = Math.max(...values);
+    return low < high ? [low, high] : log ? [low / 2, high * 2] : [low - 0.5, high + 0.5];
+  };
+  const scale = ([low, high], log, from, to, most) => {
+    const f = v => log ? Math.log10(v) : v, back = v => log ? 10 ** v : v, size = (f(high) - f(low)) / (to - from);
+    return {marks: marks(low, high, log, most), place: v => from + (f(v) - f(low)) / size, value: at => back(f(low) + (at - from) * size)};
+  };
+  // Shows what lies between two places of the picture now, within the whole and not less than a thousandth of it.
+  const zoom = (from, to) => {
+    if (x === null) return;
+    const first = x.place(whole[0]), last = x.place(whole[1]), width = Math.min(to - from, last - first);
+    const at = Math.min(Math.max(from, first), last - width);
+    if (width < (last - first) / 1000) return;
+    shown.range = width < last - first ? [x.value(at), x.value(at + width)] : null;
+    paint();
   };
   const paint = () => {
     svg.replaceChildren();
-    spots = [];
-    words.textContent = 'Point at a curve for its values.';
+    [spots, spot, x, dragged] = [[], -1, null, null];
+    words.textContent = 'Point at a curve for its values, or step with the arrow keys. Drag over a range to enlarge it; a double click shows all.';
     const usable = p => p[shown.x] !== null && p[2 + shown.y] !== null && !(shown.logX && p[shown.x] <= 0) && !(shown.logY && p[2 + shown.y] <= 0);
     const curves = given.curves.filter(c => !shown.off.has(c.name) && !shown.off.has(c.set + ' set'))
       .map(c => ({...c, points: c.points.filter(usable)})).filter(c => c.points.length > 0);
     if (curves.length === 0) { words.textContent = 'Nothing to show: no curve is chosen, or none has such values.'; return; }
     const all = curves.flatMap(c => c.points);
-    const x = scale(all.map(p => p[shown.x]), shown.logX, L, W - R), y = scale(all.map(p => p[2 + shown.y]), shown.logY, H - B, T);
+    whole = ends(all.map(p => p[shown.x]), shown.logX);
+    const [low, high] = shown.range || whole, inside = p => p[shown.x] >= low && p[shown.x] <= high;
+    x = scale([low, high], shown.logX, L, W - R, W < 600 ? 3 : 6);
+    const y = scale(ends((all.some(inside) ? all.filter(inside) : all).map(p => p[2 + shown.y]), shown.logY), shown.logY, H - B, T, 6);
     const text = {fill: 'currentColor', 'font-size': 13};
     for (const v of x.marks) {
       draw('line', {x1: x.place(v), x2: x.place(v), y1: T, y2: H - B, stroke: 'currentColor', opacity: 0.15}, svg);
@@ -101,24 +127,61 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
       draw('text', {...text, x: L - 7, y: y.place(v) + 4, 'text-anchor': 'end'}, svg, axis(v));
     }
     draw('text', {...text, x: (L + W - R) / 2, y: H - 6, 'text-anchor': 'middle'}, svg, given.x[shown.x]);
+    // Lines go on to points beyond the range. The margin keeps those along an edge whole.
+    const plot = draw('svg', {x: L - 6, y: T - 6, width: W - L - R + 12, height: H - T - B + 12, viewBox: `${L - 6} ${T - 6} ${W - L - R + 12} ${H - T - B + 12}`}, svg);
     for (const c of curves) {
       const line = c.points.map(p => x.place(p[shown.x]).toFixed(1) + ',' + y.place(p[2 + shown.y]).toFixed(1));
-      draw('polyline', {points: line.join(' '), fill: 'none', stroke: c.colour, 'stroke-width': 2, 'stroke-dasharray': c.set === 'train' ? '6 4' : ''}, svg);
+      draw('polyline', {points: line.join(' '), fill: 'none', stroke: c.colour, 'stroke-width': 2, 'stroke-dasharray': c.set === 'train' ? '6 4' : ''}, plot);
       // A run of one epoch has no line.
-      if (c.points.length === 1) draw('rect', {x: x.place(c.points[0][shown.x]) - 3, y: y.place(c.points[0][2 + shown.y]) - 3, width: 6, height: 6, fill: c.set === 'train' ? 'none' : c.colour, stroke: c.colour}, svg);
-      for (const p of c.points) spots.push({x: x.place(p[shown.x]), y: y.place(p[2 + shown.y]), curve: c, point: p});
+      if (c.points.length === 1) draw('rect', {x: x.place(c.points[0][shown.x]) - 3, y: y.place(c.points[0][2 + shown.y]) - 3, width: 6, height: 6, fill: c.set === 'train' ? 'none' : c.colour, stroke: c.colour}, plot);
+      for (const p of c.points.filter(inside)) spots.push({x: x.place(p[shown.x]), y: y.place(p[2 + shown.y]), curve: c, point: p});
     }
   };
-  svg.addEventListener('pointermove', event => {
+  const tell = chosen => {
     if (spots.length === 0) return;
-    const box = svg.getBoundingClientRect(), px = (event.clientX - box.left) / box.width * W, py = (event.clientY - box.top) / box.height * H;
-    const far = s => (s.x - px) ** 2 + (s.y - py) ** 2;
-    const s = spots.reduce((a, b) => far(b) < far(a) ? b : a), p = s.point;
+    spot = (chosen + spots.length) % spots.length;
+    const s = spots[spot], p = s.point;
     svg.querySelectorAll('circle').forEach(c => c.remove());
     draw('circle', {cx: s.x, cy: s.y, r: 5, fill: s.curve.colour}, svg);
     const seed = s.curve.seed === null ? '' : `, seed ${s.curve.seed}`, loss = p[3] === null ? '' : `, loss ${short(p[3])}`;
     const value = p[2] === null ? '' : `, ${given.y[0]} ${short(p[2])}`;
     words.textContent = `${s.curve.name}, ${s.curve.set} set${seed}: epoch ${p[1]}, ${p[0]} forward evaluations${value}${loss}`;
+  };
+  const place = event => {
+    const box = svg.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width * W, (event.clientY - box.top) / box.height * H];
+  };
+  svg.addEventListener('pointerdown', event => {
+    if (!event.isPrimary || event.button !== 0 || x === null) return;
+    svg.setPointerCapture(event.pointerId);
+    dragged = {from: place(event)[0], to: null, mark: draw('rect', {y: T, height: H - T - B, fill: 'currentColor', opacity: 0.15}, svg)};
+  });
+  svg.addEventListener('pointermove', event => {
+    if (!event.isPrimary) return;
+    const [px, py] = place(event), far = s => (s.x - px) ** 2 + (s.y - py) ** 2;
+    if (dragged === null) return tell(spots.reduce((a, s, i) => far(s) < far(spots[a]) ? i : a, 0));
+    const within = [dragged.from, px].map(v => Math.min(Math.max(v, L), W - R)).sort((a, b) => a - b);
+    dragged.to = within;
+    dragged.mark.setAttribute('x', within[0]);
+    dragged.mark.setAttribute('width', within[1] - within[0]);
+  });
+  const drop = event => {
+    if (dragged === null || !event.isPrimary) return;
+    const within = dragged.to;
+    dragged.mark.remove();
+    dragged = null;
+    // Less is the trembling of a click.
+    if (event.type === 'pointerup' && within !== null && within[1] - within[0] > 8) zoom(...within);
+  };
+  svg.addEventListener('pointerup', drop);
+  svg.addEventListener('pointercancel', drop);
+  svg.addEventListener('dblclick', reset);
+  svg.tabIndex = 0;
+  svg.addEventListener('keydown', event => {
+    const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    tell(spot < 0 && step < 0 ? -1 : spot + step);
   });
   paint();
 });
