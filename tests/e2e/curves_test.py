@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import browser  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv[1])
-VALUES = r"dense[01], (test|train) set, seed 0: epoch \d, \d+ forward evaluations, R² [-0-9.e]+, loss [0-9.e-]+$"
+VALUES = r"(dense[01]|whole run), (test|train) set, seed 0: (epoch \d, )?\d+ forward evaluations, R² [-0-9.e]+, loss [0-9.e-]+(, loss of the steps [0-9.e-]+)?$"
 # Without figures, which take most of the time.
 WITHOUT_GNUPLOT = os.environ | {"PATH": "/nowhere"}
 
@@ -77,8 +77,8 @@ class CurvesTest(unittest.TestCase):
         """What the point under the keyboard says."""
         return int(re.search(r"(\d+) forward", self.status())[1])
 
-    def reached(self, steps=20):
-        """The evaluations of all points that the arrow keys go through: two layers, two sets, five epochs."""
+    def reached(self, steps=30):
+        """The evaluations of all points that the arrow keys go through: two layers and the run, two sets, five epochs a layer."""
         self.page.value("document.querySelector('.curves svg').focus()")
         seen = set()
         for _ in range(steps):

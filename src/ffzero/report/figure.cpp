@@ -48,11 +48,11 @@ std::string legend_mark(const LegendEntry& entry, int number, double x, double y
   }
 }
 
-// 1, 2 or 5 times a power of ten, so that the range holds at most six marks.
-double mark_distance(double length) {
-  const double power = std::pow(10.0, std::floor(std::log10(length / 6.0)));
+// 1, 2 or 5 times a power of ten, so that the range holds at most so many marks.
+double mark_distance(double length, double most) {
+  const double power = std::pow(10.0, std::floor(std::log10(length / most)));
   for (const double factor : {1.0, 2.0, 5.0})
-    if (length / (factor * power) <= 6.0) return factor * power;
+    if (length / (factor * power) <= most) return factor * power;
   return 10.0 * power;
 }
 }  // namespace
@@ -130,13 +130,13 @@ Range range_of(const std::vector<std::vector<double>>& rows, int column) {
 
 Range joined(Range a, Range b) { return {std::fmin(a.low, b.low), std::fmax(a.high, b.high)}; }
 
-std::string axis(char letter, Range range, Range limits, double least_mark) {
+std::string axis(char letter, Range range, Range limits, double least_mark, int most) {
   if (!std::isfinite(range.low) || !std::isfinite(range.high)) return {};
   double length = range.high - range.low;
   if (length <= 0.0) length = std::max(1e-6, 0.1 * std::abs(range.high));
   const Range shown{std::max(limits.low, range.low - 0.05 * length), std::min(limits.high, range.high + 0.05 * length)};
   return fmt::format("set {0}range [{1:.6g}:{2:.6g}]\nset {0}tics {3:.6g}\n", letter, shown.low, shown.high,
-                     std::max(least_mark, mark_distance(std::max(1e-9, shown.high - shown.low))));
+                     std::max(least_mark, mark_distance(std::max(1e-9, shown.high - shown.low), most)));
 }
 
 const std::vector<std::string>& palette() {
@@ -147,13 +147,19 @@ const std::vector<std::string>& palette() {
 
 const std::string& palette_colour(std::size_t i) { return palette()[i % palette().size()]; }
 
+// The scale of colours is filled as other areas are: solid, or it would differ from the cells that it explains.
 std::string amount_palette() {
-  return "set palette defined (0 '#440154', 0.13 '#482878', 0.25 '#3e4a89', 0.38 '#31688e', 0.5 '#21918c', 0.63 '#35b779', 0.75 '#6ece58', "
+  return "set style fill solid noborder\nset palette defined (0 '#440154', 0.13 '#482878', 0.25 '#3e4a89', 0.38 '#31688e', 0.5 '#21918c', "
+         "0.63 '#35b779', 0.75 '#6ece58', "
          "0.88 '#b5de2b', 1 '#fde725')\n";
 }
 
-std::string signed_palette() { return "set palette defined (-1 '#0b5fa5', -0.5 '#6aa7d6', 0 '#d9d9d9', 0.5 '#f0a35e', 1 '#b34700')\n"; }
+std::string signed_palette() {
+  return "set style fill solid noborder\nset palette defined (-1 '#0b5fa5', -0.5 '#6aa7d6', 0 '#d9d9d9', 0.5 '#f0a35e', 1 '#b34700')\n";
+}
 
-std::string angle_palette() { return "set palette defined (0 '#e2d9e2', 0.25 '#6276ba', 0.5 '#2f1436', 0.75 '#b25652', 1 '#e2d9e2')\n"; }
+std::string angle_palette() {
+  return "set style fill solid noborder\nset palette defined (0 '#e2d9e2', 0.25 '#6276ba', 0.5 '#2f1436', 0.75 '#b25652', 1 '#e2d9e2')\n";
+}
 
 }  // namespace ffzero

@@ -41,9 +41,9 @@ struct Range {
 /// Of one column (from 1, as gnuplot counts) of rows; empty rows are passed over. NaN to NaN if there is none.
 [[nodiscard]] Range range_of(const std::vector<std::vector<double>>& rows, int column);
 [[nodiscard]] Range joined(Range a, Range b);
-/// "set xrange [..]\nset xtics ..\n": the range a little widened but within `limits`, and at most seven marks, no closer than
+/// "set xrange [..]\nset xtics ..\n": the range a little widened but within `limits`, and at most `most` marks and one, no closer than
 /// `least_mark`, so that their numbers never touch. Nothing for an empty range.
-[[nodiscard]] std::string axis(char letter, Range range, Range limits = {-1e300, 1e300}, double least_mark = 0.0);
+[[nodiscard]] std::string axis(char letter, Range range, Range limits = {-1e300, 1e300}, double least_mark = 0.0, int most = 6);
 
 /// "$name << EOD": one line of numbers a row; NaN stay NaN. An empty row parts two lines of a curve.
 [[nodiscard]] std::string data_block(const std::string& name, const std::vector<std::vector<double>>& rows);

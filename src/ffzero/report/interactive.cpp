@@ -24,7 +24,8 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
   const given = JSON.parse(home.dataset.curves), W = Math.max(300, home.clientWidth), H = W < 600 ? 280 : 380;
   const L = 64, R = 24, T = 12, B = 44;
   // range: what is shown of the x axis, null for all of it.
-  const shown = {x: 0, y: 0, logX: false, logY: false, off: new Set(), range: null};
+  const filled = given.y.findIndex((name, i) => given.curves.some(c => c.points.some(p => p[2 + i] !== null)));
+  const shown = {x: 0, y: Math.max(0, filled), logX: false, logY: false, off: new Set(), range: null};
   const html = (name, text, parent) => { const e = document.createElement(name); e.textContent = text; parent.append(e); return e; };
   const draw = (name, attributes, parent, text) => {
     const e = document.createElementNS(svg.namespaceURI, name);
@@ -39,6 +40,7 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
   const choice = (names, key) => {
     const select = html('select', '', bar);
     names.forEach((name, i) => { html('option', name, select).value = i; });
+    select.value = shown[key];
     select.addEventListener('change', () => { shown[key] = Number(select.value); if (key === 'x') shown.range = null; paint(); });
   };
   const box = (words, on, change, colour) => {
@@ -129,13 +131,15 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
     draw('text', {...text, x: (L + W - R) / 2, y: H - 6, 'text-anchor': 'middle'}, svg, given.x[shown.x]);
     // Lines go on to points beyond the range. The margin keeps those along an edge whole.
     const plot = draw('svg', {x: L - 6, y: T - 6, width: W - L - R + 12, height: H - T - B + 12, viewBox: `${L - 6} ${T - 6} ${W - L - R + 12} ${H - T - B + 12}`}, svg);
-    for (const c of curves) {
+    // The first on top of the others.
+    for (const c of curves.reverse()) {
       const line = c.points.map(p => x.place(p[shown.x]).toFixed(1) + ',' + y.place(p[2 + shown.y]).toFixed(1));
       draw('polyline', {points: line.join(' '), fill: 'none', stroke: c.colour, 'stroke-width': 2, 'stroke-dasharray': c.set === 'train' ? '6 4' : ''}, plot);
       // A run of one epoch has no line.
       if (c.points.length === 1) draw('rect', {x: x.place(c.points[0][shown.x]) - 3, y: y.place(c.points[0][2 + shown.y]) - 3, width: 6, height: 6, fill: c.set === 'train' ? 'none' : c.colour, stroke: c.colour}, plot);
       for (const p of c.points.filter(inside)) spots.push({x: x.place(p[shown.x]), y: y.place(p[2 + shown.y]), curve: c, point: p});
     }
+    spots.sort((a, b) => a.x - b.x);
   };
   const tell = chosen => {
     if (spots.length === 0) return;
@@ -143,9 +147,9 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
     const s = spots[spot], p = s.point;
     svg.querySelectorAll('circle').forEach(c => c.remove());
     draw('circle', {cx: s.x, cy: s.y, r: 5, fill: s.curve.colour}, svg);
-    const seed = s.curve.seed === null ? '' : `, seed ${s.curve.seed}`, loss = p[3] === null ? '' : `, loss ${short(p[3])}`;
-    const value = p[2] === null ? '' : `, ${given.y[0]} ${short(p[2])}`;
-    words.textContent = `${s.curve.name}, ${s.curve.set} set${seed}: epoch ${p[1]}, ${p[0]} forward evaluations${value}${loss}`;
+    const seed = s.curve.seed === null ? '' : `, seed ${s.curve.seed}`, epoch = p[1] === null ? '' : `epoch ${p[1]}, `;
+    const values = given.y.map((name, i) => p[2 + i] === null ? '' : `, ${name} ${short(p[2 + i])}`).join('');
+    words.textContent = `${s.curve.name}, ${s.curve.set} set${seed}: ${epoch}${p[0]} forward evaluations${values}`;
   };
   const place = event => {
     const box = svg.getBoundingClientRect();
@@ -159,7 +163,7 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
   svg.addEventListener('pointermove', event => {
     if (!event.isPrimary) return;
     const [px, py] = place(event), far = s => (s.x - px) ** 2 + (s.y - py) ** 2;
-    if (dragged === null) return tell(spots.reduce((a, s, i) => far(s) < far(spots[a]) ? i : a, 0));
+    if (dragged === null) return tell(spots.reduce((a, s, i) => far(s) <= far(spots[a]) ? i : a, 0));
     const within = [dragged.from, px].map(v => Math.min(Math.max(v, L), W - R)).sort((a, b) => a - b);
     dragged.to = within;
     dragged.mark.setAttribute('x', within[0]);
@@ -199,29 +203,38 @@ struct Points {
 
   void add(const EpochPoint& p, double epoch) {
     const json evals = std::isfinite(p.forward_evals) ? json(static_cast<std::int64_t>(p.forward_evals)) : json(nullptr);
-    test.push_back({evals, rounded(epoch), rounded(p.test), rounded(p.test_loss)});
-    train.push_back({evals, rounded(epoch), rounded(p.train), rounded(p.train_loss)});
+    test.push_back({evals, rounded(epoch), rounded(p.test), rounded(p.test_loss), nullptr});
+    train.push_back({evals, rounded(epoch), rounded(p.train), rounded(p.train_loss), rounded(p.training_loss)});
   }
 };
 
-json thinned(const json& points) {
-  constexpr std::size_t kMost = 400;
-  if (points.size() <= kMost) return points;
+json thinned(const json& points, std::size_t most) {
+  if (points.size() <= most) return points;
   json kept = json::array();
-  for (std::size_t i = 0; i < kMost; ++i) kept.push_back(points[i * (points.size() - 1) / (kMost - 1)]);
+  for (std::size_t i = 0; i < most; ++i) kept.push_back(points[i * (points.size() - 1) / (most - 1)]);
   return kept;
 }
 
-void add_curves_of(const std::string& name, const json& seed, const Points& points, json& curves) {
-  const std::string colour = look_of_curve(curves.size() / 2).colour;
-  for (const auto& [set, list] : {std::pair{"test", &points.test}, std::pair{"train", &points.train}})
-    curves.push_back({{"name", name}, {"set", set}, {"seed", seed}, {"colour", colour}, {"points", thinned(*list)}});
+// Pages of many curves stay light.
+void thin(json& curves) {
+  constexpr std::size_t kMost = 400, kLeast = 20, kTogether = 16000;
+  for (json& curve : curves) curve["points"] = thinned(curve["points"], std::clamp(kTogether / curves.size(), kLeast, kMost));
+}
+
+json curve_of(const std::string& name, const char* set, const json& seed, const std::string& colour, const json& points) {
+  return {{"name", name}, {"set", set}, {"seed", seed}, {"colour", colour}, {"points", points}};
+}
+
+void add_curves_of(const std::string& name, const json& seed, const std::string& colour, const Points& points, json& curves) {
+  curves.push_back(curve_of(name, "test", seed, colour, points.test));
+  curves.push_back(curve_of(name, "train", seed, colour, points.train));
 }
 
 json seed_of(const RunData& run) { return run.summary.is_object() ? run.summary.at("seed") : json(nullptr); }
 
 // The epochs of a whole run in a row.
-Points points_of(const RunData& run) {
+enum class Epochs { counted, left_out };
+Points points_of(const RunData& run, Epochs epochs) {
   Points points;
   double before = 0.0, last = 0.0;
   int layer = -1;
@@ -229,7 +242,7 @@ Points points_of(const RunData& run) {
     if (layer >= 0 && p.layer_index != layer) before = last;
     layer = p.layer_index;
     last = before + p.epoch;
-    points.add(p, last);
+    points.add(p, epochs == Epochs::counted ? last : std::nan(""));
   }
   return points;
 }
@@ -242,7 +255,11 @@ json curves_of_layers(const RunData& run) {
     points.add(p, p.epoch);
   }
   json curves = json::array();
-  for (const auto& [index, layer] : layers) add_curves_of(layer.first, seed_of(run), layer.second, curves);
+  std::size_t number = 0;
+  for (const auto& [index, layer] : layers) add_curves_of(layer.first, seed_of(run), palette_colour(number++), layer.second, curves);
+  // Layers begin anew; the run goes on. Epochs are those of a layer.
+  if (layers.size() > 1)
+    curves.push_back(curve_of("whole run", "test", seed_of(run), "currentColor", points_of(run, Epochs::left_out).test));
   return curves;
 }
 
@@ -253,18 +270,25 @@ std::string interactive_html(const std::vector<RunData>& runs) {
   if (runs.size() == 1) {
     curves = curves_of_layers(runs.front());
   } else {
+    std::map<std::string, std::size_t> names;
     for (const RunData& run : runs)
-      if (!run.epochs.empty()) add_curves_of(run.name, seed_of(run), points_of(run), curves);
+      if (!run.epochs.empty())
+        add_curves_of(run.name, seed_of(run), look_of_curve(names.try_emplace(run.name, names.size()).first->second).colour,
+                      points_of(run, Epochs::counted), curves);
   }
   if (curves.empty()) return {};
+  thin(curves);
   const bool alike = std::all_of(runs.begin(), runs.end(), [&](const RunData& run) { return run.metric == runs.front().metric; });
-  const json all = {
-      {"x", {"forward evaluations", "epoch"}}, {"y", {alike ? metric_title(runs.front().metric) : "metric", "loss"}}, {"curves", curves}};
+  const json all = {{"x", {"forward evaluations", "epoch"}},
+                    {"y", {alike ? metric_words(runs.front().metric) : "metric", "loss", "loss of the steps"}},
+                    {"curves", curves}};
   return "<section class=\"explore\"><h2>Curves to explore</h2>\n<noscript><p class=\"quiet\">These need JavaScript; the figures below do "
          "not.</p></noscript>\n<div class=\"curves\" data-curves=\"" +
          html_escaped(all.dump(-1, ' ', false, json::error_handler_t::replace)) + "\"></div></section>\n";
 }
 
 std::string_view interactive_script() { return kScript; }
+
+std::string script_html() { return "<script>\n" + std::string(kScript) + "</script>\n"; }
 
 }  // namespace ffzero

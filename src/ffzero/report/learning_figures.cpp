@@ -14,7 +14,7 @@ namespace ffzero {
 namespace {
 
 // Column numbers of the data blocks.
-constexpr int kEvaluations = 1, kEpoch = 2, kTest = 3, kTrain = 4, kTestLoss = 5, kTrainLoss = 6;
+constexpr int kEvaluations = 1, kEpoch = 2, kTest = 3, kTrain = 4, kTestLoss = 5, kTrainLoss = 6, kStepLoss = 7;
 
 struct LayerCurve {
   std::string name, block;
@@ -31,7 +31,7 @@ std::vector<LayerCurve> curves_of(const RunData& run) {
     LayerCurve& curve = by_layer[p.layer_index];
     curve.name = p.layer;
     curve.block = fmt::format("layer{}", p.layer_index);
-    curve.rows.push_back({p.forward_evals, p.epoch, p.test, p.train, p.test_loss, p.train_loss});
+    curve.rows.push_back({p.forward_evals, p.epoch, p.test, p.train, p.test_loss, p.train_loss, p.training_loss});
   }
   std::vector<LayerCurve> curves;
   for (auto& [index, curve] : by_layer) curves.push_back(std::move(curve));
@@ -51,34 +51,73 @@ Range range_of_layers(const std::vector<LayerCurve>& layers, int column) {
   return range;
 }
 
-void add_curves(const RunData& run, const std::vector<LayerCurve>& layers, bool loss, bool over_evaluations, std::vector<Figure>& figures) {
+// The curve of a whole run, layer after layer.
+std::vector<std::vector<double>> run_rows(const RunData& run) {
+  std::vector<std::vector<double>> rows;
+  int layer = -1;
+  double before = 0.0, last = 0.0;
+  for (const EpochPoint& p : values_when_stopped(run)) {
+    if (layer >= 0 && p.layer_index != layer) before = last;
+    layer = p.layer_index;
+    last = before + p.epoch;
+    rows.push_back({p.forward_evals, last, p.test, p.train, p.test_loss, p.train_loss, p.training_loss});
+  }
+  return rows;
+}
+
+// What is drawn over evaluations or epochs: columns of its values on the two sets.
+struct Quantity {
+  std::string name, title, caption;
+  int test, train;
+};
+
+Quantity metric_of(const RunData& run) {
+  return {run.metric, metric_title(run.metric), "Solid: test set; dashed: train set. One colour a layer.", kTest, kTrain};
+}
+Quantity loss_of_sets() { return {"loss", "Loss", "Solid: test set; dashed: train set. One colour a layer.", kTestLoss, kTrainLoss}; }
+// What there is where the sets are not evaluated while a layer is trained, as on devices.
+Quantity loss_of_steps() {
+  return {"step_loss", "Loss of the steps", "Mean over the steps of each epoch. One colour a layer.", kStepLoss, kStepLoss};
+}
+
+void add_curves(const RunData& run, const std::vector<LayerCurve>& layers, const Quantity& quantity, bool over_evaluations,
+                std::vector<Figure>& figures) {
   const AxisUnit unit = evaluation_unit(largest_evaluations(run));
   const std::string x = over_evaluations ? fmt::format("(${}/{})", kEvaluations, unit.divisor) : std::to_string(kEpoch);
-  const int test = loss ? kTestLoss : kTest, train = loss ? kTrainLoss : kTrain;
+  const auto [test, train] = std::pair{quantity.test, quantity.train};
+  Figure f;
   std::vector<Curve> curves;
   std::vector<LegendEntry> entries;
+  // Layers begin anew; the run goes on.
+  const bool whole = over_evaluations && layers.size() > 1 && test != train;
+  Range y = joined(range_of_layers(layers, test), range_of_layers(layers, train));
+  if (whole) {
+    const auto rows = run_rows(run);
+    f.data += data_block("run", rows);
+    y = joined(y, range_of(rows, test));
+    curves.push_back({"run", fmt::format("{}:{}", x, test), "with lines lw 1.2 lc rgb \"black\""});
+    entries.push_back({"whole run", "black"});
+  }
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const std::string look = fmt::format("lc rgb \"{}\"", palette_colour(i));
     const std::string points = layers[i].rows.size() <= 40 ? "with linespoints pt 7 ps 0.45" : "with lines";
     if (layers[i].has(test)) curves.push_back({layers[i].block, fmt::format("{}:{}", x, test), points + " lw 2 " + look});
-    if (layers[i].has(train)) curves.push_back({layers[i].block, fmt::format("{}:{}", x, train), "with lines dt 2 lw 1.4 " + look});
+    if (train != test && layers[i].has(train))
+      curves.push_back({layers[i].block, fmt::format("{}:{}", x, train), "with lines dt 2 lw 1.8 " + look});
     if (layers[i].has(test) || layers[i].has(train)) entries.push_back({layers[i].name, palette_colour(i)});
   }
-  if (curves.empty()) return;
-  const std::string what = loss ? "Loss" : metric_title(run.metric);
-  Figure f;
-  f.name = fmt::format("{}_over_{}", loss ? "loss" : run.metric, over_evaluations ? "evaluations" : "epochs");
-  f.title = fmt::format("{} over {}", what, over_evaluations ? "forward evaluations" : "epochs");
-  f.caption = "Solid: test set; dashed: train set. One colour a layer.";
+  if (curves.size() == (whole ? 1U : 0U)) return;
+  f.name = fmt::format("{}_over_{}", quantity.name, over_evaluations ? "evaluations" : "epochs");
+  f.title = fmt::format("{} over {}", quantity.title, over_evaluations ? "forward evaluations" : "epochs");
+  f.caption = quantity.caption + (whole ? " The whole run: what it gives if it stops there." : "");
   for (const auto& layer : layers) f.data += data_block(layer.block, layer.rows);
-  const Range y = joined(range_of_layers(layers, test), range_of_layers(layers, train));
   f.plot = legend(f, entries) +
            (over_evaluations ? axis('x', {0.0, largest_evaluations(run) / unit.divisor}, {0.0, 1e300})
                              : axis('x', range_of_layers(layers, kEpoch), {0.0, 1e300}, 1.0)) +
-           axis('y', y, metric_limits(loss ? "loss" : run.metric)) +
+           axis('y', y, metric_limits(test == kTest ? run.metric : "loss")) +
            fmt::format("set xlabel {}\nset ylabel {}\n",
                        gnuplot_text(over_evaluations ? unit.word + "forward evaluations, all layers" : "epoch of the layer"),
-                       gnuplot_text(what)) +
+                       gnuplot_text(quantity.title)) +
            plot_command(curves);
   figures.push_back(std::move(f));
 }
@@ -92,8 +131,7 @@ std::vector<Bar> bars_of(const RunData& run) {
   std::vector<Bar> bars;
   for (const auto& layer : run.summary.at("layers"))
     bars.push_back({layer.at("name"), layer.at("test").at("value"), layer.at("train").at("value")});
-  if (const auto& vote = run.summary.at("vote"); vote.is_object())
-    bars.push_back({"vote: " + vote.at("rule").get<std::string>(), vote.at("test"), vote.at("train")});
+  if (const auto& vote = run.summary.at("vote"); vote.is_object()) bars.push_back({"vote", vote.at("test"), vote.at("train")});
   if (const auto& baseline = baseline_of(run.summary); baseline.is_object())
     bars.push_back({"baseline", baseline.at("test"), baseline.at("train")});
   return bars;
@@ -102,42 +140,29 @@ std::vector<Bar> bars_of(const RunData& run) {
 Figure bar_figure(const RunData& run) {
   const std::vector<Bar> bars = bars_of(run);
   std::vector<std::vector<double>> rows;
-  std::string tics;
-  double lowest = 0.0;
+  std::string names, numbers;
   for (std::size_t i = 0; i < bars.size(); ++i) {
     const double y = static_cast<double>(bars.size() - 1 - i);
     rows.push_back({y, bars[i].test, bars[i].train});
-    tics += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_text(bars[i].label), y);
-    lowest = std::min({lowest, bars[i].test, bars[i].train});
+    names += fmt::format("{}{} {}", i == 0 ? "" : ", ", gnuplot_text(shortened(bars[i].label, 24)), y);
+    numbers += fmt::format("{}\"{:.3f}\" {}", i == 0 ? "" : ", ", bars[i].test, y);
   }
+  const Range x = joined(range_of(rows, 2), range_of(rows, 3)), y{-0.6, static_cast<double>(bars.size()) - 0.4};
   Figure f;
   f.name = "layers_and_vote";
   f.title = fmt::format("{} by layer", metric_title(run.metric));
-  f.caption = "Final values. Wide bars and numbers: test set; thin bars: train set.";
-  f.height = static_cast<int>(std::max<std::size_t>(170, 96 + 42 * bars.size()));
-  f.data = data_block("bars", rows);
-  f.plot = fmt::format(
-      "set ytics ({})\nset xlabel {}\nset xrange [{}:1.15]\nset xtics 0.2\nset yrange [-0.6:{}]\nset grid noytics\n"
-      "plot $bars using (0):1:(0):2:($1-0.32):($1+0.2) with boxxyerror fc rgb \"{}\" notitle, "
-      "$bars using (0):1:(0):3:($1+0.22):($1+0.36) with boxxyerror fc rgb \"{}\" notitle, "
-      "$bars using ($2>0?$2:0):($1-0.06):(sprintf(\"%.3f\",$2)) with labels left offset 0.4,0 font \",13\" notitle\n",
-      tics, gnuplot_text(metric_title(run.metric)), lowest < 0.0 ? std::max(-1.0, lowest) : 0.0, static_cast<double>(bars.size()) - 0.4,
-      palette_colour(0), palette_colour(4));
+  f.caption = "Final values; numbers: test set.";
+  f.height = static_cast<int>(110 + 30 * bars.size());
+  f.data = data_block("values", rows);
+  // Dots, so that the axis need not begin at 0. Long names leave room for few numbers on it.
+  f.plot = legend(f, {{"test set", palette_colour(0), LegendEntry::Mark::dot}, {"train set", palette_colour(1), LegendEntry::Mark::ring}}) +
+           axis('x', x, metric_limits(run.metric), 0.0, 3) +
+           fmt::format(
+               "set ytics ({0})\nset yrange [{1}:{2}]\nset y2range [{1}:{2}]\nset y2tics scale 0 ({3})\nset xlabel {4}\n"
+               "plot $values using 3:1 with points pt 6 ps 1 lw 2 lc rgb \"{5}\" notitle, "
+               "$values using 2:1 with points pt 7 ps 0.8 lc rgb \"{6}\" notitle\n",
+               names, y.low, y.high, numbers, gnuplot_text(metric_title(run.metric)), palette_colour(1), palette_colour(0));
   return f;
-}
-
-// The curve of a whole run, layer after layer.
-std::vector<std::vector<double>> run_rows(const RunData& run) {
-  std::vector<std::vector<double>> rows;
-  int layer = -1;
-  double before = 0.0, last = 0.0;
-  for (const EpochPoint& p : values_when_stopped(run)) {
-    if (layer >= 0 && p.layer_index != layer) before = last;
-    layer = p.layer_index;
-    last = before + p.epoch;
-    rows.push_back({p.forward_evals, last, p.test, p.train, p.test_loss, p.train_loss});
-  }
-  return rows;
 }
 
 }  // namespace
@@ -171,9 +196,14 @@ Range metric_limits(const std::string& metric) {
 
 FigureGroup learning_figures(const RunData& run) {
   FigureGroup group{"Learning", {}};
-  if (const auto layers = curves_of(run); !layers.empty())
-    for (const bool loss : {false, true})
-      for (const bool over_evaluations : {true, false}) add_curves(run, layers, loss, over_evaluations, group.figures);
+  const auto layers = curves_of(run);
+  const bool evaluated =
+      std::any_of(layers.begin(), layers.end(), [](const LayerCurve& l) { return l.has(kTestLoss) || l.has(kTrainLoss); });
+  const std::vector<Quantity> quantities =
+      evaluated ? std::vector<Quantity>{metric_of(run), loss_of_sets()} : std::vector<Quantity>{loss_of_steps()};
+  if (!layers.empty())
+    for (const Quantity& quantity : quantities)
+      for (const bool over_evaluations : {true, false}) add_curves(run, layers, quantity, over_evaluations, group.figures);
   if (run.summary.is_object()) group.figures.insert(group.figures.begin(), bar_figure(run));
   return group;
 }
@@ -184,15 +214,17 @@ FigureGroup comparison_figures(const std::vector<RunData>& runs) {
   for (const RunData& run : runs) largest = std::max(largest, largest_evaluations(run));
   const AxisUnit unit = evaluation_unit(largest);
   struct View {
-    const char *name, *title, *label;
+    const char* name;
+    std::string title, label;
     bool over_epochs;
     int y;
   };
   const std::string evaluations = fmt::format("($1/{})", unit.divisor), evaluation_label = unit.word + "forward evaluations of training";
-  const bool accuracies = std::all_of(runs.begin(), runs.end(), [](const RunData& run) { return run.metric == "accuracy"; });
-  const Range limits = metric_limits(accuracies ? "accuracy" : "r2");
-  const std::vector<View> views{{"test_over_evaluations", "Test metric over forward evaluations", "test metric", false, kTest},
-                                {"test_over_epochs", "Test metric over epochs", "test metric", true, kTest},
+  const bool alike = std::all_of(runs.begin(), runs.end(), [&](const RunData& run) { return run.metric == runs.front().metric; });
+  const Range limits = metric_limits(alike ? runs.front().metric : "r2");
+  const std::string metric = alike ? metric_words(runs.front().metric) : "metric";
+  const std::vector<View> views{{"test_over_evaluations", "Test " + metric + " over forward evaluations", "test " + metric, false, kTest},
+                                {"test_over_epochs", "Test " + metric + " over epochs", "test " + metric, true, kTest},
                                 {"loss_over_evaluations", "Train loss over forward evaluations", "train loss", false, kTrainLoss}};
   for (const View& view : views) {
     Figure f{.name = view.name,

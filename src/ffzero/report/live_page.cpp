@@ -75,7 +75,8 @@ std::string position_html(const json& said, const fs::path& run) {
     words += ": trained, the result is being written";
   const json& evals = said.at("forward_evals");
   return fmt::format(
-      "<p class=\"lead\">{}, as of {}.</p>\n<progress value=\"{:.4f}\" max=\"1\" style=\"width:100%\"></progress>\n"
+      "<p class=\"lead\">{}, as of {}.</p>\n<progress aria-label=\"training done\" value=\"{:.4f}\" max=\"1\" "
+      "style=\"width:100%\"></progress>\n"
       "<p class=\"quiet\">Forward evaluations: training {}, logging {}; pullbacks {}. Training time: {:.1f} s.</p>\n",
       html_escaped(words), time_of(run / "checkpoint.npz"), share_done(position), evals.at("training").dump(), evals.at("logging").dump(),
       evals.at("pullbacks").dump(), said.at("elapsed_s").get<double>());

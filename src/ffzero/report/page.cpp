@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <optional>
 #include <regex>
 #include <sstream>
 
@@ -48,6 +49,7 @@ table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-num
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:normal}
 th{color:var(--quiet);font-weight:600}
 pre{background:var(--card);border-radius:8px;padding:.7rem;overflow-x:auto;font-size:.84rem;line-height:1.4;white-space:pre-wrap}
+a{color:var(--accent)}
 details summary{cursor:pointer;color:var(--accent)}
 .samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:.6rem}
 .sample{background:var(--card);border-radius:8px;padding:.5rem;font-size:.82rem;line-height:1.35;break-inside:avoid}
@@ -68,6 +70,82 @@ std::string picture_text(const fs::path& path) {
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+}
+
+// A box of a scale of colours, as gnuplot draws it: one of 128 on top of each other.
+struct ScaleBox {
+  std::string colour;
+  double left, bottom, right, top;
+};
+
+std::optional<ScaleBox> scale_box(const std::string& line) {
+  static const std::regex box(
+      R"(\s*<polygon fill = '(rgb\([^']*\))'(?: fill-opacity = '[^']*')? points = '([0-9.]+),([0-9.]+) ([0-9.]+),[0-9.]+ [0-9.]+,([0-9.]+) [0-9.]+,[0-9.]+ '/>)");
+  std::smatch parts;
+  if (!line.starts_with("\t\t<polygon") || !std::regex_match(line, parts, box)) return std::nullopt;
+  return ScaleBox{parts[1], std::stod(parts[2]), std::stod(parts[3]), std::stod(parts[4]), std::stod(parts[5])};
+}
+
+// The same scale as one box with a gradient.
+std::string gradient(const std::vector<ScaleBox>& boxes) {
+  constexpr std::size_t kParts = 16;
+  std::string svg = "<linearGradient id=\"scale\" x1=\"0\" y1=\"1\" x2=\"0\" y2=\"0\">";
+  for (std::size_t i = 0; i <= kParts; ++i)
+    svg += fmt::format("<stop offset=\"{:g}\" stop-color=\"{}\"/>", static_cast<double>(i) / kParts,
+                       boxes[i * (boxes.size() - 1) / kParts].colour);
+  const ScaleBox &first = boxes.front(), &last = boxes.back();
+  return svg + fmt::format("</linearGradient>\n<rect x=\"{}\" y=\"{}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"url(#scale)\"/>\n",
+                           first.left, last.top, first.right - first.left, first.bottom - last.top);
+}
+
+// Without groups that hold nothing, and with scales of colours as gradients.
+std::string without_empty_groups(const std::string& svg) {
+  constexpr std::size_t kFewest = 100;
+  std::string out;
+  std::vector<ScaleBox> boxes;
+  std::string raw;
+  const auto end_of_boxes = [&] {
+    out += boxes.size() >= kFewest ? gradient(boxes) : raw;
+    boxes.clear();
+    raw.clear();
+  };
+  std::istringstream lines(svg);
+  for (std::string line, before; std::getline(lines, line); before = line) {
+    if (const auto box = scale_box(line)) {
+      // The cells of a matrix are such boxes too, but side by side.
+      const bool above =
+          boxes.empty() || (box->left == boxes.back().left && box->right == boxes.back().right && box->top < boxes.back().top);
+      if (!above) end_of_boxes();
+      boxes.push_back(*box);
+      raw += line + "\n";
+      continue;
+    }
+    if (!boxes.empty()) end_of_boxes();
+    if (line == "</g>" && before.starts_with("<g ") && before.ends_with(">"))
+      out.resize(out.size() - before.size() - 1);
+    else
+      out += line + "\n";
+  }
+  return out;
+}
+
+// Every file defines all marks that gnuplot has; those of a higher number may be made of lower ones.
+void remove_unused_definitions(std::string& svg) {
+  constexpr int kMarks = 15;
+  const auto remove = [&](const std::string& begin, const std::string& end) {
+    const auto at = svg.find(begin);
+    if (at != std::string::npos) svg.erase(at, svg.find(end, at) + end.size() - at);
+  };
+  for (const char* filter : {"textbox", "greybox"})
+    if (svg.find(fmt::format("url(#{})", filter)) == std::string::npos) remove(fmt::format("<filter id='{}'", filter), "</filter>\n");
+  for (int mark = kMarks - 1; mark >= 0; --mark) {
+    const std::string name = fmt::format("gpPt{}'", mark);
+    if (svg.find("'#" + name) != std::string::npos) continue;
+    const auto at = svg.find("id='" + name);
+    if (at == std::string::npos) continue;
+    const auto begin = svg.rfind('\n', at) + 1;
+    svg.erase(begin, svg.find('\n', at) + 1 - begin);
+  }
 }
 
 GreyImage sheet_of(const NpyArray& images, Index columns) {
@@ -142,6 +220,8 @@ std::string inline_svg(const fs::path& file, const std::string& prefix) {
   for (const char* black : {" color=\"black\"", " color=\"white\""}) replace_all(svg, black, "");
   for (const char* black : {"\"black\"", "\"rgb(0,0,0)\"", "\"rgb(  0,   0,   0)\""}) replace_all(svg, black, "\"currentColor\"");
   for (const char* black : {"'black'", "'rgb(  0,   0,   0)'", "'rgb(0,0,0)'"}) replace_all(svg, black, "'currentColor'");
+  remove_unused_definitions(svg);
+  svg = without_empty_groups(svg);
   for (const char quote : {'"', '\''}) {
     replace_all(svg, fmt::format(" id={}", quote), fmt::format(" id={}{}-", quote, prefix));
     replace_all(svg, fmt::format("href={}#", quote), fmt::format("href={}#{}-", quote, prefix));
@@ -156,15 +236,24 @@ std::string notices_html(const std::vector<std::string>& notices) {
   return html;
 }
 
-std::string figures_html(const FigureGroup& group, const fs::path& folder, const std::string& prefix) {
+std::string figures_html(const FigureGroup& group, const fs::path& folder, const std::string& prefix, std::size_t most) {
+  constexpr std::string_view kSvg = "<svg";
   std::string html;
-  int number = 0;
+  int number = 0, left_out = 0;
   for (const Figure& figure : group.figures) {
-    const std::string svg = inline_svg(folder / (figure.name + ".svg"), fmt::format("{}{}", prefix, ++number));
+    std::string svg = inline_svg(folder / (figure.name + ".svg"), fmt::format("{}{}", prefix, ++number));
     if (svg.empty()) continue;
-    html += fmt::format("<figure id=\"{}\" aria-label=\"{}\">{}<figcaption>{}</figcaption></figure>\n",
-                        html_escaped(prefix + "-" + figure.name), html_escaped(figure.title), svg, html_escaped(figure.caption));
+    if (html.size() + svg.size() > most) {
+      ++left_out;
+      continue;
+    }
+    svg.insert(kSvg.size(), fmt::format(" role=\"img\" aria-label=\"{}\"", html_escaped(figure.title)));
+    html += fmt::format("<figure id=\"{}\">{}<figcaption>{}</figcaption></figure>\n", html_escaped(prefix + "-" + figure.name), svg,
+                        html_escaped(figure.caption));
   }
+  if (left_out > 0)
+    html += fmt::format("<p class=\"quiet\">{} more figures lie in {}: with them this page would be too large to send.</p>\n", left_out,
+                        html_escaped(folder.string()));
   return html.empty() ? html : fmt::format("<h2>{}</h2>\n<div class=\"figures\">\n{}</div>\n", html_escaped(group.title), html);
 }
 

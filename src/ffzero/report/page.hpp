@@ -15,11 +15,13 @@ namespace ffzero {
 [[nodiscard]] std::string page(const std::string& title, const std::string& body);
 
 /// An SVG file of gnuplot as part of a page: no XML head, no names of other hosts, words in the colour of the page, ids made unique by
-/// `prefix`. Empty if there is no such file.
+/// `prefix`; what gnuplot defines and nothing uses is left out. Empty if there is no such file.
 [[nodiscard]] std::string inline_svg(const std::filesystem::path& file, const std::string& prefix);
 
-/// Figures under a heading; those without a drawing are left out. `folder`: where the SVG files lie.
-[[nodiscard]] std::string figures_html(const FigureGroup& group, const std::filesystem::path& folder, const std::string& prefix);
+/// Figures under a heading; those without a drawing are left out. `folder`: where the SVG files lie. Once they take `most` bytes, the
+/// others are counted in a sentence that says where they lie.
+[[nodiscard]] std::string figures_html(const FigureGroup& group, const std::filesystem::path& folder, const std::string& prefix,
+                                       std::size_t most = std::size_t{1} << 30U);
 
 /// The samples that a run gets most wrong, with their pictures. Writes <folder>/worst_samples.png (a sheet of all of them).
 [[nodiscard]] std::string worst_samples_html(const RunData& run, const std::filesystem::path& folder);

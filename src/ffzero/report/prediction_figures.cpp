@@ -157,6 +157,7 @@ void add_regression(const RunData& run, std::vector<Figure>& figures) {
   errors.title = "Residuals, test set";
   std::vector<Curve> clouds, bars;
   std::vector<LegendEntry> entries;
+  Range got = range_of({}, 1);
   constexpr int kBins = 40;
   for (Index t = 0; t < shown_targets; ++t) {
     const std::string suffix = several ? std::to_string(t) : "", colour = palette_colour(usize(t));
@@ -167,6 +168,7 @@ void add_regression(const RunData& run, std::vector<Figure>& figures) {
       if (std::isfinite(residuals(i, t)))
         bins[static_cast<std::size_t>(std::clamp((residuals(i, t) + widest) / (2.0 * widest) * kBins, 0.0, kBins - 1.0))][1] += 1.0;
     points.data += data_block("samples" + suffix, rows);
+    got = joined(got, range_of(rows, 2));
     errors.data += data_block("bins" + suffix, bins);
     clouds.push_back({"samples" + suffix, "1:2", fmt::format("with points pt 7 ps 0.35 lc rgb \"{}\"", colour)});
     bars.push_back(several ? Curve{"bins" + suffix, "1:2", fmt::format("with histeps lw 1.5 lc rgb \"{}\"", colour)}
@@ -174,14 +176,16 @@ void add_regression(const RunData& run, std::vector<Figure>& figures) {
     if (several) entries.push_back({shortened(run.output_name(t)), colour, LegendEntry::Mark::dot});
   }
   const auto shown_part = targets.topLeftCorner(samples, shown_targets);
-  points.data += data_block("line", std::vector<std::vector<double>>{{shown_part.minCoeff()}, {shown_part.maxCoeff()}});
+  const Range asked{shown_part.minCoeff(), shown_part.maxCoeff()};
+  points.data += data_block("line", std::vector<std::vector<double>>{{asked.low}, {asked.high}});
   clouds.push_back({"line", "1:1", fmt::format("with lines lw 1.5 lc rgb \"{}\"", several ? "black" : palette_colour(1))});
   const std::string which =
       shown_targets < targets.cols() ? fmt::format(" The first {} of {} targets.", shown_targets, targets.cols()) : "";
   points.caption = fmt::format("{} test samples on the scale of training; on the line all would be right.{}", samples, which);
   errors.caption = "Prediction minus target, on the scale of training." + which;
   const auto named = [&](Figure& f) { return several ? legend(f, entries) : std::string(); };
-  points.plot = named(points) + "set xlabel \"target\"\nset ylabel \"prediction\"\n" + plot_command(clouds);
+  points.plot = named(points) + axis('x', asked) + axis('y', joined(asked, got)) + "set xlabel \"target\"\nset ylabel \"prediction\"\n" +
+                plot_command(clouds);
   errors.plot = named(errors) + "set xlabel \"prediction - target\"\nset ylabel \"samples\"\nset yrange [0:*]\n" + plot_command(bars);
   figures.push_back(std::move(points));
   figures.push_back(std::move(errors));

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <system_error>
 
 #include "ffzero/base/atomic_file.hpp"
@@ -25,9 +26,12 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
+// Pages are sent by mail: figures of many meshes that would make one heavier than 1.5 MB are named instead.
+constexpr std::size_t kMostBytes = 1'400'000;
+
 std::string short_number(double n) {
   if (n >= 2e9) return fmt::format("{:.2f} G", n / 1e9);
-  if (n >= 2e6) return fmt::format("{:.2f} M", n / 1e6);
+  if (n >= 1e6) return fmt::format("{:.2f} M", n / 1e6);
   if (n >= 1e4) return fmt::format("{:.1f} k", n / 1e3);
   return fmt::format("{:.0f}", n);
 }
@@ -45,8 +49,9 @@ std::string text_of_value(const json& v) { return v.is_string() ? v.get<std::str
 std::string tiles_of(const RunData& run) {
   const json& s = run.summary;
   std::string html = "<div class=\"tiles\">\n";
-  html += tile(shown(s.at("final").at("test")), "test " + run.metric);
-  html += tile(shown(s.at("final").at("train")), "train " + run.metric);
+  const std::string metric = metric_words(run.metric);
+  html += tile(shown(s.at("final").at("test")), "test " + metric);
+  html += tile(shown(s.at("final").at("train")), "train " + metric);
   if (const auto& baseline = baseline_of(s); baseline.is_object())
     html += tile(shown(baseline.at("test")), "baseline: " + baseline.at("kind").get<std::string>());
   html += tile(short_number(s.at("forward_evals").at("training")), "forward evaluations of training");
@@ -197,6 +202,25 @@ std::string repeat_html(const RunData& run) {
       html_escaped(run.folder.lexically_normal().string()), html_escaped(run.config));
 }
 
+// Says of layers that have nothing left to learn from the train set, and get worse on the test set.
+std::string overfitting_html(const RunData& run) {
+  constexpr double kAllRight = 0.9995, kRise = 1.05;
+  std::map<int, std::vector<const EpochPoint*>> layers;
+  for (const EpochPoint& p : run.epochs)
+    if (std::isfinite(p.test_loss)) layers[p.layer_index].push_back(&p);
+  std::string html;
+  for (const auto& [index, points] : layers) {
+    const EpochPoint& last = *points.back();
+    const EpochPoint& best = **std::ranges::min_element(points, {}, [](const EpochPoint* p) { return p->test_loss; });
+    if (run.metric != "accuracy" || !(last.train >= kAllRight) || last.test_loss <= kRise * best.test_loss) continue;
+    html += fmt::format(
+        "<p class=\"quiet\">{}: train accuracy is {:.4f}, and the test loss has risen since epoch {:g}, from {:.4g} to {:.4g}: more epochs "
+        "of this layer fit the train set only.</p>\n",
+        html_escaped(last.layer), last.train, best.epoch, best.test_loss, last.test_loss);
+  }
+  return html;
+}
+
 void draw_groups(const std::vector<FigureGroup>& groups, const fs::path& folder, const GnuplotOptions& gnuplot, ReportResult& result) {
   std::vector<Figure> all;
   for (const auto& group : groups) all.insert(all.end(), group.figures.begin(), group.figures.end());
@@ -221,15 +245,15 @@ std::string report_body(const RunData& run, const fs::path& figures, const Gnupl
     if (const Table details = details_table(run); !details.rows.empty())
       body += "<details><summary>" + std::string(run.summary.contains("outputs") ? "Targets" : "Classes") + " one by one</summary>" +
               details.html() + "</details>\n" + confusions_html(run);
-  body += interactive_html({run}) + figures_html(groups[0], figures, "l") + figures_html(groups[1], figures, "p") +
-          worst_samples_html(run, figures) + figures_html(groups[2], figures, "m") + repeat_html(run);
+  body += interactive_html({run}) + overfitting_html(run) + figures_html(groups[0], figures, "l") + figures_html(groups[1], figures, "p") +
+          worst_samples_html(run, figures);
+  // What follows and the page around it are small.
+  body += figures_html(groups[2], figures, "m", body.size() < kMostBytes ? kMostBytes - body.size() : 0) + repeat_html(run);
   if (run.summary.is_object()) body += "<h2>What it cost, and where</h2>\n" + cost_table(run).html() + machine_table(run).html();
   return body;
 }
 
 namespace {
-
-std::string script_html() { return "<script>\n" + std::string(interactive_script()) + "</script>\n"; }
 
 ReportResult report_one(const RunData& run, const ReportOptions& options) {
   const fs::path out = options.out.empty() ? run.folder : options.out;

@@ -171,5 +171,6 @@ RunData read_run(const fs::path& folder) {
 }
 
 std::string metric_title(const std::string& metric) { return metric == "r2" ? "R²" : "Accuracy"; }
+std::string metric_words(const std::string& metric) { return metric == "r2" ? "R²" : "accuracy"; }
 
 }  // namespace ffzero

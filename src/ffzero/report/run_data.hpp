@@ -57,5 +57,7 @@ struct RunData {
 
 /// "Accuracy" or "R²".
 [[nodiscard]] std::string metric_title(const std::string& metric);
+/// The same within a sentence: "accuracy" or "R²".
+[[nodiscard]] std::string metric_words(const std::string& metric);
 
 }  // namespace ffzero

@@ -51,9 +51,13 @@ std::string csv_row(const std::vector<std::string>& cells) {
   return line + "\n";
 }
 
-std::string html_row(const std::vector<std::string>& cells, const char* tag) {
+std::string html_row(const std::vector<std::string>& cells, const std::string& tag, const std::string& link = {}) {
   std::string line = "<tr>";
-  for (const auto& cell : cells) line += std::string("<") + tag + ">" + html_escaped(cell) + "</" + tag + ">";
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const std::string cell = html_escaped(cells[i]);
+    const bool linked = i == 0 && !link.empty();
+    line += "<" + tag + ">" + (linked ? "<a href=\"" + html_escaped(link) + "\">" + cell + "</a>" : cell) + "</" + tag + ">";
+  }
   return line + "</tr>\n";
 }
 
@@ -78,9 +82,9 @@ std::string Table::csv() const {
   return text;
 }
 
-std::string Table::html() const {
+std::string Table::html(const std::vector<std::string>& links) const {
   std::string text = "<div class=\"table\"><table>\n<thead>" + html_row(columns, "th") + "</thead>\n<tbody>\n";
-  for (const auto& row : rows) text += html_row(row, "td");
+  for (std::size_t i = 0; i < rows.size(); ++i) text += html_row(rows[i], "td", i < links.size() ? links[i] : std::string());
   return text + "</tbody></table></div>\n";
 }
 

@@ -17,8 +17,8 @@ struct Table {
   [[nodiscard]] std::string markdown() const;
   /// RFC 4180: fields with a comma, a quote or a line break are quoted.
   [[nodiscard]] std::string csv() const;
-  /// Without scripts or styles; everything is escaped.
-  [[nodiscard]] std::string html() const;
+  /// Without scripts or styles; everything is escaped. `links`: where the first cell of each row leads; empty: nowhere.
+  [[nodiscard]] std::string html(const std::vector<std::string>& links = {}) const;
 };
 
 /// Text for HTML content and attribute values.

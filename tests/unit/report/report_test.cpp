@@ -16,6 +16,7 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/interactive.hpp"
 #include "ffzero/report/light.hpp"
+#include "ffzero/report/page.hpp"
 #include "ffzero/report/run_data.hpp"
 #include "ffzero/report/run_figures.hpp"
 #include "ffzero/run/run.hpp"
@@ -25,6 +26,7 @@ namespace ffzero {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -96,6 +98,7 @@ void expect_well_formed(const std::string& html) {
 }
 
 void expect_self_contained(std::string html) {
+  EXPECT_LT(html.size(), 1'500'000U) << "it can be sent by mail";
   // One script, our own.
   const std::string script(interactive_script());
   const auto place_of = html.find(script);
@@ -256,7 +259,7 @@ TEST(Interactive, HasEveryValueOfARun) {
   EXPECT_THAT(html, Not(HasSubstr("<script")));
   const nlohmann::json all = curves_in(html);
   ASSERT_TRUE(all.is_object()) << html;
-  ASSERT_EQ(all.at("curves").size(), 4U) << "two layers, on the test and on the train set";
+  ASSERT_EQ(all.at("curves").size(), 5U) << "two layers, on the test and on the train set, and the whole run";
   const auto& curve = all.at("curves")[2];
   EXPECT_EQ(curve.at("name"), run.epochs.back().layer);
   EXPECT_EQ(curve.at("set"), "test");
@@ -267,8 +270,31 @@ TEST(Interactive, HasEveryValueOfARun) {
   EXPECT_EQ(point.at(1), 2.0);
   EXPECT_NEAR(point.at(2).get<double>(), run.epochs.back().test, 1e-5);
   EXPECT_NEAR(point.at(3).get<double>(), run.epochs.back().test_loss, 1e-5);
+  EXPECT_TRUE(point.at(4).is_null());
+  EXPECT_NEAR(all.at("curves")[3].at("points")[1].at(4).get<double>(), run.epochs.back().training_loss, 1e-5);
+  const auto& whole = all.at("curves")[4];
+  EXPECT_EQ(whole.at("name"), "whole run");
+  ASSERT_EQ(whole.at("points").size(), 4U);
+  EXPECT_TRUE(whole.at("points")[3].at(1).is_null()) << "epochs are those of a layer";
+  EXPECT_NEAR(whole.at("points")[3].at(2).get<double>(), run.summary.at("final").at("test").get<double>(), 1e-5);
   EXPECT_LE(std::ranges::count(interactive_script(), '\n'), 190);
   EXPECT_THAT(std::string(interactive_script()), HasSubstr("home.clientWidth")) << "letters keep their size on small screens";
+}
+
+TEST(Interactive, GivesRunsOfOneNameOneColourAndStaysLight) {
+  RunData run;
+  run.metric = "accuracy";
+  for (int i = 1; i <= 1000; ++i)
+    run.epochs.push_back({"a", 0, 1.0 * i, 1000.0 * i, 0.0, 1.0 / i, 1.0 - 1.0 / i, 1.0 / i, 1.0 - 2.0 / i, 2.0 / i});
+  std::vector<RunData> runs(200, run);
+  for (std::size_t i = 0; i < runs.size(); ++i) runs[i].name = i < 100 ? "one" : "other";
+  const std::string html = interactive_html(runs);
+  EXPECT_LT(html.size(), 1'000'000U);
+  const nlohmann::json curves = curves_in(html).at("curves");
+  ASSERT_EQ(curves.size(), 400U);
+  EXPECT_EQ(curves[0].at("colour"), curves[199].at("colour"));
+  EXPECT_NE(curves[0].at("colour"), curves[200].at("colour"));
+  EXPECT_EQ(curves[0].at("points").back().at(1), 1000.0);
 }
 
 TEST(Interactive, ThinsLongCurvesAndKeepsTheirEnds) {
@@ -314,6 +340,90 @@ TEST(Report, SaysForEachClassHowOftenItIsRightAndWhatItIsTakenFor) {
   const double taken = counts.col(k).sum();
   EXPECT_THAT(html, HasSubstr("<td>" + (taken > 0.0 ? fmt::format("{:.4f}", counts(k, k) / taken) : std::string("-")) + "</td>"));
   EXPECT_EQ(html.find("Worst confusions") != std::string::npos, counts.sum() > counts.trace());
+}
+
+// As if the sets had not been evaluated while layers were trained.
+void forget_evaluations(RunData& run) {
+  for (EpochPoint& p : run.epochs) p.test = p.train = p.test_loss = p.train_loss = std::nan("");
+}
+
+TEST(Report, ShowsTheLossOfTheStepsWhereNothingElseWasMeasured) {
+  const test::TemporaryFolder folder;
+  RunData run = read_run(dense_run(folder));
+  forget_evaluations(run);
+  const FigureGroup group = learning_figures(run);
+  ASSERT_EQ(group.figures.size(), 3U);
+  EXPECT_EQ(group.figures[1].name, "step_loss_over_evaluations");
+  EXPECT_EQ(group.figures[2].name, "step_loss_over_epochs");
+}
+
+TEST(Report, DrawsLayersAndTheRunThatGoesOn) {
+  const test::TemporaryFolder folder;
+  RunData run = read_run(dense_run(folder));
+  const FigureGroup group = learning_figures(run);
+  ASSERT_EQ(group.figures.size(), 5U);
+  EXPECT_THAT(group.figures[1].data, HasSubstr("$run <<"));
+  EXPECT_THAT(group.figures[2].data, Not(HasSubstr("$run <<"))) << "epochs are those of a layer";
+  for (auto& layer : run.summary.at("layers")) layer["test"]["value"] = layer["train"]["value"] = 0.97;
+  run.summary["vote"] = {{"rule", "mean"}, {"test", 0.98}, {"train", 0.99}};
+  EXPECT_THAT(learning_figures(run).figures[0].plot, testing::ContainsRegex("set xrange \\[0\\.9")) << "values at 0.97 do not begin at 0";
+}
+
+TEST(Report, SaysWhenALayerOnlyLearnsTheTrainSetByHeart) {
+  const test::TemporaryFolder folder;
+  RunData run = read_run(dense_run(folder));
+  const auto body = [&] {
+    ReportResult result;
+    return report_body(run, folder.path() / "figures", {.program = "no-such-gnuplot"}, result);
+  };
+  double loss = 0.2;
+  for (EpochPoint& p : run.epochs) {
+    p.train = 1.0;
+    p.test_loss = loss += 0.1;
+  }
+  EXPECT_THAT(body(), HasSubstr("the test loss has risen since epoch 1, from 0.3 to 0.4"));
+  for (EpochPoint& p : run.epochs) p.train = 0.99;
+  EXPECT_THAT(body(), Not(HasSubstr("the test loss has risen")));
+  for (EpochPoint& p : run.epochs) {
+    p.train = 1.0;
+    p.test_loss = loss -= 0.1;
+  }
+  EXPECT_THAT(body(), Not(HasSubstr("the test loss has risen")));
+}
+
+TEST(Page, NamesFiguresThatWouldMakeItTooHeavy) {
+  const test::TemporaryFolder folder;
+  FigureGroup group{"Light", {}};
+  for (const char* name : {"a", "b", "c"}) {
+    group.figures.push_back({.name = name, .title = "The <title>", .caption = "", .data = "", .plot = ""});
+    std::ofstream(folder.path() / (std::string(name) + ".svg")) << "<svg>" << std::string(1000, ' ') << "</svg>\n";
+  }
+  EXPECT_THAT(figures_html(group, folder.path(), "m"), AllOf(HasSubstr("id=\"m-c\""), Not(HasSubstr("more figures"))));
+  const std::string some = figures_html(group, folder.path(), "m", 2500);
+  EXPECT_LT(some.size(), 3000U);
+  EXPECT_THAT(some,
+              AllOf(HasSubstr("id=\"m-b\""), Not(HasSubstr("id=\"m-c\"")), HasSubstr("1 more figures lie in " + folder.path().string())));
+  EXPECT_THAT(some, HasSubstr("<svg role=\"img\" aria-label=\"The &lt;title&gt;\">"));
+}
+
+TEST(Page, LeavesOutWhatGnuplotDrawsForNothing) {
+  if (!have_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const test::TemporaryFolder folder;
+  const Figure figure{.name = "map",
+                      .title = "",
+                      .caption = "",
+                      .data = "$cells << EOD\n0 1\n2 3\nEOD\n",
+                      .plot = amount_palette() + "set cbrange [0:3]\nplot $cells matrix with image pixels, x with points pt 9\n"};
+  ASSERT_TRUE(draw({figure}, folder.path()).failures.empty());
+  const std::string whole = text_of(folder.path() / "map.svg"), svg = inline_svg(folder.path() / "map.svg", "p");
+  EXPECT_LT(svg.size() + 12000, whole.size());
+  EXPECT_THAT(svg,
+              AllOf(HasSubstr("<linearGradient id=\"p-scale\""), HasSubstr("fill=\"url(#p-scale)\""), HasSubstr("rgb( 68,   1,  84)")));
+  std::size_t cells = 0;
+  for (auto at = svg.find("<polygon"); at != std::string::npos; at = svg.find("<polygon", at + 1)) ++cells;
+  EXPECT_EQ(cells, 4U) << "of the matrix";
+  EXPECT_THAT(svg, AllOf(HasSubstr("'p-gpPt7'"), HasSubstr("'p-gpPt8'"), Not(HasSubstr("gpPt13")), Not(HasSubstr("<filter"))))
+      << "what the mark is made of stays";
 }
 
 TEST(Report, OfSeveralRunsSetsThemSideBySide) {

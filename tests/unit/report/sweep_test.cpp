@@ -22,6 +22,7 @@ namespace ffzero {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::HasSubstr;
 
 const std::string kStudy = R"(
@@ -144,11 +145,20 @@ TEST(Sweep, StoppedAndGoneOnWithGivesTheSameTable) {
     EXPECT_EQ(rest.states[i].status, RunStatus::finished) << rest.states[i].line;
     EXPECT_EQ(trained.contains(i), stopped.states[i].status != RunStatus::finished) << study.runs[i].name;
   }
+  std::ofstream(whole.path() / "s/runs" / study.runs[1].name / "report.html") << "written by ffzero report";
   for (const fs::path& out : {whole.path() / "s", parts.path() / "s"}) (void)write_study_report(study, out, {.program = "no-such-gnuplot"});
   for (const char* file : {"table.md", "table.csv", "table.json"}) {
     const std::string expected = text_of(whole.path() / "s" / file);
     EXPECT_GT(expected.size(), 100U);
     EXPECT_EQ(text_of(parts.path() / "s" / file), expected) << file;
+  }
+  const std::string page = text_of(whole.path() / "s/report.html");
+  EXPECT_LT(page.size(), 1'500'000U);
+  EXPECT_THAT(page, AllOf(HasSubstr("class=\"curves\""), HasSubstr("showCurves()")));
+  EXPECT_THAT(page, HasSubstr("<a href=\"runs/" + study.runs[1].name + "/report.html\">"));
+  for (std::size_t at = page.find("href=\"runs/"); at != std::string::npos; at = page.find("href=\"runs/", at + 1)) {
+    const std::string file = page.substr(at + 6, page.find('"', at + 6) - at - 6);
+    EXPECT_TRUE(fs::exists(whole.path() / "s" / file)) << file;
   }
   EXPECT_EQ(collect(study, whole.path() / "s").front().curve, collect(study, parts.path() / "s").front().curve);
 }
