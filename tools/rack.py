@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """One parameter vector for six chips against one each, on a seventh chip that no training has seen.
 
-  tools/rack.py [--ffzero PROGRAM] [--chips 6] [--seeds 5] [--first 0] [--epochs N] [--imperfect TEXT] [--json FILE]
+  tools/rack.py [--ffzero PROGRAM] [--chips 6] [--seeds 5] [--first 0] [--epochs N] [--equal total|chip] [--imperfect TEXT] [--json FILE]
 
 Chips are `ffzero device serve` with errors of their own: chip c of seed s is drawn from number 1000 s + c. Per seed the same settings train once on
-all chips (--replicas) and once on each alone, with as many forward evaluations every time; all are then evaluated on the unseen chip (number 1000 s,
-test set), and on the chips that they were trained on. Settings and seeds were fixed before any of the numbers was looked at; the data are
-the built-in glyphs, so nothing is downloaded. Ends with 6 if the shared vector is not better on the unseen chip, in the mean over seeds, than the
+all chips (--replicas) and once on each alone; all are then evaluated on the unseen chip (number 1000 s, test set), and on the chips that they were
+trained on. --equal total: every training has as many forward evaluations, so each of the chips that share a vector gives a part of them.
+--equal chip: every chip gives as many in either way, as where the chips of a rack work side by side for the same time; the shared vector then has
+those of all chips, by as many times the epochs (which --epochs must say). Settings and seeds were fixed before any of the numbers was looked at; the
+data are the built-in glyphs, so nothing is downloaded. Ends with 6 if the shared vector is not better on the unseen chip, in the mean over seeds, than the
 mean of the single ones.
 SPDX-License-Identifier: MIT
 """
@@ -37,13 +39,17 @@ class Bench:
             sys.exit(f"ffzero {' '.join(words)}: exit code {done.returncode}\n{done.stderr}")
         return done.stdout
 
+    def share(self, numbers):
+        """How many times the evaluations of a single chip's training one on these chips has."""
+        return len(numbers) if self.options.equal == "chip" else 1
+
     def train(self, seed, numbers):
         """A run folder, and its forward evaluations of training."""
         out = self.folder / f"seed{seed}-chips{'_'.join(map(str, numbers))}"
         words = ["train", "--dataset", "glyphs", "--set", "dataset.downsample=7", "--seed", str(seed), "--quiet", "--no-report",
                  "--threads", "1", "--replicas", str(len(numbers)), "--out", str(out)]
         if self.options.epochs:
-            words += ["--epochs", str(self.options.epochs)]
+            words += ["--epochs", str(self.options.epochs * self.share(numbers))]
         for number in numbers:
             words += ["--device", self.chip(seed, number)]
         self.ffzero(*words)
@@ -61,8 +67,8 @@ class Bench:
                "shared_on_its_own": [self.accuracy(shared, seed, n) for n in numbers], "single": [], "single_on_its_own": []}
         for number in numbers:
             run, own_evaluations = self.train(seed, [number])
-            if own_evaluations != evaluations:
-                sys.exit(f"unequal numbers of evaluations: {evaluations} and {own_evaluations}")
+            if own_evaluations * self.share(numbers) != evaluations:
+                sys.exit(f"unequal numbers of evaluations: {evaluations} for {self.share(numbers)} times {own_evaluations}")
             row["single"].append(self.accuracy(run, seed, 0))
             row["single_on_its_own"].append(self.accuracy(run, seed, number))
         return row
@@ -75,9 +81,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--epochs", type=int, default=0, help="0: those of the preset")
+    parser.add_argument("--equal", choices=["total", "chip"], default="total", help="what is equal: all evaluations, or those of each chip")
     parser.add_argument("--imperfect", default=IMPERFECT)
     parser.add_argument("--json", help="file for all numbers")
     options = parser.parse_args()
+    if options.equal == "chip" and not options.epochs:
+        parser.error("--equal chip needs --epochs: those of a chip that is trained alone")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, folder)
@@ -95,7 +104,7 @@ def main():
     print(f"mean  {mean['shared']:.4f}  {mean['single']:.4f} (best of each seed {best:.4f})  "
           f"{mean['shared_on_its_own']:.4f}  {mean['single_on_its_own']:.4f}")
     if options.json:
-        pathlib.Path(options.json).write_text(json.dumps({"imperfect": options.imperfect, "seeds": rows, "mean": mean}, indent=2) + "\n")
+        pathlib.Path(options.json).write_text(json.dumps({"imperfect": options.imperfect, "equal": options.equal, "seeds": rows, "mean": mean}, indent=2) + "\n")
     return 0 if mean["shared"] > mean["single"] else 6
 
 

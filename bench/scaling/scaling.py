@@ -21,8 +21,6 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import ffzero_runs  # noqa: E402
 
@@ -54,6 +52,12 @@ AXES = [
 
 
 def write_data(path, samples, features, classes):
+    """In a process of its own: what a program held before it started another one counts as memory of that one, too."""
+    subprocess.run([sys.executable, __file__, "--make-data", path, *map(str, (samples, features, classes))], check=True)
+
+
+def make_data(path, samples, features, classes):
+    import numpy as np  # pylint: disable=import-outside-toplevel  # see write_data
     random = np.random.default_rng(samples + 31 * features + 1009 * classes)
     few = max(classes, 64)
     np.savez(path, x_train=random.integers(0, 256, (samples, features), dtype=np.uint8), y_train=(np.arange(samples) % classes).astype(np.int32),
@@ -165,11 +169,14 @@ def main():
     parser.add_argument("--binary", default="build/release/ffzero")
     parser.add_argument("--out", default="bench/baselines/scaling.json")
     parser.add_argument("--table", help="print the tables of an earlier run and do nothing else")
+    parser.add_argument("--make-data", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--figure", help="draw the curves into this SVG file")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--only", default="", help="axes whose name contains this text: " + ", ".join(a.name for a in AXES))
     options = parser.parse_args()
+    if options.make_data:
+        return make_data(options.make_data[0], *map(int, options.make_data[1:]))
     if options.table:
         result = json.loads(pathlib.Path(options.table).read_text())
     else:
@@ -179,6 +186,7 @@ def main():
     print_tables(result)
     if options.figure:
         draw(result, options.figure)
+    return None
 
 
 if __name__ == "__main__":
