@@ -50,6 +50,7 @@ th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--
 th{color:var(--quiet);font-weight:600}
 pre{background:var(--card);border-radius:8px;padding:.7rem;overflow-x:auto;font-size:.84rem;line-height:1.4;white-space:pre-wrap}
 a{color:var(--accent)}
+td a{white-space:nowrap}
 details summary{cursor:pointer;color:var(--accent)}
 .samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:.6rem}
 .sample{background:var(--card);border-radius:8px;padding:.5rem;font-size:.82rem;line-height:1.35;break-inside:avoid}

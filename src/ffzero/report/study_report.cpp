@@ -43,11 +43,11 @@ std::string runs_html(const nlohmann::ordered_json& said, const Study& study, co
   for (std::size_t i = 0; i < study.runs.size(); ++i) {
     const PlannedRun& run = study.runs[i];
     const auto& result = said.at("runs").at(i);
-    const auto number = [&](const char* name) {
-      return result.at(name).is_number() ? fmt::format("{:.6g}", result.at(name).get<double>()) : std::string("-");
+    const auto number = [&](const char* name, int decimals) {
+      return result.at(name).is_number() ? fmt::format("{:.{}f}", result.at(name).get<double>(), decimals) : std::string("-");
     };
-    table.rows.push_back({run.name, setting_title(run.axes), std::to_string(run.seed), result.at("status"), number("test"), number("train"),
-                          number("training_evaluations")});
+    table.rows.push_back({run.name, setting_title(run.axes), std::to_string(run.seed), result.at("status"), number("test", 4),
+                          number("train", 4), number("training_evaluations", 0)});
     links.push_back(address_of(out, run.name));
   }
   return "<details><summary>Runs one by one</summary>" + table.html(links) +

@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/run/sweep.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
@@ -155,6 +157,9 @@ TEST(Sweep, StoppedAndGoneOnWithGivesTheSameTable) {
   const std::string page = text_of(whole.path() / "s/report.html");
   EXPECT_LT(page.size(), 1'500'000U);
   EXPECT_THAT(page, AllOf(HasSubstr("class=\"curves\""), HasSubstr("showCurves()")));
+  const auto first = nlohmann::json::parse(text_of(whole.path() / "s/table.json")).at("runs")[0];
+  EXPECT_THAT(page, HasSubstr(fmt::format("<td>{:.4f}</td><td>{:.4f}</td><td>{:.0f}</td></tr>", first.at("test").get<double>(),
+                                          first.at("train").get<double>(), first.at("training_evaluations").get<double>())));
   EXPECT_THAT(page, HasSubstr("<a href=\"runs/" + study.runs[1].name + "/report.html\">"));
   for (std::size_t at = page.find("href=\"runs/"); at != std::string::npos; at = page.find("href=\"runs/", at + 1)) {
     const std::string file = page.substr(at + 6, page.find('"', at + 6) - at - 6);
