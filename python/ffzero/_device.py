@@ -244,7 +244,7 @@ def connect(address: str) -> Device:
 
 @dataclasses.dataclass(frozen=True)
 class CheckStep:
-    """One step of the conformance test. status: passed, failed, not observed or skipped."""
+    """One step of the conformance test. status: passed, failed, not observed, skipped or not reached."""
 
     name: str
     status: str
@@ -332,7 +332,9 @@ def check_device(device: "Device | str", *, calls: int = 100, out_of_range: bool
     UsageError for an address that does not parse, DeviceError if nothing answers there at all.
     """
     if isinstance(device, str):
-        return CheckReport(CheckStep(*step) for step in _core.check_address(device, out_of_range, calls))
+        words = {"ok": "passed", "FAILED": "failed"}  # of the command line
+        steps = _core.check_address(device, out_of_range, calls)
+        return CheckReport(CheckStep(name, words.get(status, status), detail) for name, status, detail in steps)
     return _check_callable(device, calls)
 
 

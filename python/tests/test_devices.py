@@ -127,6 +127,11 @@ class TestDevice(unittest.TestCase):
         self.assertFalse(report)
         self.assertIn("other parameters must give other readings", str(report))
 
+    def test_is_checked_at_its_address(self):
+        report = ffzero.check_device("exec:false", calls=1)  # ends at once
+        self.assertEqual([(step.name, step.status) for step in report], [("hello is answered in time", "failed")])
+        self.assertFalse(report)
+
     def test_runs_under_the_interpreter_of_any_thread(self):
         x, y = table()
         scores = []
