@@ -170,11 +170,18 @@ static int row(long number, char *rest, float *x, int *filled, long *rows) {
   return --*rows == 0;
 }
 
+static void end(int signal) {
+  (void)signal;
+  make_safe();
+  _exit(0);
+}
+
 int main(void) {
   char line[LINEMAX + 1];
   long evaluation = -1, rows = 0; /* the eval whose rows are coming in */
   float x[INPUTS];
   int filled = 0, fits;
+  signal(SIGTERM, end);
   signal(SIGPIPE, SIG_IGN); /* a host that has gone is noticed by reading */
   make_safe();
   while ((fits = get_line(line)) >= 0) {
@@ -185,10 +192,13 @@ int main(void) {
     rest = verb + strcspn(verb, " ");
     if (*rest != '\0') *rest++ = '\0';
     if (*verb == '\0' && fits) continue;
-    if (!fits) say(0, "error unsupported long line");
-    else if (!good) {
-      say(rest == line ? 0 : number, "error retry crc");
-      if (number == evaluation) evaluation = -1;
+    if (evaluation >= 0 && !ready) { /* the watchdog has bitten before the last row */
+      say(evaluation, "error unready");
+      evaluation = -1;
+    }
+    if (!fits || !good) { /* it may have been a row */
+      say(evaluation >= 0 ? evaluation : fits ? number : 0, fits ? "error retry crc" : "error unsupported long line");
+      evaluation = -1;
     } else if (strcmp(verb, "row") == 0) {
       const int done = number == evaluation ? row(number, rest, x, &filled, &rows) : 0;
       if (done != 0) {

@@ -2,7 +2,7 @@
 """A bench that ffzero trains: y = tanh(x W), 49 inputs, 32 outputs, 1568 parameters. Copy it and put your instruments into `apply`, `measure`
 and `make_safe`. Speaks docs/device-protocol.md in text over standard input and output. Test it: ffzero device check "exec:python3 bench.py"
 Options: --inputs N --outputs N --noise SIGMA --limit MAX. SPDX-License-Identifier: MIT"""
-import argparse, atexit, contextlib, math, operator, random, sys
+import argparse, atexit, contextlib, math, operator, random, signal, sys
 
 options = argparse.ArgumentParser()
 for name, default in (("--inputs", 49), ("--outputs", 32), ("--noise", 0.0), ("--limit", 4.0)):
@@ -33,8 +33,8 @@ time answer_ms 5000 safe_ms 500
 cap linemax 65536 rows 64 get ping
 ok"""
 atexit.register(make_safe)  # however it ends
-ready, staged = False, [0.0] * count
-evaluation, left, x = None, 0, []  # the eval whose rows are coming in
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+ready, staged, evaluation, left, x = False, [0.0] * count, None, 0, []  # the eval whose rows are coming in, how many, and the next one
 with contextlib.suppress(BrokenPipeError):  # nobody reads any more: the host was killed
     for line in sys.stdin:
         words = line.split()

@@ -3,10 +3,13 @@
 # Speaks docs/device-protocol.md. Test it: ffzero device check "exec:sh bench.sh"     SPDX-License-Identifier: MIT
 make_safe() { ready=no p0=0 p1=0 s0=0 s1=0 evaluation= rows=0; }
 inside() { case $1 in '' | *[!-+.0-9eE]*) return 1 ;; esac; awk "BEGIN { exit !($1 >= -10 && $1 <= 10) }"; }
+return=$(printf '\r')
+trap 'make_safe; exit' TERM
 trap '' PIPE # a host that has gone is noticed by reading
 make_safe
 while IFS= read -r line; do
   if [ ${#line} -gt 254 ]; then echo "0 error unsupported a line of more than 255 bytes"; continue; fi
+  line=${line%"$return"}
   set -f; set -- $line
   [ $# -ge 2 ] || continue
   n=$1 verb=$2; shift 2

@@ -22,10 +22,13 @@ constexpr double kSigmas = 6.0;          // two readings of one thing may differ
 constexpr double kRounding = 1e-5;       // relative: a device may add in another order in a batch
 constexpr double kNormalReach = 0.5;     // parameters are drawn in this part of their range
 constexpr Index kMostRefused = 1 << 17;  // in a batch that is sent to be refused
-constexpr Milliseconds kEnding{5000};    // a program may take so much longer to end than to be safe
+constexpr Milliseconds kEnding{2000};    // a program may take so much longer to end than to be safe
+constexpr double kLongestPause_ms = 2000.0;
+constexpr int kMostStalls = 6;  // steps without an answer in time, after which nothing more is asked
 
-// Times and measured noise: three digits say enough.
+// Times and measured noise: three digits say enough, or whole numbers.
 std::string brief(double value) {
+  if (std::abs(value) >= 100.0 && std::abs(value) < 1e15) return std::to_string(std::llround(value));
   char text[32];
   const auto done = std::to_chars(text, text + sizeof text, value, std::chars_format::general, 3);
   return {text, done.ptr};
@@ -39,6 +42,8 @@ struct StepFailed {
 struct NotObserved {
   std::string detail;
 };
+/// Thrown where nothing can be asked any more.
+struct NotReached {};
 
 Milliseconds of_whole_ms(double ms) { return Milliseconds(static_cast<std::int64_t>(std::ceil(ms))); }
 
@@ -84,7 +89,7 @@ class Conversation {
   void start() {
     decoder_ = AnswerDecoder([this](std::string_view line) { stray.add(line); });
     transport_ = open_();
-    lost_ = false;
+    lost_ = stalled_ = false;
     checksums_ = false;
   }
   void close() noexcept {
@@ -92,25 +97,37 @@ class Conversation {
     transport_->close(std::max(Milliseconds(200), of_whole_ms(said.times.safe_ms)));
     transport_.reset();
   }
-  /// Ends the stream as the sudden end of the host would, with `bytes` as its last words. How the program ended, and after how long: it has
-  /// the time to reach its safe state and kEnding; "" if it is none, "signal ..." if it had to be killed.
-  std::string disappear(std::string_view bytes, double& ms) {
+  /// How long a program may take to end by itself.
+  [[nodiscard]] Milliseconds ending_limit() const { return of_whole_ms(said.times.safe_ms) + kEnding; }
+  /// Ends the stream as the sudden end of the host would, with `bytes` as its last words and `pause` behind them. How the program ended,
+  /// and after how long: it has ending_limit(), then it gets TERM; "" if it is none, "signal ..." if it had to be killed.
+  std::string disappear(std::string_view bytes, Microseconds pause, double& ms) {
     // A fast program would else have answered before the end.
     transport_->stop_reading();
-    for (int i = 0; i < 1000 && !bytes.empty(); ++i) {
-      const auto moved = transport_->exchange(bytes, in_, Milliseconds(10));
-      bytes.remove_prefix(moved.sent);
-      if (moved.ended) break;
-    }
+    send_only(bytes);
+    clock_.sleep(pause);
     const Microseconds begun = clock_.now();
     transport_->drop();
-    transport_->close(of_whole_ms(said.times.safe_ms) + kEnding);
+    transport_->close(ending_limit());
     ms = std::chrono::duration<double, std::milli>(clock_.now() - begun).count();
     std::string ending = transport_->ending();
     transport_.reset();
     return ending;
   }
+  /// Sends what is not answered yet.
+  void send_only(std::string_view bytes) {
+    for (int i = 0; i < 1000 && !bytes.empty(); ++i) {
+      const auto moved = transport_->exchange(bytes, in_, Milliseconds(10));
+      bytes.remove_prefix(moved.sent);
+      decoder_.feed({in_.data(), moved.received});
+      if (moved.ended) break;
+    }
+  }
   [[nodiscard]] bool lost() const noexcept { return lost_ || !transport_; }
+  /// A request was not answered in time since the start.
+  [[nodiscard]] bool stalled() const noexcept { return stalled_; }
+  /// The number of the last `ok` or `error` that came for another request than the one asked for.
+  [[nodiscard]] std::uint32_t answered_late() const noexcept { return answered_late_; }
   [[nodiscard]] long process() const { return transport_ ? transport_->process() : 0; }
   [[nodiscard]] Microseconds now() const { return clock_.now(); }
   void sleep(Microseconds duration) { clock_.sleep(duration); }
@@ -124,9 +141,10 @@ class Conversation {
     Reply reply;
     for (int again = 0; again < 30 && clock_.now() < until; ++again) {
       reply = converse("\n0 hello ffzero 1\n", 0, std::min<Microseconds>(until, clock_.now() + (serial ? Milliseconds(1000) : limit)),
-                       1 << 20, [&](const WireAnswer& answer) { found.absorb(answer.word, answer.rest, "device"); });
+                       1 << 20, [&](const WireAnswer& answer) { absorb(answer, found); });
       if (reply.end != Reply::End::timeout) break;
     }
+    stalled_ = reply.end == Reply::End::timeout;
     if (reply.end != Reply::End::ok) return reply;
     found.finish("device");
     said = std::move(found);
@@ -169,6 +187,12 @@ class Conversation {
   bool serial = false;
 
  private:
+  static void absorb(const WireAnswer& answer, DeviceDescription& found) {
+    // Two numbers and a text: a checksum behind `shape` can be nothing else.
+    std::string_view rest = answer.rest;
+    require(answer.word != AnswerWord::shape || take_checksum(rest) == Checksum::absent, "the answer to hello has checksums");
+    found.absorb(answer.word, answer.rest, "device");
+  }
   [[nodiscard]] Microseconds deadline(Index rows) const {
     const double ms = said.times.answer_ms + said.times.set_ms + said.times.row_ms * static_cast<double>(rows);
     return clock_.now() + Microseconds(static_cast<std::int64_t>(ms * 1000.0));
@@ -181,6 +205,7 @@ class Conversation {
       reply.end = how;
       reply.ms = std::chrono::duration<double, std::milli>(clock_.now() - begun).count();
       if (how == Reply::End::died) lost_ = true;
+      if (how == Reply::End::timeout) stalled_ = true;
       return reply;
     };
     if (lost()) return end(Reply::End::died);
@@ -190,7 +215,10 @@ class Conversation {
         const bool about_damage = answer.number == 0 && answer.word == AnswerWord::error;
         if (answer.kind == WireAnswer::Kind::lost || answer.kind == WireAnswer::Kind::damaged)
           throw StepFailed{"damaged: \"" + clean_text(answer.rest, 60) + "\""};
-        if (answer.number != number && !about_damage) continue;
+        if (answer.number != number && !about_damage) {
+          if (answer.word == AnswerWord::ok || answer.word == AnswerWord::error) answered_late_ = answer.number;
+          continue;
+        }
         reply.number = answer.number;
         if (answer.word == AnswerWord::ok) return end(Reply::End::ok);
         if (answer.word == AnswerWord::error) {
@@ -231,8 +259,8 @@ class Conversation {
   std::unique_ptr<Transport> transport_;
   AnswerDecoder decoder_;
   std::vector<char> in_;
-  std::uint32_t number_ = 0;
-  bool lost_ = false, checksums_ = false;
+  std::uint32_t number_ = 0, answered_late_ = 0;
+  bool lost_ = false, stalled_ = false, checksums_ = false;
 };
 
 class Checker {
@@ -254,6 +282,7 @@ class Checker {
     step("requests cut into single bytes", [this] { return pieces(1); });
     step("requests in pieces of 64 KiB", [this] { return pieces(1 << 16); });
     step("a line longer than linemax is refused", [this] { return long_line(); });
+    step("a line that ends in CR LF is taken", [this] { return carriage_return(); });
     step("answers come within the declared times", [this] { return in_time(); });
     step("a reading repeats within the noise", [this] { return noise(); });
     step("a batch equals its rows, in order", [this] { return batch(); });
@@ -263,6 +292,7 @@ class Checker {
     step("what is staged outlives a refused eval", [this] { return refused_eval(); });
     step("another request in place of a missing row ends the eval", [this] { return missing_row(); });
     step("parameters read back within their step", [this] { return read_back(); });
+    step("both ends of each range are taken", [this] { return range_ends(); });
     step("a NaN stays in its row", [this] { return not_a_number(); });
     step("values out of range are refused and change nothing", [this] { return out_of_range(); });
     step("several evaluations under way", [this] { return pipeline(); });
@@ -275,9 +305,11 @@ class Checker {
     step("silence reaches the safe state", [this] { return silence(); });
     step("drift", [this] { return drift(); });
     step(std::to_string(options_.calls) + " evaluations without growth of memory", [this] { return growth(); });
+    step("hello when ready goes idle", [this] { return hello_when_ready(); });
     step("hello after a restart", [this] { return restart(); });
-    step("the end of the stream reaches the safe state", [this] { return end_of_stream(false); });
-    step("the end of the host in an evaluation reaches the safe state", [this] { return end_of_stream(true); });
+    step("the end of the stream reaches the safe state", [this] { return end_of_stream(HostEnd::at_rest); });
+    step("the end of the host between rows reaches the safe state", [this] { return end_of_stream(HostEnd::between_rows); });
+    step("the end of the host in an evaluation reaches the safe state", [this] { return end_of_stream(HostEnd::in_evaluation); });
     step("bye reaches the safe state and is answered", [this] { return farewell(); });
     return std::move(steps_);
   }
@@ -287,10 +319,7 @@ class Checker {
   void step(const std::string& name, Body&& body) {
     CheckStep done{.name = name, .status = CheckStatus::passed, .detail = {}};
     try {
-      if (talk_.lost() && !steps_.empty()) {
-        // Whoever ended the stream has failed already; the others get a new one.
-        start_again();
-      }
+      reach();
       done.detail = body();
     } catch (const StepFailed& failed) {
       done.status = CheckStatus::failed;
@@ -298,20 +327,38 @@ class Checker {
     } catch (const NotObserved& seen) {
       done.status = seen.detail.starts_with("not asked") ? CheckStatus::skipped : CheckStatus::not_observed;
       done.detail = seen.detail;
+    } catch (const NotReached&) {
+      done.status = CheckStatus::not_reached;
+      done.detail = out_of_reach_;
     } catch (const DeviceError& error) {
       done.status = CheckStatus::failed;
       done.detail = error.what();
     }
+    start_over_ = done.status == CheckStatus::failed;
+    if (start_over_ && talk_.stalled() && ++stalls_ == kMostStalls)
+      out_of_reach_ = std::to_string(kMostStalls) + " steps have had no answer in time";
     steps_.push_back(done);
     if (on_step_) on_step_(done);
   }
 
   // --- what steps are made of ---------------------------------------------------------------------------------------------------------
 
+  // What a step that failed left behind must not fail the next one: it gets a new stream.
+  void reach() {
+    if (out_of_reach_.empty() && !start_over_ && (!talk_.lost() || steps_.empty())) return;
+    try {
+      if (out_of_reach_.empty()) start_again();
+    } catch (const StepFailed&) {
+    } catch (const DeviceError&) {
+    }
+    if (!out_of_reach_.empty()) throw NotReached{};
+  }
   void start_again() {
     talk_.close();
+    out_of_reach_ = "the device does not start again";
     talk_.start();
-    require(talk_.hello(options_.hello).end == Reply::End::ok && become_ready().end == Reply::End::ok, "does not start again");
+    require(talk_.hello(options_.hello).end == Reply::End::ok && (!was_ready_ || become_ready().end == Reply::End::ok), out_of_reach_);
+    out_of_reach_.clear();
   }
   /// Out of idle, so that the parameters are in their safe place.
   Reply become_ready() {
@@ -336,6 +383,10 @@ class Checker {
     a_ = values(parameters, 0, 1);
     b_ = values(parameters, 1, 1);
     x_ = values(inputs, 2, rows_);
+    // Until it has been measured.
+    const auto outputs = DeviceDescription::spread(said.output_ranges, said.outputs);
+    noise_.resize(said.outputs);
+    for (Index k = 0; k < said.outputs; ++k) noise_[k] = outputs[usize(k)].noise;
   }
 
   Matrix<float> of(const Reply& reply, Index rows, const std::string& what) {
@@ -372,7 +423,7 @@ class Checker {
   /// words: what stands behind ROWS
   Matrix<float> eval_with(const std::string& words, const Matrix<float>& x, std::size_t piece = 1 << 20) {
     const std::string verb = "eval " + std::to_string(x.rows()) + words;
-    Matrix<float> y = of(talk_.ask(verb, &x, piece), x.rows(), verb);
+    Matrix<float> y = of(talk_.ask(verb, &x, piece), x.rows(), "\"" + verb + "\"");
     slew_.arrived(talk_.now());
     return y;
   }
@@ -395,7 +446,7 @@ class Checker {
     return all;
   }
   [[nodiscard]] double tolerance(double value, Index output) const {
-    return kSigmas * std::sqrt(2.0) * (measured_.size() > output ? measured_[output] : 0.0) + kRounding * (1.0 + std::abs(value));
+    return kSigmas * std::sqrt(2.0) * noise_[output] + kRounding * (1.0 + std::abs(value));
   }
   void require_same(const Matrix<float>& found, const Matrix<float>& expected, const std::string& what) const {
     for (Index i = 0; i < found.rows(); ++i)
@@ -436,16 +487,34 @@ class Checker {
     return "";
   }
   std::string unready() {
-    const Reply reply = talk_.ask("eval 1", &(one_ = x_.topRows(1)));
+    const Matrix<float> one = x_.topRows(1);
+    const Reply reply = talk_.ask("eval 1", &one);
     require(reply.refused("unready"), "eval was answered by " + reply.words() + " instead of error unready");
+    if (talk_.said.can.f32le) refuse_binary("eval 1 f32le", one, "unready");
     if (talk_.said.parameters == 0) return "";
+    if (talk_.said.can.f32le) refuse_binary("set 0 " + std::to_string(a_.cols()) + " f32le", a_, "unready");
     const Reply second = talk_.ask("set 0 " + number_text(a_(0, 0)));
     require(second.refused("unready"), "set was answered by " + second.words() + " instead of error unready");
     return "";
   }
+  // A payload is read to its end though its request is refused: else its bytes are taken for the next request.
+  void refuse_binary(const std::string& verb, const Matrix<float>& values, std::string_view error) {
+    const Reply refused = talk_.ask(verb, &values);
+    require(refused.refused(error),
+            "\"" + verb + "\" was answered by " + refused.words() + ", which should be error " + std::string(error));
+    const Reply next = talk_.ask("ping");
+    require(next.end == Reply::End::ok || (next.refused("unsupported") && next.number != 0),
+            "ping behind the payload of \"" + verb + "\", which was refused, was answered by " + next.words());
+  }
   std::string get_ready() {
+    // Nothing that follows can be seen of a device that does not.
+    out_of_reach_ = "the device does not become ready";
     const Reply reply = become_ready();
     require(reply.end == Reply::End::ok, "answered by " + reply.words());
+    const Reply again = talk_.ask("ready");
+    require(again.end == Reply::End::ok, "said again it was answered by " + again.words());
+    out_of_reach_.clear();
+    was_ready_ = true;
     return "after " + brief(reply.ms) + " ms";
   }
   std::string unknown_verb() {
@@ -467,7 +536,28 @@ class Checker {
     const Reply reply = talk_.send_raw(line, n);
     require(reply.end == Reply::End::error, std::to_string(line.size()) + " bytes were answered by " + reply.words());
     static_cast<void>(read(a_, x_));
+    // One that is as long as a line may be, filled with blanks.
+    const std::uint32_t m = talk_.next_number();
+    const auto [verb, rest] = harmless();
+    const std::size_t filled = linemax - talk_.request(m, verb + rest).size();
+    const Reply longest = talk_.send_raw(talk_.request(m, verb + std::string(filled, ' ') + rest), m);
+    require(longest.end == Reply::End::ok, "a line of just " + std::to_string(linemax) + " bytes was answered by " + longest.words());
     return "";
+  }
+  std::string carriage_return() {
+    static_cast<void>(read(a_, x_));
+    const std::uint32_t n = talk_.next_number();
+    const auto [verb, rest] = harmless();
+    std::string line = talk_.request(n, verb + rest);
+    line.insert(line.size() - 1, "\r");
+    const Reply reply = talk_.send_raw(line, n);
+    require(reply.end == Reply::End::ok, "\"" + verb + rest + "\" was answered by " + reply.words());
+    return "";
+  }
+  /// A request that every device takes and that changes nothing after a reading at a_, in two parts.
+  [[nodiscard]] std::pair<std::string, std::string> harmless() const {
+    if (talk_.said.parameters == 0) return {"ready", ""};
+    return {"set 0", " " + number_text(a_(0, 0))};
   }
   std::string in_time() {
     set(a_);
@@ -484,19 +574,23 @@ class Checker {
     const Index outputs = talk_.said.outputs;
     Matrix<double> all(kRepeats, rows_ * outputs);
     for (Index i = 0; i < kRepeats; ++i) all.row(i) = eval(x_).reshaped<Eigen::RowMajor>().transpose().cast<double>();
+    const auto declared = DeviceDescription::spread(talk_.said.output_ranges, outputs);
     for (Index k = 0; k < all.cols(); ++k)
-      for (Index i = 0; i < kRepeats; ++i)
+      for (Index i = 0; i < kRepeats; ++i) {
+        const ParameterRange& range = declared[usize(k % outputs)];
         require(std::isfinite(all(i, k)), "output " + std::to_string(k % outputs) + " is " + number_text(all(i, k)));
+        require(range.contains(all(i, k)), "output " + std::to_string(k % outputs) + " is " + number_text(all(i, k)) + ", declared is " +
+                                               number_text(range.min) + " .. " + number_text(range.max) + "; training would end at once");
+      }
     const Eigen::RowVectorXd mean = all.colwise().mean();
     const Eigen::VectorXd deviation = ((all.rowwise() - mean).colwise().squaredNorm() / double(kRepeats - 1)).array().sqrt();
-    const auto declared = DeviceDescription::spread(talk_.said.output_ranges, outputs);
+    // Noise may follow the size of what is read: that of the noisiest row stands for all.
+    noise_ = deviation.reshaped(outputs, rows_).rowwise().maxCoeff();
     for (Index k = 0; k < deviation.size(); ++k)
       require(deviation[k] <= 2.0 * declared[usize(k % outputs)].noise + kRounding * (1.0 + std::abs(mean[k])),
               "output " + std::to_string(k % outputs) + " has noise " + number_text(deviation[k]) + ", declared is " +
                   number_text(declared[usize(k % outputs)].noise));
-    // Noise may follow the size of what is read: that of the noisiest row stands for all.
-    measured_ = deviation.reshaped(outputs, rows_).rowwise().maxCoeff();
-    return "noise " + brief(measured_.maxCoeff()) + advice(x_.topRows(1));
+    return "noise " + brief(noise_.maxCoeff()) + advice(x_.topRows(1));
   }
   std::string advice(const Matrix<float>& x) {
     if (talk_.said.parameters == 0) return "";
@@ -516,7 +610,7 @@ class Checker {
     const double slope = difference.norm() / std::sqrt(static_cast<double>(difference.size())) / 0.2;
     if (slope <= 0.0) return ", outputs do not move with the parameters";
     // Ten times the noise of a difference, and two steps of the converters.
-    const double eps = std::max(10.0 * std::sqrt(2.0) * measured_.maxCoeff() / (2.0 * slope), 2.0 * step);
+    const double eps = std::max(10.0 * std::sqrt(2.0) * noise_.maxCoeff() / (2.0 * slope), 2.0 * step);
     return eps > 0.0 ? ", gradient.eps at least " + brief(eps) : ", no lower bound on gradient.eps";
   }
   std::string batch() {
@@ -524,7 +618,18 @@ class Checker {
     const Matrix<float> together = read(a_, x_);
     for (Index i = 0; i < rows_; ++i)
       require_same(eval(x_.middleRows(i, 1)), together.middleRows(i, 1), "row " + std::to_string(i) + " alone");
+    largest_batch(together);
     return "";
+  }
+  // As many rows as it says that it takes, unless they are too many to send for a test.
+  void largest_batch(const Matrix<float>& expected) {
+    const Index rows = talk_.said.can.rows;
+    if (rows * talk_.said.inputs > kMostRefused || static_cast<double>(rows) * talk_.said.times.row_ms > kLongestPause_ms) return;
+    Matrix<float> x(rows, talk_.said.inputs);
+    for (Index i = 0; i < rows; ++i) x.row(i) = x_.row(i % rows_);
+    const Matrix<float> found = eval(x);
+    for (Index i = 0; i < rows; ++i)
+      require_same(found.middleRows(i, 1), expected.middleRows(i % rows_, 1), "row " + std::to_string(i) + " of " + std::to_string(rows));
   }
   std::string there_and_back() {
     const Matrix<float> first = read(a_, x_), other = read(b_, x_), again = read(a_, x_);
@@ -568,21 +673,22 @@ class Checker {
     const Matrix<float> other = read(b_, x_), first = read(a_, x_);
     set(b_);
     const Reply refused = too_many_rows();
-    if (refused.end == Reply::End::ok) throw NotObserved{"it takes more rows than it declares (cap rows), so that no eval is refused"};
-    require(refused.end == Reply::End::error, "too many rows were answered by " + refused.words());
+    require(refused.end == Reply::End::error, "more rows than declared (cap rows) were answered by " + refused.words());
     require_same(eval(x_), other, "staged before a refused eval");
     if (talk_.said.can.get) require_values(get(), b_, "staged before a refused eval");
     return talk_.said.can.get || (other - first).cwiseAbs().maxCoeff() > 0.0F ? "" : "outputs do not move with the parameters";
   }
   std::string missing_row() {
     if (rows_ < 2) throw NotObserved{"the device takes one row at a time (cap rows)"};
-    const Matrix<float> clean = read(a_, x_), one = x_.topRows(1);
+    const Matrix<float> other = read(b_, x_), one = x_.topRows(1);
+    static_cast<void>(read(a_, x_));
+    set(b_);
     const std::uint32_t n = talk_.next_number(), m = talk_.next_number();
     const Reply eval_ended = talk_.send_raw(talk_.request(n, "eval 2", &one) + talk_.request(m, "ping"), n);
     require(eval_ended.refused(), "an eval with one row of two was answered by " + eval_ended.words());
-    const Reply other = talk_.await(m, 0);
-    require(other.end == Reply::End::ok || other.refused(), "the request behind it was answered by " + other.words());
-    require_same(eval(x_), clean, "after an eval that came to nothing");
+    const Reply behind = talk_.await(m, 0);
+    require(behind.end == Reply::End::ok || behind.refused(), "the request behind it was answered by " + behind.words());
+    require_same(eval(x_), other, "staged before an eval that came to nothing");
     return "";
   }
   std::string read_back() {
@@ -590,14 +696,39 @@ class Checker {
     require_values(get(), a_, "read back");
     return "";
   }
+  std::string range_ends() {
+    static_cast<void>(read(a_, x_));
+    Index tried = 0;
+    for (const ParameterRange& range : talk_.said.parameter_ranges)
+      for (const float value : {nearest_inside(range.min, 1), nearest_inside(range.max, -1)}) {
+        if (range.count == 0 || !std::isfinite(value)) continue;
+        ++tried;
+        const std::string verb = "set " + std::to_string(range.first) + " " + number_text(value);
+        const Reply reply = talk_.ask(verb);
+        // Where there is a slew limit it may refuse a jump.
+        require(reply.end == Reply::End::ok || (std::isfinite(range.slew) && reply.refused("retry")),
+                "\"" + verb + "\" was answered by " + reply.words());
+      }
+    stage(flat(a_));
+    if (tried == 0) throw NotObserved{"no parameter has a limit"};
+    return "";
+  }
+  /// The number of binary32 at `end`, or beside it in the direction of `side`: what the host sends.
+  static float nearest_inside(double end, int side) {
+    const auto rounded = static_cast<float>(end);
+    const double beyond = (end - static_cast<double>(rounded)) * side;
+    return beyond > 0.0 ? std::nextafter(rounded, static_cast<float>(side) * std::numeric_limits<float>::infinity()) : rounded;
+  }
   std::string not_a_number() {
     if (rows_ < 3) throw NotObserved{"needs three rows in a batch"};
-    const Matrix<float> clean = read(a_, x_);
+    const Matrix<float> clean = read(b_, x_);
     Matrix<float> x = x_;
     x(1, 0) = std::numeric_limits<float>::quiet_NaN();
+    static_cast<void>(read(a_, x_));
+    set(b_);
     const Reply reply = talk_.ask("eval " + std::to_string(rows_), &x);
     if (reply.end == Reply::End::error) {
-      require_same(eval(x_), clean, "after it was refused");
+      require_same(eval(x_), clean, "staged before it was refused");
       return "the device refuses NaN";
     }
     const Matrix<float> found = of(reply, rows_, "eval with a NaN");
@@ -623,7 +754,27 @@ class Checker {
     refuse_whole();
     require_same(eval(x_), clean, "after refusals");
     if (talk_.said.can.get) require_values(get(), a_, "after refusals");
+    refuse_inputs();
     return tried > 0 ? "" : "NaN only: the device declares no limits";
+  }
+  // An eval that is refused for an input leaves what was staged before it.
+  void refuse_inputs() {
+    if (talk_.said.input_ranges.empty()) return;
+    const Matrix<float> other = read(b_, x_);
+    static_cast<void>(read(a_, x_));
+    set(b_);
+    for (const ParameterRange& range : talk_.said.input_ranges)
+      for (const double value : {range.max + 0.1 * (1.0 + std::abs(range.max)), range.min - 0.1 * (1.0 + std::abs(range.min))}) {
+        if (range.count == 0 || !std::isfinite(value)) continue;
+        Matrix<float> x = x_;
+        x(rows_ - 1, range.first) = static_cast<float>(value);
+        for (const std::string& form : forms()) {
+          const Reply reply = talk_.ask("eval " + std::to_string(rows_) + form, &x);
+          require(reply.refused("range"),
+                  "eval with input " + std::to_string(range.first) + " at " + number_text(value) + " was answered by " + reply.words());
+        }
+      }
+    require_same(eval(x_), other, "staged before an eval that was refused for its input");
   }
   // A set is refused as a whole: what is good in it must not be staged, wherever it stands.
   void refuse_whole() {
@@ -666,6 +817,11 @@ class Checker {
     const Reply back = talk_.ask("set 0 " + std::to_string(a_.cols()) + " f32le", &a_);
     require(back.end == Reply::End::ok, "set f32le was answered by " + back.words());
     require_same(eval_with(" f32le", x_), text, "binary");
+    if (a_.cols() > 0) refuse_binary("set " + std::to_string(a_.cols()) + " 1 f32le", a_.leftCols(1), "range");
+    const Index rows = talk_.said.can.rows + 1;
+    if (rows * talk_.said.inputs <= kMostRefused)
+      refuse_binary("eval " + std::to_string(rows) + " f32le", x_.topRows(1).replicate(rows, 1), "");
+    require_same(eval_with(" f32le", x_), text, "binary, after refusals");
     return "";
   }
   // Text and, where it is spoken, binary.
@@ -679,14 +835,8 @@ class Checker {
     for (const std::string& form : forms()) {
       // In two parts where there is room, so that FIRST matters; asked for backwards.
       const Index count = std::min(rows_, room), second = count > 1 ? 1 : count;
-      const auto load = [&](Index first, Index rows) {
-        const Matrix<float> part = x_.middleRows(first, rows);
-        const std::string verb = "load " + std::to_string(first) + " " + std::to_string(rows) + form;
-        const Reply reply = talk_.ask(verb, &part);
-        require(reply.end == Reply::End::ok, verb + " was answered by " + reply.words());
-      };
-      load(0, second);
-      if (second < count) load(second, count - second);
+      load(0, x_.topRows(second), form);
+      if (second < count) load(second, x_.middleRows(second, count - second), form);
       std::string list;
       for (Index i = count; i-- > 0;) list += " " + std::to_string(i);
       const std::string verb = "eval " + std::to_string(count) + form + " at" + list;
@@ -699,7 +849,27 @@ class Checker {
       require(empty.refused("range"), "eval 1 at " + std::to_string(room - 1) + ", where nothing is, was answered by " + empty.words());
     }
     require_same(eval(x_), sent, "after inputs that were kept");
+    keep_through_safe(sent);
     return "";
+  }
+  void load(Index first, const Matrix<float>& x, const std::string& form = "") {
+    const std::string verb = "load " + std::to_string(first) + " " + std::to_string(x.rows()) + form;
+    const Reply reply = talk_.ask(verb, &x);
+    require(reply.end == Reply::End::ok, verb + " was answered by " + reply.words());
+  }
+  // Safe leaves them, and more may come in idle; the last place is one as the others.
+  void keep_through_safe(const Matrix<float>& sent) {
+    const Index last = talk_.said.can.store - 1;
+    require(talk_.ask("safe").end == Reply::End::ok, "safe is refused");
+    load(last, x_.bottomRows(1));
+    require(become_ready().end == Reply::End::ok, "ready is refused");
+    set(a_);
+    const auto require_kept = [&](Index place, const Matrix<float>& expected, const std::string& what) {
+      const std::string verb = "eval 1 at " + std::to_string(place);
+      require_same(of(talk_.ask_for(verb, 1), 1, verb + ", " + what), expected, verb + ", " + what);
+    };
+    if (last > 0) require_kept(0, sent.topRows(1), "after safe");
+    require_kept(last, sent.bottomRows(1), "loaded in idle");
   }
   std::string addresses() {
     if (!talk_.said.can.address) throw NotObserved{"readings have no addresses (cap address)"};
@@ -715,24 +885,65 @@ class Checker {
         require(!differs(eval_with(words + std::to_string(i) + form, x_.middleRows(i, 1)), first.middleRows(i, 1)),
                 "row " + std::to_string(i) + " alone, with its FIRSTROW" + form + ", is another reading");
     }
+    // Of 2^33 + 1 and 1 the lower 32 bits are the same.
+    const std::vector<std::string> others{" addr 2 2 0 0 0", " addr 1 3 0 0 0",          " addr 1 2 1 0 0",
+                                          " addr 1 2 0 1 0", " addr 8589934593 2 0 0 0", " addr 1 8589934594 0 0 0"};
     const double visible = 10.0 * kRounding * (1.0 + static_cast<double>(first.cwiseAbs().maxCoeff()));
-    if (measured_.size() == 0 || measured_.minCoeff() < visible)
+    if (noise_.minCoeff() < visible && !differs(eval_with(others[0], x_), first))
       throw NotObserved{"readings repeat; without noise another address cannot be told from them"};
-    for (const char* other : {" addr 2 2 0 0 0", " addr 1 3 0 0 0", " addr 1 2 1 0 0", " addr 1 2 0 1 0"})
-      require(differs(eval_with(other, x_), first), "eval with" + std::string(other) + " gives the reading of" + words + "0");
+    const Matrix<float> without = eval(x_);
+    require(differs(eval(x_), without), "without an address the same noise comes again");
+    for (const std::string& other : others)
+      require(differs(eval_with(other, x_), first), "eval with" + other + " gives the reading of" + words + "0");
     return "";
   }
   std::string checksum() {
     if (!talk_.said.can.crc) throw NotObserved{"the device has no checksums (cap crc)"};
+    const Matrix<float> clean = read(a_, x_);
+    // The line is right but for its checksum, of which one digit is changed.
+    for (const std::size_t from_end : {5U, 2U}) {
+      const std::uint32_t n = talk_.next_number();
+      std::string line = talk_.request(n, "ready");
+      change_digit(line[line.size() - from_end]);
+      refuse_damaged(line, n, "a line with a wrong checksum");
+    }
     const std::uint32_t n = talk_.next_number();
-    std::string line = talk_.request(n, "get 0 1");
-    line[line.size() - 9] = '2';
-    const Reply reply = talk_.send_raw(line, n);
-    require(reply.refused("retry"), "a damaged line was answered by " + reply.words());
-    static_cast<void>(read(a_, x_));
+    refuse_damaged(std::to_string(n) + " ready\n", n, "a line without a checksum");
+    damaged_row();
+    if (talk_.said.can.f32le) damaged_payloads();
+    require_same(eval(x_), clean, "after damaged requests");
     return "";
   }
+  static void change_digit(char& digit) { digit = digit == '0' ? '1' : '0'; }
+  void refuse_damaged(const std::string& bytes, std::uint32_t number, const std::string& what) {
+    const Reply reply = talk_.send_raw(bytes, number);
+    require(reply.refused("retry"), what + " was answered by " + reply.words() + " instead of error retry");
+  }
+  // It ends its eval: the rows behind it are dropped, and nothing is said about that eval any more.
+  void damaged_row() {
+    const std::uint32_t n = talk_.next_number();
+    std::string bytes = talk_.request(n, "eval " + std::to_string(rows_), &x_);
+    const std::size_t row = bytes.find('\n') + 1;
+    change_digit(bytes[bytes.find('\n', row) - 1]);
+    refuse_damaged(bytes, n, "an eval with a damaged row");
+    static_cast<void>(eval(x_));
+    require(talk_.answered_late() != n, "an eval was still under way after its damaged row");
+  }
+  void damaged_payloads() {
+    const auto refuse = [&](const std::string& verb, const Matrix<float>& values) {
+      const std::uint32_t n = talk_.next_number();
+      std::string bytes = talk_.request(n, verb, &values);
+      // The last bit of the last value, before the checksum.
+      bytes[bytes.size() - 8] = static_cast<char>(bytes[bytes.size() - 8] ^ 1);
+      refuse_damaged(bytes, n, "\"" + verb + "\" with a damaged payload");
+    };
+    if (talk_.said.parameters > 0) refuse("set 0 " + std::to_string(a_.cols()) + " f32le", a_);
+    refuse("eval " + std::to_string(rows_) + " f32le", x_);
+  }
   std::string safe_midway() {
+    set(a_);
+    safe_between_rows();
+    require(become_ready().end == Reply::End::ok, "ready is refused");
     set(a_);
     const std::uint32_t n = talk_.next_number(), m = talk_.next_number();
     const Reply under_way = talk_.send_raw(talk_.request(n, "eval " + std::to_string(rows_), &x_) + talk_.request(m, "safe"), n);
@@ -743,14 +954,25 @@ class Checker {
     require(after.refused("unready"), "eval after safe was answered by " + after.words() + " instead of error unready");
     return under_way.end == Reply::End::ok ? "the evaluation had ended before" : "";
   }
+  void safe_between_rows() {
+    const std::uint32_t n = talk_.next_number(), m = talk_.next_number();
+    const Reply under_way = talk_.send_raw(talk_.request(n, "eval 1") + talk_.request(m, "safe"), n);
+    require(under_way.refused("retry"), "an eval whose row had not come was answered by " + under_way.words() + " instead of error retry");
+    const Reply reply = talk_.await(m, 0);
+    require(reply.end == Reply::End::ok, "safe while a row was missing was answered by " + reply.words());
+  }
   std::string safe_values() {
     require(become_ready().end == Reply::End::ok, "ready is refused");
     static_cast<void>(read(a_, x_));
+    set(b_);
     const Reply reply = talk_.ask("safe");
     require(reply.end == Reply::End::ok, "safe was answered by " + reply.words());
     const double most = talk_.said.times.safe_ms + talk_.said.times.answer_ms;
     require(reply.ms <= most, "safe took " + brief(reply.ms) + " ms, declared is " + number_text(talk_.said.times.safe_ms));
     require_values(get(), safe(), "after safe");
+    require(become_ready().end == Reply::End::ok, "ready is refused");
+    static_cast<void>(eval(Matrix<float>(0, talk_.said.inputs)));
+    require_values(get(), safe(), "after safe, ready and eval 0, what was staged before");
     return "in " + brief(reply.ms) + " ms";
   }
   std::string silence() {
@@ -761,12 +983,33 @@ class Checker {
     if (bite_s <= 0.0) throw NotObserved{"no watchdog is declared (time watchdog_ms)"};
     if (bite_s > options_.silence_s)
       throw NotObserved{"not asked for: a watchdog of " + number_text(bite_s) + " s (--silence " + number_text(std::ceil(bite_s)) + ")"};
+    stay_awake(bite_s);
+    // In the middle of a request: rows that come afterwards must not be read at the safe values as if nothing had happened.
+    const std::uint32_t n = talk_.next_number();
+    const std::string bytes = talk_.request(n, "eval " + std::to_string(rows_), &x_);
+    const std::size_t header = bytes.find('\n') + 1;
+    talk_.send_only(std::string_view(bytes).substr(0, header));
     talk_.sleep(Microseconds(static_cast<std::int64_t>((bite_s + talk_.said.times.safe_ms / 1000.0 + 0.2) * 1e6)));
+    const Reply cut = talk_.send_raw(bytes.substr(header), n);
+    require(cut.refused("unready"),
+            "an eval whose rows came after the silence was answered by " + cut.words() + " instead of error unready");
     const Reply reply = talk_.ask("eval " + std::to_string(rows_), &x_);
     require(reply.refused("unready"), "eval after silence was answered by " + reply.words() + " instead of error unready");
     if (talk_.said.can.get) require_values(get(), safe(), "after silence");
     require(become_ready().end == Reply::End::ok, "ready after the watchdog is refused");
     return "after " + number_text(bite_s) + " s";
+  }
+  // Not before its time. Where the machine is busy more may pass than was asked for: then nothing can be said.
+  void stay_awake(double bite_s) {
+    const Microseconds begun = talk_.now();
+    talk_.sleep(Microseconds(static_cast<std::int64_t>(0.6e6 * bite_s)));
+    const Reply reply = talk_.ask("eval " + std::to_string(rows_), &x_);
+    const double passed_s = std::chrono::duration<double>(talk_.now() - begun).count();
+    if (passed_s < 0.9 * bite_s)
+      require(reply.end == Reply::End::ok,
+              "eval after " + brief(passed_s) + " s, before the watchdog's time, was answered by " + reply.words());
+    else if (reply.refused("unready"))
+      require(become_ready().end == Reply::End::ok, "ready is refused");
   }
   std::string drift() {
     if (options_.drift_s <= 0.0) throw NotObserved{"not asked for (--drift SECONDS)"};
@@ -777,7 +1020,7 @@ class Checker {
       talk_.sleep(std::min<Microseconds>(Milliseconds(500), until - talk_.now()));
       most = std::max(most, static_cast<double>((eval(x_) - first).cwiseAbs().maxCoeff()));
     }
-    return "readings moved by at most " + number_text(most) + ", noise " + number_text(measured_.maxCoeff());
+    return "readings moved by at most " + number_text(most) + ", noise " + number_text(noise_.maxCoeff());
   }
   std::string growth() {
     const auto pages = [this] {
@@ -811,6 +1054,21 @@ class Checker {
     }
     return "";
   }
+  std::string hello_when_ready() {
+    const Matrix<float> one = x_.topRows(1);
+    static_cast<void>(read(b_, x_));
+    if (talk_.said.can.store > 0) load(0, one);
+    const Reply reply = talk_.hello(options_.hello);
+    require(reply.end == Reply::End::ok, "answered by " + reply.words());
+    const Reply idle = talk_.ask("eval 1", &one);
+    require(idle.refused("unready"), "eval behind it was answered by " + idle.words() + " instead of error unready");
+    if (talk_.said.can.get) require_values(get(), safe(), "after hello");
+    require(become_ready().end == Reply::End::ok, "ready is refused");
+    if (talk_.said.can.store == 0) return "";
+    const Reply kept = talk_.ask("eval 1 at 0");
+    require(kept.refused("range"), "eval 1 at 0 behind it, where nothing is kept any more, was answered by " + kept.words());
+    return "";
+  }
   std::string restart() {
     const DeviceDescription before = talk_.said;
     talk_.close();
@@ -822,19 +1080,31 @@ class Checker {
     return "after " + brief(reply.ms) + " ms";
   }
   // What the kernel does to the streams of a host that is killed.
-  std::string end_of_stream(bool in_evaluation) {
+  enum class HostEnd { at_rest, between_rows, in_evaluation };
+  std::string end_of_stream(HostEnd when) {
     if (options_.serial) throw NotObserved{"a serial line has no end: a watchdog is what such a device needs (time watchdog_ms)"};
     static_cast<void>(read(a_, x_));
     set(b_);
     const bool program = talk_.process() > 0;
     double ms = 0.0;
-    const std::string words = in_evaluation ? talk_.request(talk_.next_number(), "eval " + std::to_string(rows_), &x_) : std::string();
-    const std::string ending = talk_.disappear(words, ms);
+    std::string words;
+    if (when != HostEnd::at_rest) words = talk_.request(talk_.next_number(), "eval " + std::to_string(rows_), &x_);
+    if (when == HostEnd::between_rows) words.resize(words.rfind('\n', words.size() - 2) + 1);
+    // In the middle of what it takes: by then the device has read the rows.
+    const double busy_ms = talk_.said.times.set_ms + talk_.said.times.row_ms * static_cast<double>(rows_);
+    const double pause_ms = when == HostEnd::in_evaluation ? std::min(busy_ms / 2.0, kLongestPause_ms) : 0.0;
+    const double limit_ms = static_cast<double>(talk_.ending_limit().count());
+    const std::string ending = talk_.disappear(words, Microseconds(static_cast<std::int64_t>(1000.0 * pause_ms)), ms);
     std::string detail;
     if (program) {
       start_again();
-      require(ending == "exit code 0", "the program must end by itself, with exit code 0, when its input has ended; got " +
-                                           (ending.empty() ? "no end" : ending) + " after " + brief(ms) + " ms");
+      require(ending == "exit code 0" && ms <= limit_ms,
+              "the program must end by itself, with exit code 0, when its input has ended, within safe_ms + " +
+                  std::to_string(kEnding.count()) + " ms; got " +
+                  (ms > limit_ms    ? "no end before it was sent TERM"
+                   : ending.empty() ? "no end"
+                                    : ending) +
+                  " after " + brief(ms) + " ms");
       detail = "it ended by itself after " + brief(ms) + " ms; its parameters cannot be seen any more";
     } else {
       talk_.sleep(std::max(Milliseconds(200), of_whole_ms(talk_.said.times.safe_ms)));
@@ -867,18 +1137,21 @@ class Checker {
   std::string farewell() {
     static_cast<void>(read(a_, x_));
     const Reply reply = talk_.ask("bye");
-    require(reply.end == Reply::End::ok || reply.end == Reply::End::died, "answered by " + reply.words());
-    return reply.end == Reply::End::ok ? "" : "by the end of the stream";
+    require(reply.end == Reply::End::ok, "answered by " + reply.words() + " instead of ok");
+    return "";
   }
 
   CheckOptions options_;
   Conversation talk_;
   std::function<void(const CheckStep&)> on_step_;
   std::vector<CheckStep> steps_;
+  std::string out_of_reach_;  // why nothing can be asked any more
+  bool start_over_ = false, was_ready_ = false;
+  int stalls_ = 0;  // steps
   Index rows_ = 1;
-  Matrix<float> a_, b_, x_, one_;
+  Matrix<float> a_, b_, x_;
   SlewPath slew_;
-  Eigen::VectorXd measured_;
+  Eigen::VectorXd noise_;  // of each output, as declared, then as measured
 };
 
 }  // namespace
@@ -893,6 +1166,8 @@ const char* to_string(CheckStatus status) noexcept {
       return "not observed";
     case CheckStatus::skipped:
       return "skipped";
+    case CheckStatus::not_reached:
+      return "not reached";
   }
   return "";
 }

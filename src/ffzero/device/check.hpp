@@ -14,7 +14,8 @@ enum class CheckStatus {
   passed,
   failed,
   not_observed,  ///< the device offers no way to see it, or says that it lacks it
-  skipped        ///< not asked for
+  skipped,       ///< not asked for
+  not_reached    ///< a step before it has left no device to look at
 };
 [[nodiscard]] const char* to_string(CheckStatus status) noexcept;
 
@@ -34,7 +35,8 @@ struct CheckOptions {
   bool serial = false;  ///< a serial line: hello is repeated, and nothing tells the device that the host has gone
 };
 
-/// Runs all steps; a step that fails does not keep the others from running, unless the stream is lost for good. on_step: called as each
+/// Runs all steps. A step that fails does not keep the others from running: they get a new stream. What cannot be reached any more, because
+/// the device does not start again, does not become ready or stalls in every step, is not_reached. on_step: called as each
 /// ends. The device is left in its safe state. @throws DeviceError if the stream cannot be opened at all
 [[nodiscard]] std::vector<CheckStep> check_device(const DeviceAddress& address, const CheckOptions& options, Clock& clock = system_clock(),
                                                   const std::function<void(const CheckStep&)>& on_step = {});

@@ -108,7 +108,8 @@ void DeviceClient::say_hello() {
         continue;
       }
       if (answer.word == AnswerWord::error)
-        throw DeviceError(DeviceFailure::refused, place_, "refuses hello", "\"" + clean_text(answer.rest) + "\"",
+        throw DeviceError(DeviceFailure::refused, place_, "refuses hello",
+                          "\"" + clean_text(answer.rest.substr(std::min<std::size_t>(1, answer.rest.size()))) + "\"",
                           "end the host that uses it");
       found.absorb(answer.word, answer.rest, place_);
     }

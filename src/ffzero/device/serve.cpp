@@ -17,6 +17,7 @@ namespace ffzero {
 namespace {
 
 constexpr std::size_t kLargestPayload = std::size_t{1} << 28;
+constexpr std::int64_t kMostWords = std::int64_t{1} << 40;  // positions and counts that can be read
 constexpr std::int64_t kMostSteps = (std::int64_t{1} << 40) - 1;
 
 void require_ranges(const std::vector<ParameterRange>& ranges, Index count, const char* what) {
@@ -136,7 +137,9 @@ std::optional<Microseconds> DeviceServer::next_time() const {
 void DeviceServer::tick() {
   // A host that waits for an answer has nothing to say.
   const bool silent = answers_.empty() && clock_.now() - heard_ >= of_ms(options_.times.watchdog_ms);
-  if (state_ == DeviceState::ready && options_.times.watchdog_ms > 0.0 && silent) go_safe(DeviceState::idle);
+  if (state_ != DeviceState::ready || options_.times.watchdog_ms <= 0.0 || !silent) return;
+  go_safe(DeviceState::idle);
+  end_rows("error unready the host was silent");
 }
 
 void DeviceServer::disconnected() {
@@ -176,19 +179,29 @@ void DeviceServer::take_line(std::string_view line) {
   const auto number = parse_count(number_word, kLargestRequest);
   const std::string_view verb = next_token(words);
   if (verb == "hello" && checksum != Checksum::wrong) return hello(words);
-  if (checksums_ && checksum != Checksum::right) {
-    if (rows_ && number && rows_->number == *number) rows_.reset();
-    return answer(number ? static_cast<std::uint32_t>(*number) : 0, "error retry crc");
-  }
+  if (checksums_ && checksum != Checksum::right) return refuse_line(number.value_or(0), "error retry crc");
   if (!checksums_ && checksum != Checksum::absent) words = line.substr(static_cast<std::size_t>(words.data() - line.data()));
-  if (!number) return answer(0, "error retry a line begins with its number");
+  if (!number) return refuse_line(0, "error retry a line begins with its number");
   const auto n = static_cast<std::uint32_t>(*number);
   if (verb == "row") return take_row(n, words);
-  if (rows_) {
-    answer(rows_->number, "error retry rows are missing");
-    rows_.reset();
-  }
+  end_rows("error retry rows are missing");
   take_request(n, verb, words);
+}
+
+// Where rows are awaited it may have been one of them, whatever number can be read in it.
+void DeviceServer::refuse_line(std::int64_t number, std::string_view error) {
+  if (rows_) return end_rows(error);
+  answer(static_cast<std::uint32_t>(number), error);
+}
+
+void DeviceServer::end_rows(std::string_view error) {
+  if (!rows_) return;
+  if (rows_->refusal.empty()) answer(rows_->number, error);
+  // A payload is read to its end.
+  if (payload_)
+    rows_->refusal = error;
+  else
+    rows_.reset();
 }
 
 void DeviceServer::take_request(std::uint32_t number, std::string_view verb, std::string_view rest) {
@@ -279,8 +292,8 @@ void DeviceServer::stage(std::uint32_t number, Index first, std::span<const floa
 }
 
 void DeviceServer::set(std::uint32_t number, std::string_view rest) {
-  const auto first = parse_count(next_token(rest), isize(set_.size()));
-  std::string refusal = first ? "" : "error range FIRST";
+  const auto first = parse_count(next_token(rest), kMostWords);
+  std::string refusal = first ? "" : "error retry FIRST";
   std::string_view words = rest;
   const auto count = parse_count(next_token(words), static_cast<std::int64_t>(kLargestPayload / sizeof(float)));
   if (options_.can.f32le && next_token(words) == "f32le") {
@@ -295,14 +308,15 @@ void DeviceServer::set(std::uint32_t number, std::string_view rest) {
     if (!value) refusal = "error retry no number: " + clean_text(token, 40);
     values.push_back(value.value_or(0.0F));
   }
+  if (values.empty() && refusal.empty()) refusal = "error retry no values";
   stage(number, static_cast<Index>(first.value_or(0)), values, refusal);
 }
 
 void DeviceServer::get(std::uint32_t number, std::string_view rest) {
-  const auto first = parse_count(next_token(rest), isize(set_.size()));
-  const auto count = parse_count(next_token(rest), isize(set_.size()));
-  if (!first || !count || *first + *count > isize(set_.size()))
-    return answer(number, "error range there are " + std::to_string(set_.size()) + " parameters");
+  const auto first = parse_count(next_token(rest), kMostWords);
+  const auto count = parse_count(next_token(rest), kMostWords);
+  if (!first || !count) return answer(number, "error retry FIRST COUNT");
+  if (*first + *count > isize(set_.size())) return answer(number, "error range there are " + std::to_string(set_.size()) + " parameters");
   std::string out;
   append_values(out, std::to_string(number) + " row",
                 std::span(set_).subspan(static_cast<std::size_t>(*first), static_cast<std::size_t>(*count)),
@@ -315,13 +329,13 @@ void DeviceServer::load(std::uint32_t number, std::string_view rest) {
   Rows asked;
   asked.number = number;
   asked.verb = "load";
-  const auto first = parse_count(next_token(rest), options_.can.store);
+  const auto first = parse_count(next_token(rest), kMostWords);
   const auto rows = parse_count(next_token(rest), static_cast<std::int64_t>(kLargestPayload) / (4 * inputs_));
-  if (!first || !rows || *first + *rows > options_.can.store || *rows > options_.can.rows)
-    asked.refusal = "error range there is room for " + std::to_string(options_.can.store) + ", at most " +
-                    std::to_string(options_.can.rows) + " at once";
-  asked.first = static_cast<Index>(first.value_or(0));
-  asked.rows = static_cast<Index>(rows.value_or(0));
+  if (!first || !rows) return answer(number, "error retry FIRST ROWS");
+  if (*rows > options_.can.rows) asked.refusal = "error unsupported at most " + std::to_string(options_.can.rows) + " rows at once";
+  if (*first + *rows > options_.can.store) asked.refusal = "error range there is room for " + std::to_string(options_.can.store);
+  asked.first = static_cast<Index>(*first);
+  asked.rows = static_cast<Index>(*rows);
   asked.binary = options_.can.f32le && next_token(rest) == "f32le";
   if (!asked.refusal.empty()) answer(number, asked.refusal);
   if (asked.binary) payload_ = Payload{.number = number, .count = asked.rows * inputs_, .rows = true, .refusal = {}};
@@ -336,7 +350,7 @@ void DeviceServer::eval(std::uint32_t number, std::string_view rest) {
   const auto rows = parse_count(next_token(rest), static_cast<std::int64_t>(kLargestPayload) / (4 * inputs_));
   if (!rows) return answer(number, "error retry ROWS");
   asked.rows = static_cast<Index>(*rows);
-  if (asked.rows > options_.can.rows) asked.refusal = "error range at most " + std::to_string(options_.can.rows) + " rows";
+  if (asked.rows > options_.can.rows) asked.refusal = "error unsupported at most " + std::to_string(options_.can.rows) + " rows";
   if (state_ == DeviceState::idle) asked.refusal = "error unready say ready first";
   std::optional<Matrix<float>> stored;
   for (auto word = next_token(rest); !word.empty(); word = next_token(rest)) {

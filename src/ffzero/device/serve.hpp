@@ -85,6 +85,8 @@ class DeviceServer {
   void work_off();
   void take_line(std::string_view line);
   void take_request(std::uint32_t number, std::string_view verb, std::string_view rest);
+  void refuse_line(std::int64_t number, std::string_view error);
+  void end_rows(std::string_view error);
   void take_row(std::uint32_t number, std::string_view rest);
   void take_payload(std::string_view bytes);
   void hello(std::string_view rest);

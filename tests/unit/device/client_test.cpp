@@ -458,7 +458,7 @@ TEST_F(OddDevice, IsRefusedForWhatItSaysOfItself) {
       {"0 proto 1\n0 shape 1 1 1\n0 param 0 1 min nan\n0 ok\n", "finite"},
       {"0 proto 1\n0 shape 1 1 1\n0 time answer_ms 0\n0 ok\n", "answer_ms must be above 0"},
       {"0 proto 1\n0 shape 1 1 1\n0 cap linemax 20\n0 ok\n", "linemax"},
-      {"0 error fatal busy\n", "refuses hello; got \" fatal busy\""},
+      {"0 error fatal busy\n", "refuses hello; got \"fatal busy\""},
       {"0 proto 1\n\x04", "died: the stream ended before hello"},
       {"", "stalled: hello must be answered within 30000 ms"},
       {"0 proto 1", "half a line"},
@@ -551,6 +551,71 @@ TEST_F(DeviceClientTest, OverlapsEvaluationsInTheLatencyOfTheLink) {
   const auto one = time_of(1), four = time_of(4);
   EXPECT_GE(one, Milliseconds(400));
   EXPECT_LE(four * 35, one * 10);
+}
+
+/// What a server of one input and one output says to each piece.
+class ServedDevice : public ::testing::Test {
+ protected:
+  ServedDevice() {
+    options_.times.watchdog_ms = 1000.0;
+    options_.can.rows = options_.can.store = 4;
+  }
+  std::string say(const std::string& bytes) {
+    if (!server_) server_ = std::make_unique<DeviceServer>(map_, options_, clock_);
+    server_->feed(bytes);
+    server_->tick();
+    return server_->take();
+  }
+
+  Product map_{1, 1};
+  FakeClock clock_;
+  ServeOptions options_;
+  std::unique_ptr<DeviceServer> server_;
+};
+
+TEST_F(ServedDevice, SaysWhichClassOfError) {
+  EXPECT_EQ(say("1 ready\n"), "1 ok\n");
+  for (const char* unreadable :
+       {"2 set", "2 set 0", "2 set -1 1", "2 set 0.5 1", "2 set 0 one", "2 get 0", "2 get 0 x", "2 load 0", "2 eval"})
+    EXPECT_TRUE(say(std::string(unreadable) + "\n").starts_with("2 error retry")) << unreadable;
+  for (const char* beyond : {"2 set 1 1", "2 set 9 1", "2 get 0 2", "2 load 3 2", "2 eval 1 at 4"})
+    EXPECT_TRUE(say(std::string(beyond) + "\n").starts_with("2 error range")) << beyond;
+  for (const char* unknown : {"2 eval 5", "2 load 0 5", "2 eval 1 twice"})
+    EXPECT_EQ(say(std::string(unknown) + "\n").find("2 error"), 0U) << unknown;
+  EXPECT_TRUE(say("2 eval 5\n").starts_with("2 error unsupported"));
+  EXPECT_EQ(say("3 ping\n"), "3 ok\n");
+}
+
+// Whatever cannot be read where rows are missing may have been one of them.
+TEST_F(ServedDevice, EndsTheEvalWhoseRowsAreMissing) {
+  EXPECT_EQ(say("1 ready\n"), "1 ok\n");
+  EXPECT_EQ(say("2 eval 2\n2 row 1\n1 row 1\n"), "");
+  EXPECT_EQ(say("no protocol\n"), "2 error retry a line begins with its number\n");
+  EXPECT_EQ(say("2 row 1\n3 ping\n"), "3 ok\n");
+
+  options_.can.crc = true;
+  server_.reset();
+  const auto checked = [](std::string line) {
+    end_line(line, 0, true);
+    return line;
+  };
+  const std::string hello = say("0 hello ffzero 1\n");
+  EXPECT_TRUE(hello.ends_with("0 ok\n")) << hello;
+  EXPECT_EQ(say(checked("1 ready")), checked("1 ok"));
+  std::string damaged = checked("2 row 1");
+  damaged[0] = '7';
+  EXPECT_EQ(say(checked("2 eval 2") + damaged + checked("2 row 1")), checked("2 error retry crc"));
+  EXPECT_EQ(say(damaged), checked("7 error retry crc"));
+}
+
+TEST_F(ServedDevice, IsNotReadAtItsSafeValuesAfterTheWatchdog) {
+  const std::string row("\0\0\x80\x3f", 4);
+  EXPECT_EQ(say("1 ready\n2 set 0 1\n3 eval 2\n3 row 1\n"), "1 ok\n2 ok\n");
+  clock_.sleep(Milliseconds(1500));
+  EXPECT_EQ(say("3 row 1\n"), "3 error unready the host was silent\n");
+  EXPECT_EQ(say("4 ready\n5 set 0 1\n6 eval 1 f32le\n" + row.substr(0, 1)), "4 ok\n5 ok\n");
+  clock_.sleep(Milliseconds(1500));
+  EXPECT_EQ(say(row.substr(1) + "7 ping\n"), "6 error unready the host was silent\n7 ok\n");
 }
 
 }  // namespace

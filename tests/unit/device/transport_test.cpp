@@ -8,10 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -44,10 +46,21 @@ std::ptrdiff_t open_descriptors() {
 bool no_children() { return ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD; }
 
 std::string example(const std::string& name) { return "'" + (project_folder() / "examples/devices" / name).string() + "'"; }
+/// The interpreter itself: what `python3` names may be a script that looks for it at every start, which takes longer than a test.
+const std::string& python() {
+  static const std::string found = [] {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> says(::popen("python3 -c 'import sys; print(sys.executable)'", "r"), ::pclose);
+    std::string path(4096, '\0');
+    path.resize(says ? std::fread(path.data(), 1, path.size(), says.get()) : 0);
+    while (path.ends_with('\n')) path.pop_back();
+    return path.empty() ? std::string("python3") : "'" + path + "'";
+  }();
+  return found;
+}
 /// The device of broken_device.py; `unique` makes an address of its own, for addresses are locked.
 std::string broken(const std::string& fault) {
   static std::atomic<int> unique{0};
-  return "exec:python3 '" + (project_folder() / "tests/unit/device/broken_device.py").string() + "' '" + fault + "' " +
+  return "exec:" + python() + " '" + (project_folder() / "tests/unit/device/broken_device.py").string() + "' '" + fault + "' " +
          std::to_string(::getpid()) + "-" + std::to_string(unique++);
 }
 
@@ -192,11 +205,11 @@ TEST(ReferenceDevices, PassTheConformanceTest) {
   CheckOptions options;
   options.calls = 40;
   options.out_of_range = true;
-  for (const std::string& address : {"exec:python3 " + example("bench.py") + " --inputs 4 --outputs 3", "exec:sh " + example("bench.sh"),
-                                     std::string("exec:'") + FFZERO_BENCH_C + "'"}) {
+  for (const std::string& address : {"exec:" + python() + " " + example("bench.py") + " --inputs 4 --outputs 3",
+                                     "exec:sh " + example("bench.sh"), std::string("exec:'") + FFZERO_BENCH_C + "'"}) {
     const auto steps = checked(address, options);
     EXPECT_EQ(failures(steps), "") << address;
-    EXPECT_EQ(steps.size(), 33U);
+    EXPECT_EQ(steps.size(), 37U);
     EXPECT_EQ(status_of(steps, "the end of the host"), CheckStatus::passed);
   }
 }
@@ -293,27 +306,74 @@ TEST_P(BrokenDevice, IsFoundByTheConformanceTest) {
 
 INSTANTIATE_TEST_SUITE_P(
     Faults, BrokenDevice,
-    ::testing::Values(Fault{"exits", "hello is answered"}, Fault{"no_flush", "hello is answered"}, Fault{"one_hello", "hello again"},
-                      Fault{"takes_long_lines", "a line longer"}, Fault{"get_lies", "read back"}, Fault{"never_unready", "before ready"},
-                      Fault{"takes_all", "out of range"}, Fault{"applies_at_once", "a staged set"}, Fault{"forgets_sets", "A, B, A"},
-                      Fault{"crash", "evaluations without growth"}, Fault{"late", "declared times"}, Fault{"leaks_nan", "a NaN stays"},
-                      Fault{"reversed", "a batch equals"}, Fault{"nan", "a reading repeats"}, Fault{"wrong_count", "single bytes"},
-                      Fault{"words", "single bytes"}, Fault{"takes_any_verb", "an unknown verb"},
-                      Fault{"safe_does_nothing", "safe reaches"}, Fault{"swallows", "missing row"},
-                      Fault{"ignores_eval_0", "eval 0 applies"}, Fault{"counts_from_one", "inputs that are kept"},
-                      Fault{"ignores_address", "a reading with an address"}, Fault{"ignores_first_row", "a reading with an address"},
-                      Fault{"stages_part", "out of range"}, Fault{"takes_nan", "out of range"},
-                      Fault{"forgets_refused", "outlives a refused eval"}, Fault{"stays", "the end of the stream"},
-                      Fault{"dies_of_it", "the end of the host"}, Fault{"undeclared_noise", "a reading repeats"}),
+    ::testing::Values(
+        Fault{"exits", "hello is answered"}, Fault{"no_flush", "hello is answered"}, Fault{"one_hello", "hello again"},
+        Fault{"takes_long_lines", "a line longer"}, Fault{"get_lies", "read back"}, Fault{"never_unready", "before ready"},
+        Fault{"takes_all", "out of range"}, Fault{"applies_at_once", "a staged set"}, Fault{"hysteresis", "A, B, A"},
+        Fault{"crash", "evaluations without growth"}, Fault{"late", "declared times"}, Fault{"leaks_nan", "a NaN stays"},
+        Fault{"reversed", "a batch equals"}, Fault{"nan", "a reading repeats"}, Fault{"wrong_count", "single bytes"},
+        Fault{"words", "single bytes"}, Fault{"takes_any_verb", "an unknown verb"}, Fault{"safe_does_nothing", "safe reaches"},
+        Fault{"swallows", "missing row"}, Fault{"ignores_eval_0", "eval 0 applies"}, Fault{"counts_from_one", "inputs that are kept"},
+        Fault{"ignores_address", "a reading with an address"}, Fault{"ignores_first_row", "a reading with an address"},
+        Fault{"stages_part", "out of range"}, Fault{"takes_nan", "out of range"}, Fault{"forgets_refused", "outlives a refused eval"},
+        Fault{"stays", "the end of the stream"}, Fault{"dies_of_it", "the end of the host"}, Fault{"undeclared_noise", "a reading repeats"},
+        Fault{"ends_on_term", "the end of the stream"}, Fault{"dies_settling", "the end of the host"},
+        Fault{"bye_unanswered", "bye reaches"}, Fault{"outside_output", "a reading repeats"},
+        Fault{"takes_more_rows", "outlives a refused eval"}, Fault{"any_checksum", "checksum errors"},
+        Fault{"half_checksum", "checksum errors"}, Fault{"no_checksum", "checksum errors"}, Fault{"row_goes_on", "checksum errors"},
+        Fault{"payload_unchecked", "checksum errors"}, Fault{"hello_checksum", "hello again"}, Fault{"payload_in_idle", "before ready"},
+        Fault{"payload_beyond", "text equals binary"}, Fault{"any_input", "out of range"}, Fault{"input_forgets", "out of range"},
+        Fault{"nan_forgets", "a NaN stays"}, Fault{"cut_forgets", "missing row"}, Fault{"ping_forgets", "missing row"},
+        Fault{"open_range", "both ends"}, Fault{"hello_goes_on", "hello when ready"}, Fault{"hello_keeps_inputs", "hello when ready"},
+        Fault{"short_linemax", "a line longer"}, Fault{"no_return", "CR LF"}, Fault{"fewer_rows", "a batch equals"},
+        Fault{"safe_forgets_inputs", "inputs that are kept"}, Fault{"no_load_in_idle", "inputs that are kept"},
+        Fault{"store_wraps", "inputs that are kept"}, Fault{"same_noise", "a reading with an address"},
+        Fault{"low_bits", "a reading with an address"}, Fault{"safe_silent", "safe in the middle"},
+        Fault{"dies_between_rows", "between rows"}, Fault{"safe_keeps_staged", "safe reaches"}, Fault{"ready_once", "ready"}),
     [](const auto& param) { return std::string(param.param.name); });
 
-// Plain, with a slew limit that it insists on, with kept inputs and addresses.
+// Plain, with a slew limit that it insists on, with kept inputs and addresses, with everything.
 class ProperDevice : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(ProperDevice, PassesTheConformanceTest) { EXPECT_EQ(failures(checked(broken(GetParam()), short_check())), ""); }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, ProperDevice, ::testing::Values("", "slow", "able"),
+INSTANTIATE_TEST_SUITE_P(Kinds, ProperDevice, ::testing::Values("", "slow", "able", "full"),
                          [](const auto& param) { return *param.param == 0 ? std::string("plain") : std::string(param.param); });
+
+// One fault is one line: what it leaves behind must not fail the other steps.
+TEST(BrokenDevices, AreBlamedOnce) {
+  struct Blame {
+    const char *fault, *step;
+    CheckStatus others;  // of the steps behind it
+  };
+  for (const Blame& blame :
+       {Blame{"one_retry", "a reading repeats", CheckStatus::passed}, Blame{"undeclared_noise", "a reading repeats", CheckStatus::passed},
+        Blame{"never_ready", "ready", CheckStatus::not_reached}}) {
+    const auto steps = checked(broken(blame.fault), short_check());
+    const std::string found = failures(steps);
+    EXPECT_EQ(std::count(found.begin(), found.end(), '\n'), 1) << found;
+    EXPECT_EQ(found.find(blame.step), 0U) << found;
+    EXPECT_EQ(steps.back().status, blame.others) << blame.fault;
+  }
+}
+
+TEST(BrokenDevices, AreNotReachedOnceTheyAreGone) {
+  const Product map(2, 1);
+  FakeClock clock;
+  CheckOptions options;
+  options.calls = 40;
+  int starts = 0;
+  const DeviceClient::Open open = [&]() -> std::unique_ptr<Transport> {
+    if (++starts > 1) throw DeviceError("device memory", "no connection");
+    return std::make_unique<MemoryTransport>(std::make_shared<ServerPeer>(map, ServeOptions{}, clock), clock);
+  };
+  const auto steps = check_device(open, options, clock);
+  const std::string found = failures(steps);
+  EXPECT_EQ(std::count(found.begin(), found.end(), '\n'), 1) << found;
+  EXPECT_EQ(found.find("hello after a restart"), 0U) << found;
+  EXPECT_EQ(status_of(steps, "the end of the stream"), CheckStatus::not_reached);
+  EXPECT_EQ(steps.back().status, CheckStatus::not_reached);
+}
 
 TEST(BrokenDevices, LeakWhereMemoryGoesOnGrowing) {
   CheckOptions options = short_check();
@@ -326,6 +386,24 @@ TEST(BrokenDevices, AreFoundWithoutTheWatchdogThatTheyDeclare) {
   CheckOptions options = short_check();
   options.silence_s = 1.0;
   EXPECT_NE(failures(checked(broken(""), options)).find("silence reaches"), std::string::npos);
+  EXPECT_NE(failures(checked(broken("reads_at_safe"), options)).find("whose rows came after the silence"), std::string::npos);
+}
+
+TEST(BrokenDevices, WhoseWatchdogBitesEarlyAreFound) {
+  const Product map(2, 1);
+  FakeClock clock;
+  ServeOptions serve;
+  serve.times.watchdog_ms = 1000.0;
+  CheckOptions options;
+  options.calls = 40;
+  const auto declare_twice = [](std::string said) {
+    const auto at = said.find("watchdog_ms 1000");
+    return at == std::string::npos ? said : said.replace(at, 16, "watchdog_ms 2000");
+  };
+  const DeviceClient::Open open = [&] {
+    return std::make_unique<MemoryTransport>(std::make_shared<ServerPeer>(map, serve, clock, declare_twice), clock);
+  };
+  EXPECT_EQ(failures(check_device(open, options, clock)).find("silence reaches the safe state: eval after 1.2 s"), 0U);
 }
 
 /// A server that does not care whether its host is still there.
