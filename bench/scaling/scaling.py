@@ -146,20 +146,25 @@ def print_tables(result):
 
 
 def draw(result, path):
-    """One panel an axis, both scales logarithmic: time over size, a line for each number of threads."""
+    """One panel an axis, all scales logarithmic: time over size, a line for each number of threads, and memory at the right."""
     axes = [a for a in AXES if a.name in result["axes"]]
     columns = min(3, len(axes))
-    lines = ["set terminal svg size %d,%d font 'sans-serif,13' background '#ffffff'" % (340 * columns, 300 * math.ceil(len(axes) / columns)),
-             f"set output '{path}'", f"set multiplot layout {math.ceil(len(axes) / columns)},{columns}", "set logscale xy", "set grid lc '#dddddd'",
-             "set key top left", "set format y '%g'", "set format x '%g'"]
+    lines = ["set terminal svg size %d,%d font 'sans-serif,12' background '#ffffff'" % (380 * columns, 340 * math.ceil(len(axes) / columns)),
+             f"set output '{path}'", f"set multiplot layout {math.ceil(len(axes) / columns)},{columns}", "set logscale xyy2", "set grid lc '#dddddd'",
+             "set key below samplen 2", "set format y '%g'", "set format y2 '%g'", "set format x '10^{%L}'", "set ytics nomirror", "set y2tics",
+             "set y2range [10:1000]", "set y2label 'MiB'"]
     for axis in axes:
         rows, by_epoch = result["axes"][axis.name], axis.name == "samples"
         parts = []
-        for k, threads in enumerate(sorted({r["threads"] for r in rows})):
+        counts = sorted({r["threads"] for r in rows})
+        for k, threads in enumerate(counts):
             points = curve(rows, threads, "epoch_s", by_epoch)
             lines += [f"${axis.name}{threads} << E", *(f"{x} {y}" for x, y in points), "E"]
-            title = f"{threads} thread{'s' * (threads > 1)}: exponent {exponent(*zip(*points)):.2f}"
-            parts.append(f"${axis.name}{threads} with linespoints pt {7 - k} ps 0.5 lw 2 lc '{('#1f6f8b', '#d1495b')[k % 2]}' title '{title}'")
+            title = f"{threads} thread{'s' * (threads > 1)}: {exponent(*zip(*points)):.2f}"
+            parts.append(f"${axis.name}{threads} with linespoints pt 7 ps 0.4 lw 2 lc '{('#1f6f8b', '#d1495b')[k % 2]}' title '{title}'")
+        memory = curve(rows, counts[0], "memory", by_epoch)
+        lines += [f"${axis.name}M << E", *(f"{x} {y}" for x, y in memory), "E"]
+        parts.append(f"${axis.name}M axes x1y2 with lines dt 2 lw 1.5 lc '#777777' title 'memory: {exponent(*zip(*memory)):.2f}'")
         lines += [f"set xlabel '{axis.name}'", f"set ylabel 'ms {'an epoch' if by_epoch else 'a step'}'", "plot " + ", ".join(parts)]
     subprocess.run(["gnuplot"], input="\n".join(lines) + "\n", text=True, check=True)
 
