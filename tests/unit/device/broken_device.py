@@ -26,7 +26,7 @@ able = full or fault in ("able", "counts_from_one", "ignores_address", "ignores_
                          "hello_keeps_inputs", "safe_forgets_inputs", "no_load_in_idle", "store_wraps")
 SLEW = 20.0
 # Where the host shall wait for nothing, it shall not wait long; nobody else may be late because the machine is busy.
-ANSWER_MS = 400 if fault in ("late", "swallows", "hang", "half_line", "wrong_count") else 20000
+ANSWER_MS = {"late": 400, "swallows": 400, "hang": 400, "half_line": 400, "wrong_count": 400, "row_goes_on": 2000, "safe_silent": 2000}.get(fault, 20000)
 SET_MS = 200 if fault == "dies_settling" else 0
 WATCHDOG_MS = 1000 if fault == "reads_at_safe" else 300
 ROWS = 8
