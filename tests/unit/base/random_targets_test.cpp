@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <Random123/philox.h>
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "ffzero/base/random.hpp"
+#include "support/each_target.hpp"
 
 namespace ffzero {
 namespace {
@@ -53,15 +53,8 @@ float normal_of(Index position) {
 float sign_of(Index position) { return (word_of(position / 32) >> (position % 32) & 1U) != 0 ? 1.0F : -1.0F; }
 
 /// Runs every test on one of the targets that this processor and this build have.
-class RandomTargets : public testing::TestWithParam<std::int64_t> {
+class RandomTargets : public test::OnTarget {
  protected:
-  void SetUp() override { choose(GetParam()); }
-  void TearDown() override { choose(0); }
-  static void choose(std::int64_t target) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-
   /// Odd offsets and lengths, and a position beyond 2^34, where the number of the block needs more than 32 bits.
   template <class T, class Fill, class Reference>
   void expect_reference(Fill fill, Reference reference) const {
@@ -108,14 +101,7 @@ TEST_P(RandomTargets, DoublesHoldTheSameSigns) {
   EXPECT_TRUE(std::equal(single.begin(), single.end(), twice.begin(), [](float a, double b) { return static_cast<double>(a) == b; }));
 }
 
-std::vector<std::int64_t> targets() {
-  std::vector<std::int64_t> all;
-  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) all.push_back(left & -left);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(OfThisProcessor, RandomTargets, testing::ValuesIn(targets()),
-                         [](const auto& target) { return std::string(hwy::TargetName(target.param)); });
+INSTANTIATE_TEST_SUITE_P(OfThisProcessor, RandomTargets, testing::ValuesIn(test::targets_of_this_processor()), test::target_name);
 
 }  // namespace
 }  // namespace ffzero

@@ -3,12 +3,12 @@
 #include "ffzero/tensor/gemm_kernel-inl.hpp"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 
 #include "ffzero/base/random.hpp"
 #include "ffzero/tensor/types.hpp"
+#include "support/each_target.hpp"
 
 namespace ffzero {
 namespace {
@@ -19,16 +19,10 @@ Matrix<float> normals(Index rows, Index columns, std::uint32_t part) {
   return m;
 }
 
-class ProductKernel : public testing::TestWithParam<std::int64_t> {
+class ProductKernel : public test::OnTarget {
  protected:
   void SetUp() override {
-    hwy::SetSupportedTargetsForTest(GetParam());
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     if (!gemm_kernel::serves()) GTEST_SKIP() << "this target leaves products to the BLAS";
-  }
-  void TearDown() override {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   }
 };
 
@@ -76,14 +70,7 @@ TEST_P(ProductKernel, EntriesDoNotDependOnTheirNeighbours) {
     }
 }
 
-std::vector<std::int64_t> targets() {
-  std::vector<std::int64_t> all;
-  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) all.push_back(left & -left);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(OfThisProcessor, ProductKernel, testing::ValuesIn(targets()),
-                         [](const auto& target) { return std::string(hwy::TargetName(target.param)); });
+INSTANTIATE_TEST_SUITE_P(OfThisProcessor, ProductKernel, testing::ValuesIn(test::targets_of_this_processor()), test::target_name);
 
 }  // namespace
 }  // namespace ffzero

@@ -3,7 +3,6 @@
 #include "ffzero/tensor/reduce.hpp"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 #include <cstdint>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "ffzero/base/random.hpp"
+#include "support/each_target.hpp"
 
 namespace ffzero {
 namespace {
@@ -43,31 +43,14 @@ void expect_right_sums() {
   }
 }
 
-class Reduce : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override {
-    hwy::SetSupportedTargetsForTest(GetParam());
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-  void TearDown() override {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-};
+class Reduce : public test::OnTarget {};
 
 TEST_P(Reduce, GivesTheSumsOfAnyNumberOfValues) {
   expect_right_sums<float>();
   expect_right_sums<double>();
 }
 
-std::vector<std::int64_t> targets() {
-  std::vector<std::int64_t> all;
-  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) all.push_back(left & -left);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(OfThisProcessor, Reduce, testing::ValuesIn(targets()),
-                         [](const auto& target) { return std::string(hwy::TargetName(target.param)); });
+INSTANTIATE_TEST_SUITE_P(OfThisProcessor, Reduce, testing::ValuesIn(test::targets_of_this_processor()), test::target_name);
 
 }  // namespace
 }  // namespace ffzero

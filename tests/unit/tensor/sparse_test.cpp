@@ -3,7 +3,6 @@
 #include "ffzero/tensor/sparse.hpp"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <bit>
 #include <cmath>
@@ -14,6 +13,7 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/random.hpp"
 #include "ffzero/tensor/packed.hpp"
+#include "support/each_target.hpp"
 
 namespace ffzero {
 namespace {
@@ -37,17 +37,7 @@ Matrix<S> sparse(Index rows, Index columns, double share) {
   return m;
 }
 
-class SparseProduct : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override {
-    hwy::SetSupportedTargetsForTest(GetParam());
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-  void TearDown() override {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-};
+class SparseProduct : public test::OnTarget {};
 
 /// Every remainder of lines, lengths and outputs; views into larger matrices.
 template <class S>
@@ -149,14 +139,7 @@ void expect_hadamard_products(double tolerance) {
 TEST_P(SparseProduct, ServesAllHadamardDirectionsInDouble) { expect_hadamard_products<double>(1e-14); }
 TEST_P(SparseProduct, ServesAllHadamardDirectionsInFloat) { expect_hadamard_products<float>(1e-6); }
 
-std::vector<std::int64_t> targets() {
-  std::vector<std::int64_t> all;
-  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) all.push_back(left & -left);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(OfThisProcessor, SparseProduct, testing::ValuesIn(targets()),
-                         [](const auto& target) { return std::string(hwy::TargetName(target.param)); });
+INSTANTIATE_TEST_SUITE_P(OfThisProcessor, SparseProduct, testing::ValuesIn(test::targets_of_this_processor()), test::target_name);
 
 TEST(MostlyZero, CountsTheZeros) {
   EXPECT_TRUE(mostly_zero<float>(sparse<float>(100, 784, 0.19)));
