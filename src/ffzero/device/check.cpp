@@ -24,7 +24,8 @@ constexpr double kNormalReach = 0.5;     // parameters are drawn in this part of
 constexpr Index kMostRefused = 1 << 17;  // in a batch that is sent to be refused
 constexpr Milliseconds kEnding{2000};    // a program may take so much longer to end than to be safe
 constexpr double kLongestPause_ms = 2000.0;
-constexpr int kMostStalls = 6;  // steps without an answer in time, after which nothing more is asked
+constexpr double kRowsRead_ms = 50.0;  // a device has read by then what it was sent
+constexpr int kMostStalls = 6;         // steps without an answer in time, after which nothing more is asked
 
 // Times and measured noise: three digits say enough, or whole numbers.
 std::string brief(double value) {
@@ -1090,9 +1091,11 @@ class Checker {
     std::string words;
     if (when != HostEnd::at_rest) words = talk_.request(talk_.next_number(), "eval " + std::to_string(rows_), &x_);
     if (when == HostEnd::between_rows) words.resize(words.rfind('\n', words.size() - 2) + 1);
-    // In the middle of what it takes: by then the device has read the rows.
+    // In the middle of what it takes, or of the rows: by then the device has read what came.
     const double busy_ms = talk_.said.times.set_ms + talk_.said.times.row_ms * static_cast<double>(rows_);
-    const double pause_ms = when == HostEnd::in_evaluation ? std::min(busy_ms / 2.0, kLongestPause_ms) : 0.0;
+    const double pause_ms = when == HostEnd::in_evaluation  ? std::min(busy_ms / 2.0, kLongestPause_ms)
+                            : when == HostEnd::between_rows ? kRowsRead_ms
+                                                            : 0.0;
     const double limit_ms = static_cast<double>(talk_.ending_limit().count());
     const std::string ending = talk_.disappear(words, Microseconds(static_cast<std::int64_t>(1000.0 * pause_ms)), ms);
     std::string detail;
