@@ -21,8 +21,8 @@ struct RowScale {
 
 template <class S>
 RowScale row_scale(std::span<const S> x, bool centred) {
+  if (!centred) return {.length = std::sqrt(squared_norm(x))};
   const Moments m = moments(x);
-  if (!centred) return {.length = std::sqrt(m.squares)};
   const double centre = m.sum / static_cast<double>(x.size()), rest = std::sqrt(squared_distance(x, centre));
   // A constant row leaves only the rounding of its mean.
   return {.centre = centre, .length = rest <= 1e-15 * std::sqrt(m.squares) ? 0.0 : rest};

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <string_view>
 
 namespace ffzero {
 
@@ -54,6 +55,11 @@ double mark_distance(double length, double most) {
   for (const double factor : {1.0, 2.0, 5.0})
     if (length / (factor * power) <= most) return factor * power;
   return 10.0 * power;
+}
+
+// The scale of colours is filled as other areas are: solid, or it would differ from the cells that it explains.
+std::string palette_of(std::string_view colours) {
+  return fmt::format("set style fill solid noborder\nset palette defined ({})\n", colours);
 }
 }  // namespace
 
@@ -147,19 +153,14 @@ const std::vector<std::string>& palette() {
 
 const std::string& palette_colour(std::size_t i) { return palette()[i % palette().size()]; }
 
-// The scale of colours is filled as other areas are: solid, or it would differ from the cells that it explains.
 std::string amount_palette() {
-  return "set style fill solid noborder\nset palette defined (0 '#440154', 0.13 '#482878', 0.25 '#3e4a89', 0.38 '#31688e', 0.5 '#21918c', "
-         "0.63 '#35b779', 0.75 '#6ece58', "
-         "0.88 '#b5de2b', 1 '#fde725')\n";
+  return palette_of(
+      "0 '#440154', 0.13 '#482878', 0.25 '#3e4a89', 0.38 '#31688e', 0.5 '#21918c', 0.63 '#35b779', 0.75 '#6ece58', 0.88 '#b5de2b', 1 "
+      "'#fde725'");
 }
 
-std::string signed_palette() {
-  return "set style fill solid noborder\nset palette defined (-1 '#0b5fa5', -0.5 '#6aa7d6', 0 '#d9d9d9', 0.5 '#f0a35e', 1 '#b34700')\n";
-}
+std::string signed_palette() { return palette_of("-1 '#0b5fa5', -0.5 '#6aa7d6', 0 '#d9d9d9', 0.5 '#f0a35e', 1 '#b34700'"); }
 
-std::string angle_palette() {
-  return "set style fill solid noborder\nset palette defined (0 '#e2d9e2', 0.25 '#6276ba', 0.5 '#2f1436', 0.75 '#b25652', 1 '#e2d9e2')\n";
-}
+std::string angle_palette() { return palette_of("0 '#e2d9e2', 0.25 '#6276ba', 0.5 '#2f1436', 0.75 '#b25652', 1 '#e2d9e2'"); }
 
 }  // namespace ffzero
