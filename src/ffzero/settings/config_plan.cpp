@@ -70,6 +70,8 @@ EstimatorOptions estimator_options(const Values& v) {
                        .start_epochs = v.integer("gradient.twin.start"),
                        .refine_epochs = v.integer("gradient.twin.refine"),
                        .fit_lr = v.number("gradient.twin.fit_lr"),
+                       .calibrated_lr = v.number("gradient.twin.calibrated_lr"),
+                       .chip_lr = v.number("gradient.twin.chip_lr"),
                        .file = v.word("gradient.twin.file"),
                        .gate = v.number("gradient.twin.gate")};
   if (v.is("gradient.estimator", "activity")) {

@@ -386,6 +386,15 @@ std::vector<KeyInfo> make_table() {
       calibrated_chip_twin);
   add("gradient.twin.refine", integer, 2, 0, 1e6, "Last epochs, which are trained on the chip, the twin fitted along.", twin_first);
   add("gradient.twin.fit_lr", number, 1e-3, 1e-9, 1, "Learning rate of the twin while it is fitted along.", fitted_chip_twin);
+  add("gradient.twin.calibrated_lr", number, 0.0, 0, 1e9,
+      "Learning rate of the epochs on the calibrated twin, with which update.schedule begins again. 0: they go on with the rate and the "
+      "schedule before them.",
+      calibrated_chip_twin);
+  add("gradient.twin.chip_lr", number, 0.0, 0, 1e9,
+      "Learning rate of the epochs that read the chip, with which update.schedule begins again. 0: they go on with the rate and the "
+      "schedule "
+      "before them.",
+      twin_only);
   add("gradient.transfer.parameters", integer, 64, 1, 65536, "Parameters that are measured together, then moved.", transfer_only);
   add("gradient.transfer.readings", integer, 16, 8, 65536, "Readings of each; three of them judge what was fitted to the others.",
       transfer_only);

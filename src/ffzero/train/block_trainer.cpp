@@ -184,9 +184,10 @@ std::optional<double> BlockTrainer<S>::step(const Position& at, std::span<const 
   if (setup.gradient->missing_pairs() >= setup.gradient->pairs_of_step()) return std::nullopt;
   if (number == 0) first_loss_ = loss;
   if (!std::isfinite(loss)) diverged(at, "the loss must stay finite", fmt::format("a loss of {}", loss));
-  const double factor = schedule_.factor(number, setup.steps * setup.options.epochs);
+  const TrainingStage stage = setup.gradient->stage().value_or(TrainingStage{.first = 0, .steps = setup.steps * setup.options.epochs});
+  const double factor = schedule_.factor(number - stage.first, stage.steps);
   readout_.step(setup, rows, batch.targets, factor);
-  update(parameters, setup.lr * factor);
+  update(parameters, (stage.lr > 0.0 ? stage.lr : setup.lr) * factor);
   if (number < kFirstSteps || number % kCheckEvery == 0) require_sound(at);
   if (setup.options.update.hold_norm) norms_.hold(parameters);
   keep_inside();

@@ -11,6 +11,7 @@
 #include "ffzero/map/mesh/chip_twin.hpp"
 #include "ffzero/objective/twin_block_loss.hpp"
 #include "ffzero/train/outputs_alone.hpp"
+#include "ffzero/train/twin_stages.hpp"
 
 namespace ffzero {
 
@@ -20,6 +21,7 @@ class TwinStep final : public StepGradient<float> {
  public:
   TwinStep(const TwinOptions& options, const Block<float>& block, const ChipMesh<float>& chip, const Executor& executor, Ledger& ledger)
       : options_(options),
+        stages_(options),
         loss_(block, executor, ledger),
         turns_(loss_.layout(), kParameters),
         outputs_alone_(turns_, kRows, kStep, block, executor, ledger),
@@ -32,11 +34,8 @@ class TwinStep final : public StepGradient<float> {
     keep();
   }
 
-  void begin_step(Index number, Index steps, Index epochs) override {
-    number_ = number;
-    steps_ = steps;
-    epochs_ = epochs;
-  }
+  void begin_step(Index number, Index steps, Index epochs) override { stages_.begin_step(number, steps, epochs); }
+  [[nodiscard]] std::optional<TrainingStage> stage() const override { return stages_.stage(); }
 
   double estimate(const Batch<float>& batch, std::span<const float> theta, const RandomStream& random, std::span<float> gradient) override {
     loss_.set_batch(batch);
@@ -46,7 +45,7 @@ class TwinStep final : public StepGradient<float> {
     std::fill(gradient.begin(), gradient.end(), 0.0F);
     loss_.bill_pullback();
     double loss = 0.0;
-    if (!on_device()) {
+    if (!stages_.on_device()) {
       twin_.mesh().pull(theta, loss_.inputs(),
                         [&](MatrixRef<float> powers) {
                           loss_.keep_modelled(powers);
@@ -67,7 +66,7 @@ class TwinStep final : public StepGradient<float> {
 
   [[nodiscard]] std::int64_t cost_per_sample() const override { return 1; }
   [[nodiscard]] std::int64_t cost_of_step(Index number, Index rows) const override {
-    const std::int64_t read = on_device() ? rows : 0;
+    const std::int64_t read = stages_.on_device() ? rows : 0;
     if (unlike()) return outputs_alone_.cost(number, rows, state() == State::unlike_read_whole);
     if (!calibrates()) return read;
     // Before its readings nobody knows whether the twin will serve.
@@ -98,22 +97,18 @@ class TwinStep final : public StepGradient<float> {
 
   [[nodiscard]] State state() const { return static_cast<State>(static_cast<int>(memory_[0])); }
   void set(State state) { memory_[0] = static_cast<float>(state); }
-  [[nodiscard]] bool on_device() const {
-    return number_ / steps_ >= (options_.along ? options_.start_epochs : epochs_ - options_.refine_epochs);
-  }
   /// The step begins with the readings of a calibration.
   [[nodiscard]] bool calibrates() const {
-    return !options_.along && options_.calibration.freedom != TwinFreedom::none && state() == State::ideal &&
-           number_ / steps_ >= options_.start_epochs;
+    return !options_.along && options_.calibration.freedom != TwinFreedom::none && state() == State::ideal && stages_.behind_start();
   }
   [[nodiscard]] bool unlike() const { return state() == State::unlike || state() == State::unlike_read_whole; }
 
   double by_outputs_alone(const Batch<float>& batch, std::span<const float> theta, std::span<float> gradient) {
     // Until the twin was calibrated every step was about every parameter.
-    const Index first = options_.start_epochs * steps_;
-    part_.before = first + (number_ - first) / turns_.count();
-    part_.parameters.assign(turns_.of(number_).begin(), turns_.of(number_).end());
-    return outputs_alone_.estimate(batch, loss_, theta, number_, gradient);
+    const Index first = stages_.start(), number = stages_.number();
+    part_.before = first + (number - first) / turns_.count();
+    part_.parameters.assign(turns_.of(number).begin(), turns_.of(number).end());
+    return outputs_alone_.estimate(batch, loss_, theta, number, gradient);
   }
 
   void keep() { twin_.save(as_span(memory_).subspan(usize(kFirst))); }
@@ -150,13 +145,13 @@ class TwinStep final : public StepGradient<float> {
   static constexpr std::uint32_t kSettings = 0xFFFE, kOrder = 0xFFFD;
 
   TwinOptions options_;
+  TwinStages stages_;
   TwinBlockLoss<float> loss_;
   ParameterTurns turns_;
   OutputsAlone outputs_alone_;
   ChipTwin twin_;
   Vector<float> memory_, recalled_;
   EstimatedPart part_;
-  Index number_ = 0, steps_ = 1, epochs_ = 0;
 };
 
 }  // namespace

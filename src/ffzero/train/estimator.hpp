@@ -24,6 +24,12 @@ struct StepReadings {
   double rows = 0.0, writes = 0.0;
 };
 
+/// Part of the training of a block in which the schedule of the learning rate runs from its beginning to its end.
+struct TrainingStage {
+  Index first = 0, steps = 0;  ///< of all steps of the training
+  double lr = 0.0;             ///< 0: that of the block
+};
+
 /// Gradient of one block on one batch after another, by whatever estimator the configuration names.
 template <class S>
 class StepGradient {
@@ -31,6 +37,8 @@ class StepGradient {
   virtual ~StepGradient() = default;
   /// Called before cost_of_step and the estimate of step `number` of a training of `epochs` epochs of `steps` steps.
   virtual void begin_step(Index /*number*/, Index /*steps*/, Index /*epochs*/) {}
+  /// Where that step belongs to a stage of its own. Empty: the whole training is one.
+  [[nodiscard]] virtual std::optional<TrainingStage> stage() const { return std::nullopt; }
   /// gradient (dimension of the block), overwritten. random: the directions of this step. Returns the loss that training logs for free.
   virtual double estimate(const Batch<S>& batch, std::span<const S> theta, const RandomStream& random, std::span<S> gradient) = 0;
   /// Training evaluations that one sample costs in one step, all layers of the block together.

@@ -6,6 +6,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/objective/twin_block_loss.hpp"
+#include "ffzero/train/twin_stages.hpp"
 
 namespace ffzero {
 
@@ -15,15 +16,16 @@ class ModelTwinStep final : public StepGradient<float> {
  public:
   ModelTwinStep(const TwinOptions& options, const TwinModel<float>& twin, const Block<float>& block, const Executor& executor,
                 Ledger& ledger)
-      : along_(options.along), refine_epochs_(options.refine_epochs), twin_(twin), loss_(block, executor, ledger) {}
+      : stages_(options), twin_(twin), loss_(block, executor, ledger) {}
 
-  void begin_step(Index number, Index steps, Index epochs) override { on_device_ = along_ || number / steps >= epochs - refine_epochs_; }
+  void begin_step(Index number, Index steps, Index epochs) override { stages_.begin_step(number, steps, epochs); }
+  [[nodiscard]] std::optional<TrainingStage> stage() const override { return stages_.stage(); }
 
   double estimate(const Batch<float>& batch, std::span<const float> theta, const RandomStream& /*random*/,
                   std::span<float> gradient) override {
     loss_.set_batch(batch);
     const ConstMatrixRef<float>& x = loss_.inputs();
-    if (on_device_) {
+    if (stages_.on_device()) {
       loss_.read(theta, readings_);
       twin_.learn(theta, x, readings_);
     } else {
@@ -42,12 +44,10 @@ class ModelTwinStep final : public StepGradient<float> {
   [[nodiscard]] BlockLoss<float>& loss() override { return loss_; }
 
  private:
-  bool along_;
-  Index refine_epochs_;
+  TwinStages stages_;
   const TwinModel<float>& twin_;
   TwinBlockLoss<float> loss_;
   Matrix<float> readings_;  // then dL/dreadings
-  bool on_device_ = true;
 };
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace {
 class Fields {
  public:
   Fields(std::string_view place, const char* type) : place_(place), type_(type) {}
-  void require(bool holds, const char* field, const char* requirement, const std::string& value) const {
+  void require(bool holds, const char* field, const std::string& requirement, const std::string& value) const {
     if (!holds) throw ConfigError(fmt::format("{}: {}::{}", place_, type_, field), requirement, value);
   }
   void positive(double value, const char* field) const {
@@ -26,7 +26,10 @@ class Fields {
     require(value >= 0.0 && std::isfinite(value), field, "must be a positive number, or kMeasured", fmt::format("{}", value));
   }
   void at_least(Index least, Index value, const char* field) const {
-    require(value >= least, field, least == 0 ? "must not be negative" : "must be at least 1", std::to_string(value));
+    require(value >= least, field, least == 0 ? "must not be negative" : fmt::format("must be at least {}", least), std::to_string(value));
+  }
+  void not_negative(double value, const char* field) const {
+    require(value >= 0.0 && std::isfinite(value), field, "must not be negative", fmt::format("{}", value));
   }
   void share(double value, const char* field) const {
     require(value >= 0.0 && value < 1.0, field, "must lie in [0, 1)", fmt::format("{}", value));
@@ -46,8 +49,7 @@ void validate_loss(const LossOptions& loss, std::string_view place) {
   if (const auto* pairs = std::get_if<NPairOptions>(&loss)) {
     const Fields fields(place, "NPairOptions");
     fields.positive(pairs->temperature, "temperature");
-    fields.require(pairs->margin >= 0.0 && std::isfinite(pairs->margin), "margin", "must not be negative",
-                   fmt::format("{}", pairs->margin));
+    fields.not_negative(pairs->margin, "margin");
   }
   if (const auto* margin = std::get_if<MarginOptions>(&loss))
     Fields(place, "MarginOptions")
@@ -89,6 +91,8 @@ void validate_estimator(const EstimatorOptions& estimator, std::string_view plac
     fields.at_least(0, twin->start_epochs, "start_epochs");
     fields.at_least(0, twin->refine_epochs, "refine_epochs");
     fields.positive(twin->fit_lr, "fit_lr");
+    fields.not_negative(twin->calibrated_lr, "calibrated_lr");
+    fields.not_negative(twin->chip_lr, "chip_lr");
     fields.positive(twin->gate, "gate");
   }
 }

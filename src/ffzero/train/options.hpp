@@ -49,8 +49,11 @@ struct TwinOptions {
   Index start_epochs = 0;   ///< >= 0
   Index refine_epochs = 2;  ///< >= 0
   double fit_lr = 1e-3;     ///< of the twin while it is fitted along, > 0
-  std::string file = {};    ///< a calibration to begin with, in place of readings; empty: none
-  double gate = 1.0;        ///< largest relative error of held-out readings that a calibrated twin may have, > 0
+  /// Learning rates of the epochs on the calibrated twin and of those that read the chip; the schedule begins again with them. >= 0; 0:
+  /// they go on with the rate and the schedule before them.
+  double calibrated_lr = 0.0, chip_lr = 0.0;
+  std::string file = {};  ///< a calibration to begin with, in place of readings; empty: none
+  double gate = 1.0;      ///< largest relative error of held-out readings that a calibrated twin may have, > 0
 };
 /// A device that is linear in its field and read by powers: its transfer matrix and what single parameters do to it are learnt from
 /// readings, and differentiated  [docs/transfer.md].

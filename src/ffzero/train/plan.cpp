@@ -24,6 +24,11 @@ std::string described(const NamedNumbers& numbers) {
   return "(" + text + ")";
 }
 
+std::string stage_rates(const TwinOptions& twin) {
+  if (twin.calibrated_lr <= 0.0 && twin.chip_lr <= 0.0) return "";
+  return fmt::format(", calibrated_lr {}, chip_lr {}", twin.calibrated_lr, twin.chip_lr);
+}
+
 // Everything that changes the numbers of a run; a checkpoint goes on only with the same text.
 std::string described(const BlockPlan& block) {
   const BlockOptions& o = block.options;
@@ -40,9 +45,10 @@ std::string described(const BlockPlan& block) {
     estimator += fmt::format("(parameters {}, readings {}, held_out {}, base {}, steps {}, step {}, gate {})", t->parameters, t->readings,
                              t->held_out, t->base, t->steps, t->step, t->gate);
   if (const auto* t = std::get_if<TwinOptions>(&o.estimator))
-    estimator += fmt::format("(along {}, freedom {}, settings {}, samples {}, spread {}, steps {}, lr {}, start {}, refine {}, fit_lr {})",
-                             t->along, static_cast<int>(t->calibration.freedom), t->calibration.settings, t->calibration.samples,
-                             t->calibration.spread, t->calibration.steps, t->calibration.lr, t->start_epochs, t->refine_epochs, t->fit_lr);
+    estimator += fmt::format(
+        "(along {}, freedom {}, settings {}, samples {}, spread {}, steps {}, lr {}, start {}, refine {}, fit_lr {}{})", t->along,
+        static_cast<int>(t->calibration.freedom), t->calibration.settings, t->calibration.samples, t->calibration.spread,
+        t->calibration.steps, t->calibration.lr, t->start_epochs, t->refine_epochs, t->fit_lr, stage_rates(*t));
   std::string loss = make_loss<double>(o.loss)->name();
   if (const auto* l = std::get_if<NamedLoss>(&o.loss)) loss = l->name + described(losses().numbers(l->name, l->numbers));
   if (const auto* l = std::get_if<CrossEntropyOptions>(&o.loss))

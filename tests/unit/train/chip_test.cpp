@@ -4,6 +4,7 @@
 
 #include "ffzero/checkpoint/record_json.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
+#include "ffzero/train/twin_stages.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
 #include "support/temporary_folder.hpp"
@@ -149,6 +150,62 @@ TEST(TwinInTraining, StartsOnTheModelBeforeItReadsTheChip) {
   EXPECT_EQ(along.record.ledger.layer(0).training, kTrain);
   EXPECT_EQ(along.theta, fixed.theta) << "a twin that is not fitted: the two orders are one";
   EXPECT_NE(along.theta, fitted.theta);
+}
+
+// Learning rates of 6 epochs of 2 steps, along a schedule that falls by the same amount with every step.
+void expect_rates(const TwinOptions& options, double lr, const std::vector<double>& expected, const char* what) {
+  TwinStages stages(options);
+  for (Index number = 0; number < 12; ++number) {
+    stages.begin_step(number, 2, 6);
+    const TrainingStage s = stages.stage().value_or(TrainingStage{.first = 0, .steps = 12});
+    const double factor = 1.0 - static_cast<double>(number - s.first) / static_cast<double>(s.steps);
+    EXPECT_NEAR((s.lr > 0.0 ? s.lr : lr) * factor, expected[usize(number)], 1e-12) << what << ", step " << number;
+  }
+}
+
+TEST(TwinStages, BeginTheScheduleAgain) {
+  TwinOptions options;
+  options.start_epochs = 2;
+  options.refine_epochs = 1;
+  expect_rates(options, 12, {12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, "one schedule");
+  options.chip_lr = 2.0;
+  expect_rates(options, 10, {10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 2, 1}, "of the chip");
+  options.calibrated_lr = 6.0;
+  expect_rates(options, 4, {4, 3, 2, 1, 6, 5, 4, 3, 2, 1, 2, 1}, "of both");
+  options.chip_lr = 0.0;
+  options.calibrated_lr = 8.0;
+  expect_rates(options, 4, {4, 3, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1}, "of the calibrated twin");
+  options.chip_lr = 2.0;
+  options.along = true;
+  expect_rates(options, 4, {4, 3, 2, 1, 2, 1.75, 1.5, 1.25, 1, 0.75, 0.5, 0.25}, "nothing is calibrated along");
+  options.along = false;
+  options.start_epochs = 9;
+  expect_rates(options, 10, {10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 2, 1}, "a start that the chip cuts off");
+}
+
+TEST(TwinStages, MoveTheChipAsFarAsTheirRateSays) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto trained = [&](const char* chip_lr) {
+    return run<float>(resolved(on_chip({{"gradient.estimator", "twin"},
+                                        {"gradient.twin.order", "along"},
+                                        {"gradient.twin.start", "1"},
+                                        {"gradient.twin.chip_lr", chip_lr},
+                                        {"update.lr", "0.01"},
+                                        {"training.epochs", "2"}}),
+                               splits),
+                      splits)
+        .theta;
+  };
+  const Vector<float> start = run<float>(resolved(on_chip({{"gradient.estimator", "twin"},
+                                                           {"gradient.twin.order", "along"},
+                                                           {"gradient.twin.start", "1"},
+                                                           {"update.lr", "0.01"},
+                                                           {"training.epochs", "1"}}),
+                                                  splits),
+                                         splits)
+                                  .theta;
+  EXPECT_GT((trained("0.01") - start).norm(), 0.0F);
+  EXPECT_LT((trained("1e-6") - start).norm(), 1e-3F * (trained("0.01") - start).norm());
 }
 
 TEST(TwinInTraining, KeepsATwinThatIsNotFitted) {
