@@ -26,16 +26,6 @@ struct PredictOptions {
   DeviceAccess devices;
 };
 
-// What all voters together say about the samples: the mean over the voters, or the one that decides.
-Matrix<float> joint_scores(const TrainedNetwork& network, const Opinions& opinions) {
-  if (network.vote_rule().empty() || network.vote_rule() == "last") return opinions.scores[network.deciding_voter()];
-  Matrix<float> sum = opinions.scores.front();
-  for (std::size_t i = 1; i < opinions.scores.size(); ++i) sum += opinions.scores[i];
-  return sum / static_cast<float>(opinions.scores.size());
-}
-
-bool gives_similarities(const TrainedNetwork& network) { return !network.config().values().is("objective.scope", "end_to_end"); }
-
 json row_of(const Matrix<float>& scores, Index i) {
   json row = json::array();
   for (Index k = 0; k < scores.cols(); ++k) row.push_back(scores(i, k));

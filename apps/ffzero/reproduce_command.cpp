@@ -35,7 +35,7 @@ std::filesystem::path with_mnist(const std::filesystem::path& folder) {
 
 int run_reproduce(const ReproduceArguments& arguments) {
   const std::filesystem::path folder = arguments.data_dir.empty() ? cache_dir() : std::filesystem::path(arguments.data_dir);
-  const ReproduceOptions options{.quick = arguments.quick, .mnist = with_mnist(folder)};
+  ReproduceOptions options{.quick = arguments.quick, .mnist = with_mnist(folder), .command = {}};
   if (options.mnist.empty())
     note(
         "MNIST was not found in {}; the built-in glyphs stand in for it. To get it: ffzero datasets fetch mnist, or name its folder "
@@ -49,13 +49,14 @@ int run_reproduce(const ReproduceArguments& arguments) {
   if (arguments.out.empty() && arguments.quick) request.out += "-quick";
   request.cache_dir = cache_dir();
   request.jobs = arguments.jobs;
-  const std::string go_on =
+  options.command =
       fmt::format("ffzero reproduce{}{}{} --out {}", imperfect ? " imperfect" : "", arguments.quick ? " --quick" : "",
                   arguments.data_dir.empty() ? "" : " --data-dir " + shell_word(arguments.data_dir), shell_word(request.out.string()));
-  const StudyRunResult result = run_with_display(study, request, arguments.quiet, go_on);
+  const StudyRunResult result = run_with_display(study, request, arguments.quiet, options.command);
   if (result.code == kInterrupted) return result.code;
   const auto notices = imperfect ? write_imperfect_study(options, request.out) : write_reproduction(options, request.out);
   for (const auto& notice : notices) note("{}\n", notice);
+  if (!imperfect) note("report: {}\n", (request.out / "report.html").string());
   fmt::print("{}\n", (request.out / "report.md").string());
   return result.code;
 }

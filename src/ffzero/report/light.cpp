@@ -13,8 +13,10 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/page.hpp"
 #include "ffzero/report/table.hpp"
+#include "ffzero/run/evaluate.hpp"
 #include "ffzero/run/evaluation_data.hpp"
 #include "ffzero/run/mesh_light.hpp"
+#include "ffzero/run/pictures.hpp"
 #include "ffzero/run/run.hpp"
 #include "ffzero/settings/build_network.hpp"
 #include "ffzero/train/mesh_start.hpp"
@@ -118,11 +120,54 @@ RunData as_run(const LightData& light, const LightRequest& request) {
 
 std::string number(const nlohmann::ordered_json& j) { return fmt::format("{:.6g}", j.get<double>()); }
 
+// What the sample is, and what the network says about it.
+void add_prediction(const TrainedNetwork& trained, const Dataset& test, Index sample, LightData& light) {
+  const Opinions opinions = trained.infer(test.slice(sample, 1), "the test set");
+  nlohmann::ordered_json& summary = light.summary;
+  if (test.task() == Task::classification) {
+    const Matrix<float> scores = joint_scores(trained, opinions);
+    summary["label"] = test.labels()[usize(sample)];
+    summary["prediction"] = opinions.decision.at(0);
+    summary[gives_similarities(trained) ? "similarities" : "scores"] = std::vector<float>(scores.data(), scores.data() + scores.cols());
+  } else {
+    const Matrix<double> values = trained.predictor().values(opinions);
+    summary["targets"] = summary["predictions"] = nlohmann::ordered_json::array();
+    for (Index t = 0; t < test.outputs(); ++t) {
+      const double target = test.targets()[usize(sample * test.outputs() + t)];
+      summary["targets"].push_back(trained.info().scale_of(t).original(target));
+      summary["predictions"].push_back(values(0, t));
+    }
+  }
+  if (has_pictures(test))
+    light.arrays["image"] = NpyArray::of<std::uint8_t>(grey_picture(test, sample), {test.shape().height, test.shape().width});
+}
+
+// "is 7, taken for 1 (similarity 0.93; 7: 0.41)" or targets and what was got, for HTML.
+std::string prediction_words(const nlohmann::ordered_json& summary, const RunData& run) {
+  if (!summary.contains("prediction")) {
+    const auto row = [&](const char* name) {
+      std::string text;
+      for (const auto& value : summary.at(name)) text += (text.empty() ? "" : ", ") + number(value);
+      return text;
+    };
+    return fmt::format("target {}<br><b class=\"right\">got {}</b>", row("targets"), row("predictions"));
+  }
+  const Index label = summary.at("label"), taken = summary.at("prediction");
+  const bool similar = summary.contains("similarities");
+  const auto& scores = summary.at(similar ? "similarities" : "scores");
+  std::string words = fmt::format("is {}<br><b{}>taken for {}</b><br>{} {:.3f}", html_escaped(run.class_name(label)),
+                                  label == taken ? " class=\"right\"" : "", html_escaped(run.class_name(taken)),
+                                  similar ? "similarity" : "score", scores.at(usize(taken)).get<double>());
+  if (label != taken) words += fmt::format("<br>{}: {:.3f}", html_escaped(run.class_name(label)), scores.at(usize(label)).get<double>());
+  return words;
+}
+
 }  // namespace
 
 ReportResult write_light(const LightData& light, const LightRequest& request, const std::filesystem::path& out,
                          const GnuplotOptions& gnuplot) {
-  const FigureGroup group = photonic_figures(as_run(light, request));
+  const RunData run = as_run(light, request);
+  const FigureGroup group = photonic_figures(run);
   const Drawing drawing = draw(group.figures, out / "figures", gnuplot);
   ReportResult result{out / "light.html", 0, drawing_notices(drawing)};
   if (drawing.available) result.figures = static_cast<int>(group.figures.size() - drawing.failures.size());
@@ -134,13 +179,17 @@ ReportResult write_light(const LightData& light, const LightRequest& request, co
                           number(mesh.at("mean_drift_rad")), number(mesh.at("largest_drift_rad"))});
   const std::string title =
       fmt::format("Light of test sample {} through {}", light.summary.at("sample").dump(), request.run.filename().string());
-  write_file_atomically(result.file, page(title, "<h1>" + html_escaped(title) + "</h1>\n" + notices_html(result.notices) + table.html() +
-                                                     figures_html(group, out / "figures", "m")));
+  const auto image = light.arrays.find("image");
+  const std::string card = sample_html(
+      image == light.arrays.end() ? nullptr : &image->second, out / "figures" / "sample.png",
+      prediction_words(light.summary, run) + fmt::format("<br><span class=\"quiet\">test {}</span>", light.summary.at("sample").dump()));
+  write_file_atomically(result.file, page(title, "<h1>" + html_escaped(title) + "</h1>\n" + notices_html(result.notices) + card +
+                                                     table.html() + figures_html(group, out / "figures", "m")));
   return result;
 }
 
 LightData light_of(const LightRequest& request) {
-  const LoadedRun run = load_run(request.run);
+  LoadedRun run = load_run(request.run);
   if (!run.config.values().is("model.kind", "photonic"))
     throw ConfigError(request.run.string(), "only photonic networks have light to look at",
                       "model.kind = " + run.config.values().at("model.kind").dump());
@@ -148,24 +197,22 @@ LightData light_of(const LightRequest& request) {
   if (request.sample < 0 || request.sample >= splits.test.size())
     throw DataError("--sample", fmt::format("the test set has samples 0 .. {}", splits.test.size() - 1), std::to_string(request.sample));
   const auto executor = std::make_shared<const Executor>(0);
-  const Encoder encoder = restored_encoder(encoder_options(run.config.values()), feature_scale(run.config.values()), splits.test.shape(),
-                                           run.state.arrays, run.place);
-  const Index classes = run.state.classes;
-  const auto initial = initial_network<float>(run.config, encoder.output_shape(), classes, executor);
-  auto trained = build_network<float>(run.config, encoder.output_shape(), classes, executor);
-  trained.load(run.state.arrays, run.place);
+  const TrainedNetwork trained(std::move(run));
+  const Config& config = trained.config();
+  const Encoder& encoder = trained.encoder();
+  const auto initial = initial_network<float>(config, encoder.output_shape(), trained.state().classes, executor);
 
   std::vector<float> x(usize(encoder.output_shape().size()));
   encode_sample(encoder, splits.test, request.sample, x);
-  const auto before = light_through(initial, x), after = light_through(trained, x);
-  const auto meshes_before = meshes_of(initial), meshes_after = meshes_of(trained);
+  const auto before = light_through(initial, x), after = light_through(trained.network(), x);
+  const auto meshes_before = meshes_of(initial), meshes_after = meshes_of(trained.network());
 
   LightData light;
   light.summary = {{"sample", request.sample}, {"label", nullptr}, {"meshes", nlohmann::ordered_json::array()}};
-  if (splits.test.task() == Task::classification) light.summary["label"] = splits.test.labels()[usize(request.sample)];
+  add_prediction(trained, splits.test, request.sample, light);
   const Outputs none;
-  NpzArchive powers =
-      mesh_powers({.config = run.config, .encoder = encoder, .network = trained, .outputs = none, .splits = splits, .executor = executor});
+  NpzArchive powers = mesh_powers(
+      {.config = config, .encoder = encoder, .network = trained.network(), .outputs = none, .splits = splits, .executor = executor});
   for (std::size_t i = 0; i < after.size(); ++i) {
     light.summary["meshes"].push_back(add_mesh(i, meshes_before[i], meshes_after[i], {before[i], after[i]}, light.arrays));
     light.arrays[fmt::format("power_by_class.{}", i)] = std::move(powers.at(fmt::format("mesh_power.{}", i)));

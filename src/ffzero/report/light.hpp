@@ -20,7 +20,8 @@ struct LightRequest {
 struct LightData {
   NpzArchive arrays;  ///< see light_of
   nlohmann::ordered_json
-      summary;  ///< sample, label, and for each mesh name, ports, energy in and out, mean and largest drift of its phases
+      summary;  ///< sample; label, prediction (numbers of classes) and similarities or scores (K), or targets and predictions (T) in the
+                ///< units of the data; for each mesh name, ports, energy in and out, mean and largest drift of its phases
 };
 
 /// For every mesh i of the network (P its phases, c its columns, n its waveguides, K classes):
@@ -28,7 +29,8 @@ struct LightData {
 ///   row 2 + l behind column l; before: with the initial phases, after: with the trained ones;
 ///   power_by_class.i (K, n): mean power of the first 1000 test samples; phases_before.i, phases_after.i (P) in radians, and
 ///   phases_drift.i (P), wrapped to (-pi, pi]; histogram_before.i, histogram_after.i (3, 36): theta, phi, gamma over the turn, and
-///   energy (layers, 3): mean power in front of, behind and passed on by each layer.
+///   energy (layers, 3): mean power in front of, behind and passed on by each layer; image (h, w): the sample as grey bytes, if samples are
+///   images. What the network says of the sample is what ffzero predict says of it.
 /// @throws ConfigError if the run is not photonic, DataError if there is no such sample or the data set is gone.
 [[nodiscard]] LightData light_of(const LightRequest& request);
 

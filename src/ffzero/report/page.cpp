@@ -52,7 +52,7 @@ pre{background:var(--card);border-radius:8px;padding:.7rem;overflow-x:auto;font-
 a{color:var(--accent)}
 td a{white-space:nowrap}
 details summary{cursor:pointer;color:var(--accent)}
-.samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:.6rem}
+.samples{display:grid;margin:.6rem 0;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:.6rem}
 .sample{background:var(--card);border-radius:8px;padding:.5rem;font-size:.82rem;line-height:1.35;break-inside:avoid}
 .sample i{display:block;width:84px;height:84px;margin:0 auto .3rem;image-rendering:pixelated;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .sample b{color:var(--bad)}
@@ -162,8 +162,15 @@ GreyImage sheet_of(const NpyArray& images, Index columns) {
   return sheet;
 }
 
+// Writes the image, and gives it as an address for CSS.
+std::string png_address(const fs::path& file, const GreyImage& image) {
+  write_png(file, image);
+  const std::string png = picture_text(file);
+  return fmt::format("url(data:image/png;base64,{})", base64({reinterpret_cast<const unsigned char*>(png.data()), png.size()}));
+}
+
 // What the samples are, what they were taken for, in words.
-std::vector<std::string> sample_words(const RunData& run, const std::vector<std::int32_t>& samples) {
+std::vector<std::string> words_of_samples(const RunData& run, const std::vector<std::int32_t>& samples) {
   std::vector<std::string> words;
   if (run.has("test_targets")) {
     const Matrix<double> targets = run.matrix("test_targets"), scores = run.test_scores(run.deciding_layer());
@@ -258,10 +265,18 @@ std::string figures_html(const FigureGroup& group, const fs::path& folder, const
   return html.empty() ? html : fmt::format("<h2>{}</h2>\n<div class=\"figures\">\n{}</div>\n", html_escaped(group.title), html);
 }
 
+std::string sample_html(const NpyArray* picture, const fs::path& file, const std::string& words) {
+  std::string shown;
+  if (picture != nullptr)
+    shown = fmt::format("<i role=\"img\" aria-label=\"the sample\" style=\"background-image:{};background-size:84px 84px\"></i>",
+                        png_address(file, {picture->shape.at(0), picture->shape.at(1), picture->to<std::uint8_t>()}));
+  return "<div class=\"samples\">\n<div class=\"sample\">" + shown + words + "</div>\n</div>\n";
+}
+
 std::string worst_samples_html(const RunData& run, const fs::path& folder) {
   if (!run.has("worst_indices") || !run.has("test_scores")) return {};
   const auto samples = run.integers("worst_indices");
-  const auto words = sample_words(run, samples);
+  const auto words = words_of_samples(run, samples);
   constexpr Index kColumns = 6;
   std::string html = "<h2>Sample predictions, the worst first</h2>\n";
   const bool pictures = run.has("worst_images") && run.arrays.at("worst_images").shape.size() == 3;
@@ -269,16 +284,16 @@ std::string worst_samples_html(const RunData& run, const fs::path& folder) {
   if (pictures) {
     const GreyImage sheet = sheet_of(run.arrays.at("worst_images"), kColumns);
     rows = (isize(samples.size()) + kColumns - 1) / kColumns;
-    write_png(folder / "worst_samples.png", sheet);
-    const std::string png = picture_text(folder / "worst_samples.png");
-    html += fmt::format("<style>.sample i{{background-image:url(data:image/png;base64,{});background-size:{}px {}px}}</style>\n",
-                        base64({reinterpret_cast<const unsigned char*>(png.data()), png.size()}), 84 * kColumns, 84 * rows);
+    html += fmt::format("<style>.sample i{{background-image:{};background-size:{}px {}px}}</style>\n",
+                        png_address(folder / "worst_samples.png", sheet), 84 * kColumns, 84 * rows);
   }
   html += "<div class=\"samples\">\n";
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const auto at = isize(i);
     const std::string picture =
-        pictures ? fmt::format("<i style=\"background-position:-{}px -{}px\"></i>", 84 * (at % kColumns), 84 * (at / kColumns)) : "";
+        pictures ? fmt::format("<i role=\"img\" aria-label=\"test sample {}\" style=\"background-position:-{}px -{}px\"></i>", samples[i],
+                               84 * (at % kColumns), 84 * (at / kColumns))
+                 : "";
     html += fmt::format("<div class=\"sample\">{}{}<br><span class=\"quiet\">test {}</span></div>\n", picture, words[i], samples[i]);
   }
   return html + "</div>\n";

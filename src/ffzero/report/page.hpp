@@ -26,6 +26,10 @@ namespace ffzero {
 /// The samples that a run gets most wrong, with their pictures. Writes <folder>/worst_samples.png (a sheet of all of them).
 [[nodiscard]] std::string worst_samples_html(const RunData& run, const std::filesystem::path& folder);
 
+/// One sample with words about it (HTML). picture: (height, width) grey bytes, written to `file` as PNG; null: words alone.
+/// @throws OutputError if the file cannot be written
+[[nodiscard]] std::string sample_html(const NpyArray* picture, const std::filesystem::path& file, const std::string& words);
+
 /// Lines about what is missing.
 [[nodiscard]] std::string notices_html(const std::vector<std::string>& notices);
 

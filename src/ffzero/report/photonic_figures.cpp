@@ -249,7 +249,7 @@ Figure light_figure(const RunData& run, std::size_t mesh, const std::string& nam
   Figure f = map_figure(amplitude, amount_palette() + "set cbrange [0:*]\n", "behind column (0: input, 1: behind γ)", "waveguide");
   f.name = fmt::format("light_{}_{}", name, when);
   f.title = fmt::format("{}: light |E|, {} training", name, when);
-  f.caption = fmt::format("Test sample {} on its way through the mesh.", run.about.value("light_sample", 0)) + f.caption;
+  f.caption = fmt::format("Light of {} on its way through the mesh.", sample_words(run, run.about.value("light_sample", 0))) + f.caption;
   return f;
 }
 

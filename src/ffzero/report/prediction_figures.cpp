@@ -240,6 +240,15 @@ Matrix<double> confusion_counts(const RunData& run, Index classes) {
   return counts;
 }
 
+std::string sample_words(const RunData& run, std::int32_t sample) {
+  std::string words = fmt::format("test sample {}", sample);
+  if (!run.has("test_labels") || !run.has("test_predictions")) return words;
+  const auto labels = run.integers("test_labels"), decided = run.decisions();
+  const auto i = static_cast<std::size_t>(sample);
+  if (i >= std::min(labels.size(), decided.size())) return words;
+  return words + fmt::format(" (is {}, taken for {})", shortened(run.class_name(labels[i])), shortened(run.class_name(decided[i])));
+}
+
 FigureGroup prediction_figures(const RunData& run) {
   FigureGroup group{"What it learned", {}};
   if (!run.has("test_scores")) return group;

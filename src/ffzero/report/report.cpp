@@ -232,7 +232,7 @@ void draw_groups(const std::vector<FigureGroup>& groups, const fs::path& folder,
 }  // namespace
 
 std::string report_body(const RunData& run, const fs::path& figures, const GnuplotOptions& gnuplot, ReportResult& result) {
-  const std::vector<FigureGroup> groups{learning_figures(run), prediction_figures(run), photonic_figures(run)};
+  const std::vector<FigureGroup> groups{learning_figures(run), prediction_figures(run), convolution_figures(run), photonic_figures(run)};
   draw_groups(groups, figures, gnuplot, result);
   if (!run.summary.is_object())
     result.notices.emplace_back("This run has not finished: only its curves are shown. Go on with ffzero train --resume " +
@@ -248,7 +248,9 @@ std::string report_body(const RunData& run, const fs::path& figures, const Gnupl
   body += interactive_html({run}) + overfitting_html(run) + figures_html(groups[0], figures, "l") + figures_html(groups[1], figures, "p") +
           worst_samples_html(run, figures);
   // What follows and the page around it are small.
-  body += figures_html(groups[2], figures, "m", body.size() < kMostBytes ? kMostBytes - body.size() : 0) + repeat_html(run);
+  const auto rest = [&] { return body.size() < kMostBytes ? kMostBytes - body.size() : 0; };
+  body += figures_html(groups[2], figures, "k", rest());
+  body += figures_html(groups[3], figures, "m", rest()) + repeat_html(run);
   if (run.summary.is_object()) body += "<h2>What it cost, and where</h2>\n" + cost_table(run).html() + machine_table(run).html();
   return body;
 }

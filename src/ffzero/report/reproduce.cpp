@@ -10,6 +10,7 @@
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/report/findings.hpp"
 #include "ffzero/report/reference_results.hpp"
+#include "ffzero/report/study_page.hpp"
 #include "ffzero/run/run.hpp"
 
 namespace ffzero {
@@ -245,7 +246,7 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
 
 std::string introduction(const ReproduceOptions& options) {
   std::string text =
-      "# The paper's comparison\n\nFour cells (local or end-to-end losses, directional differences or exact gradients), each with the "
+      "Four cells (local or end-to-end losses, directional differences or exact gradients), each with the "
       "paper's settings and with our own.";
   text += options.quick ? " **Quick**: few epochs and one seed; the numbers show directions, not results.\n"
                         : " Medians and quartiles over three seeds.\n";
@@ -330,28 +331,22 @@ Study reproduction_study(const ReproduceOptions& options) {
 std::vector<std::string> write_reproduction(const ReproduceOptions& options, const fs::path& out, const GnuplotOptions& gnuplot) {
   const Study study = reproduction_study(options);
   const std::vector<SettingResult> results = collect(study, out);
-  std::vector<Figure> figures;
-  std::string text = introduction(options);
+  StudyPage page{.title = "The paper's comparison", .introduction = introduction(options), .sections = {}, .command = options.command};
   for (const Panel& panel : reproduction_panels(options)) {
     const bool with_reference = !panel.images || !options.mnist.empty();
-    const Figure figure = panel_figure(panel, results, with_reference);
-    text += fmt::format("\n## {}\n\n", panel.title);
-    if (!figure.plot.empty()) {
-      figures.push_back(figure);
-      text += fmt::format("![{}](figures/{}.png)\n\n{}\n\n", panel.title, figure.name, figure.caption);
-    }
-    text += panel_table(panel, results, with_reference).markdown();
-    if (const std::string words = (with_reference ? verdicts(panel, results) : "") + own_words(panel, results); !words.empty())
-      text += "\n" + words;
+    Figure figure = panel_figure(panel, results, with_reference);
+    StudySection section{.title = panel.title,
+                         .figures = {},
+                         .curves = {},
+                         .table = panel_table(panel, results, with_reference),
+                         .words = (with_reference ? verdicts(panel, results) : "") + own_words(panel, results)};
+    if (!figure.plot.empty()) section.figures.push_back(std::move(figure));
+    page.sections.push_back(std::move(section));
   }
-  const auto notes = study.notes();
-  if (!notes.empty()) text += "\n## Settings that do not apply\n\n";
-  for (const auto& note : notes) text += "* " + note + "\n";
-  const Drawing drawing = draw(figures, out / "figures", gnuplot);
-  const auto notices = drawing_notices(drawing);
-  for (const auto& notice : notices) text += "\n" + notice + "\n";
-  write_file_atomically(out / "report.md", text);
-  write_file_atomically(out / "table.json", study_json(study, results, out).dump(2) + "\n");
+  const nlohmann::ordered_json said = study_json(study, results, out);
+  const auto notices = write_study_page(page, study, said, out, gnuplot);
+  write_file_atomically(out / "report.md", study_markdown(page, study, notices));
+  write_file_atomically(out / "table.json", said.dump(2) + "\n");
   return notices;
 }
 

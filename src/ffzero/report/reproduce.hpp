@@ -14,6 +14,7 @@ namespace ffzero {
 struct ReproduceOptions {
   bool quick = false;           ///< fewer epochs and one seed: minutes on two cores
   std::filesystem::path mnist;  ///< folder with MNIST; empty: the built-in glyphs stand in, and the numbers of the reference are left out
+  std::string command = {};     ///< that asks for it, for the page; empty: not said
 };
 
 /// One comparison: a kind of model and a task, trained by the four cells.
@@ -30,7 +31,7 @@ struct Panel {
 /// Every panel x four cells x {paper's settings, our own} x seeds. Axes: panel, settings, solver.
 [[nodiscard]] Study reproduction_study(const ReproduceOptions& options);
 
-/// Writes report.md and figures/ from what run_study left in `out`. Returns notices about what is missing.
+/// Writes report.md, report.html, table.json and figures/ from what run_study left in `out`. Returns notices about what is missing.
 std::vector<std::string> write_reproduction(const ReproduceOptions& options, const std::filesystem::path& out,
                                             const GnuplotOptions& gnuplot = {});
 

@@ -22,6 +22,11 @@ struct FigureGroup {
 /// (K, K): test samples of a class (row) that the vote, or the layer that decides, took for a class (column); 0 x 0 where the run kept no
 /// decisions, or others than of `classes` classes.
 [[nodiscard]] Matrix<double> confusion_counts(const RunData& run, Index classes);
+/// "test sample 3 (is 7, taken for 1)"; without what follows the number where the run kept no decisions.
+[[nodiscard]] std::string sample_words(const RunData& run, std::int32_t sample);
+/// Kernels of the first convolution, and maps that layers pass on for a few test samples; empty unless the run has kept some.
+/// @throws DataError if the arrays have not the shapes of ConvolutionPictures
+[[nodiscard]] FigureGroup convolution_figures(const RunData& run);
 /// Phases, powers and light; empty unless the run is photonic.
 [[nodiscard]] FigureGroup photonic_figures(const RunData& run);
 /// Curves of several runs on common axes.

@@ -52,6 +52,15 @@ TrainedNetwork::TrainedNetwork(LoadedRun run, int threads) : run_(std::move(run)
 
 std::int32_t TrainedNetwork::class_name(std::int32_t k) const { return info().class_names.empty() ? k : info().class_names.at(usize(k)); }
 
+Matrix<float> joint_scores(const TrainedNetwork& network, const Opinions& opinions) {
+  if (network.vote_rule().empty() || network.vote_rule() == "last") return opinions.scores[network.deciding_voter()];
+  Matrix<float> sum = opinions.scores.front();
+  for (std::size_t i = 1; i < opinions.scores.size(); ++i) sum += opinions.scores[i];
+  return sum / static_cast<float>(opinions.scores.size());
+}
+
+bool gives_similarities(const TrainedNetwork& network) { return !network.config().values().is("objective.scope", "end_to_end"); }
+
 Evaluation evaluate(const TrainedNetwork& network, const Dataset& data, const std::string& place) {
   if (data.task() != network.task())
     throw DataError(place, "must be for " + to_string(network.task()) + " as the training was", to_string(data.task()),

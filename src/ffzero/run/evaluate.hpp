@@ -47,6 +47,12 @@ class TrainedNetwork {
   Predictor predictor_;
 };
 
+/// Scores that all voters together give N samples, (N, K): the mean over the voters, or those of the one that decides. Regression: of the
+/// layer that decides, on the scale of training. opinions: of `network`
+[[nodiscard]] Matrix<float> joint_scores(const TrainedNetwork& network, const Opinions& opinions);
+/// True if scores are similarities to prototypes (-1 .. 1 each), false if they are raw outputs.
+[[nodiscard]] bool gives_similarities(const TrainedNetwork& network);
+
 /// Result on one data set.
 struct Evaluation {
   std::string dataset, metric;  ///< metric: accuracy | r2

@@ -12,6 +12,7 @@
 #include "ffzero/head/prototypes.hpp"
 #include "ffzero/map/mesh/field_maps.hpp"
 #include "ffzero/run/mesh_light.hpp"
+#include "ffzero/run/pictures.hpp"
 #include "ffzero/settings/build_network.hpp"
 
 namespace ffzero {
@@ -67,16 +68,6 @@ std::vector<double> confidence(const EvaluationInputs& in) {
   return values;
 }
 
-std::uint8_t grey_pixel(const Dataset& data, Index sample, Index pixel) {
-  const Index plane = data.shape().height * data.shape().width, channels = data.shape().channels;
-  double sum = 0.0;
-  for (Index c = 0; c < channels; ++c) {
-    const std::size_t at = usize(c * plane + pixel);
-    sum += data.is_bytes() ? data.bytes(sample)[at] : 255.0 * std::clamp(static_cast<double>(data.values(sample)[at]), 0.0, 1.0);
-  }
-  return static_cast<std::uint8_t>(std::lround(sum / static_cast<double>(channels)));
-}
-
 void add_worst(const EvaluationInputs& in, NpzArchive& archive) {
   const Dataset& test = in.splits.test;
   if (in.outputs.test_scores.empty() || test.empty()) return;
@@ -91,10 +82,12 @@ void add_worst(const EvaluationInputs& in, NpzArchive& archive) {
   order.resize(usize(count));
   archive["worst_indices"] = array_of(std::span<const std::int32_t>(order), {count});
   const Shape shape = test.shape();
-  if (shape.height < 2) return;
+  if (!has_pictures(test)) return;
   std::vector<std::uint8_t> pixels;
-  for (const std::int32_t sample : order)
-    for (Index p = 0; p < shape.height * shape.width; ++p) pixels.push_back(grey_pixel(test, sample, p));
+  for (const std::int32_t sample : order) {
+    const auto picture = grey_picture(test, sample);
+    pixels.insert(pixels.end(), picture.begin(), picture.end());
+  }
   archive["worst_images"] = array_of(std::span<const std::uint8_t>(pixels), {count, shape.height, shape.width});
 }
 
@@ -141,9 +134,12 @@ void add_prototypes(const Network<float>& network, Matrix<float>& features, NpzA
   archive["prototypes"] = array_of(Matrix<float>(head->prototypes(0)));
 }
 
-// Features of the first samples, and on the way there the powers behind every mesh. Returns the evaluations it took.
-Index add_features(const EvaluationInputs& in, const std::vector<MeshView>& meshes, NpzArchive& archive) {
-  const Index count = std::min(in.feature_samples, in.splits.test.size());
+Index feature_count(const EvaluationInputs& in) { return std::min(in.feature_samples, in.splits.test.size()); }
+
+// Features of the first samples, and on the way there the powers behind every mesh and the maps of convolutions. Returns the evaluations
+// it took.
+Index add_features(const EvaluationInputs& in, const std::vector<MeshView>& meshes, NpzArchive& archive, ConvolutionPictures& pictures) {
+  const Index count = feature_count(in);
   Matrix<float> x = encoded(in, 0, count), energy(in.network.layers(), 3), y;
   LayerOutput<float> out;
   std::size_t mesh = 0;
@@ -158,6 +154,7 @@ Index add_features(const EvaluationInputs& in, const std::vector<MeshView>& mesh
         archive[fmt::format("mesh_power.{}", mesh)] =
             array_of(power_by_class(in, powers_of(fields_of_mesh<float>(y, meshes[mesh].layout.ports(), part))));
     }
+    pictures.add_layer(in.network.layer(i), out.passed_on);
     x.swap(out.passed_on);
   }
   add_prototypes(in.network, out.head_input, archive);
@@ -191,7 +188,8 @@ nlohmann::json about(const EvaluationInputs& in, const std::vector<MeshView>& me
 
 NpzArchive mesh_powers(const EvaluationInputs& in) {
   NpzArchive archive;
-  add_features(in, meshes_of(in.network), archive);
+  ConvolutionPictures pictures(in.splits.test, feature_count(in));
+  add_features(in, meshes_of(in.network), archive, pictures);
   return archive;
 }
 
@@ -201,12 +199,15 @@ NpzArchive evaluation_data(const EvaluationInputs& in) {
   if (in.splits.test.empty()) return archive;
   add_worst(in, archive);
   const std::vector<MeshView> meshes = meshes_of(in.network);
-  Index evaluations = add_features(in, meshes, archive);
+  ConvolutionPictures pictures(in.splits.test, feature_count(in));
+  Index evaluations = add_features(in, meshes, archive, pictures);
   if (!meshes.empty()) {
     add_light(in, meshes, archive);
     evaluations += 2 * in.network.layers();
   }
-  const std::string text = about(in, meshes, evaluations).dump();
+  nlohmann::json described = about(in, meshes, evaluations);
+  pictures.store(in.network, archive, described);
+  const std::string text = described.dump();
   archive["about"] =
       array_of(std::span<const std::uint8_t>(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()), {isize(text.size())});
   return archive;

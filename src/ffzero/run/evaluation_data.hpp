@@ -29,6 +29,7 @@ struct EvaluationInputs {
 ///   worst_indices (W), the samples that the run gets most wrong, and worst_images (W, h, w) as grey bytes, if samples are images;
 ///   for every mesh i: phases_initial.i, phases_final.i, mesh_power.i (K, n) mean power a class, light_before.i and light_after.i
 ///   (columns + 2, n) powers of light_sample; energy (layers, 3): mean power in front of, behind and passed on by each layer;
+///   of layers that pass on maps what ConvolutionPictures::store adds (no evaluations of its own);
 ///   about: JSON with names of classes and targets, sample shape, meshes and `evaluations`, what the pictures cost (billed to no run).
 [[nodiscard]] NpzArchive evaluation_data(const EvaluationInputs& inputs);
 

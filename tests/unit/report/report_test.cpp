@@ -19,7 +19,10 @@
 #include "ffzero/report/page.hpp"
 #include "ffzero/report/run_data.hpp"
 #include "ffzero/report/run_figures.hpp"
+#include "ffzero/run/evaluate.hpp"
+#include "ffzero/run/pictures.hpp"
 #include "ffzero/run/run.hpp"
+#include "ffzero/train/source.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace ffzero {
@@ -77,6 +80,16 @@ fs::path dense_run(const test::TemporaryFolder& folder) { return small_run(folde
 
 fs::path photonic_run(const test::TemporaryFolder& folder) {
   return small_run(folder, {{"model.kind", "photonic"}, {"dataset.crop", "3"}, {"model.mesh.layers", "2"}});
+}
+
+// More maps and kernels' channels than a page has room for.
+fs::path convolutional_run(const test::TemporaryFolder& folder) {
+  return small_run(folder, {{"model.kind", "cnn"},
+                            {"model.conv.channels", "[20,3]"},
+                            {"model.conv.kernel", "[3]"},
+                            {"model.conv.padding", "[1]"},
+                            {"model.conv.pool", "[2,0]"},
+                            {"model.layers", "[5]"}});
 }
 
 // Every tag that is opened is closed; void elements aside.
@@ -178,6 +191,70 @@ TEST(Report, OfAPhotonicRunShowsPhasesAndLight) {
   // A mesh: light twice, power, six maps of phases, gamma, two histograms, two roses; and the energy of all.
   EXPECT_EQ(light.figures.size(), 2U * 14U + 1U);
   expect_drawn({light}, run / "figures", html);
+}
+
+TEST(Report, OfAConvolutionalRunShowsKernelsAndFeatureMaps) {
+  if (!have_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  const test::TemporaryFolder folder;
+  const fs::path run = convolutional_run(folder);
+  const ReportResult result = write_report({run});
+  EXPECT_TRUE(result.notices.empty()) << result.notices.front();
+  const std::string html = text_of(result.file);
+  expect_well_formed(html);
+  expect_self_contained(html);
+  expect_unique_ids(html);
+  const RunData data = read_run(run);
+  const FigureGroup group = convolution_figures(data);
+  ASSERT_EQ(group.figures.size(), 3U) << "kernels, and maps of each convolution";
+  expect_drawn({group}, run / "figures", html);
+  EXPECT_THAT(html, HasSubstr("aria-label=\"conv0: learnt kernels\""));
+  EXPECT_THAT(group.figures[0].caption, HasSubstr("3 x 3 pixels, a tile each (all 20 kernels)"));
+  const auto weights = data.arrays.at("kernels").to<double>();
+  const auto [low, high] = std::ranges::minmax(weights);
+  EXPECT_THAT(group.figures[0].caption, HasSubstr(fmt::format("between {:.3g} and {:.3g}", low, high)));
+  EXPECT_EQ(group.figures[1].title, "conv0: feature maps, 20 x 3 x 3");
+  EXPECT_THAT(group.figures[1].caption, HasSubstr("the first 16 of 20 maps; 4 are left out"));
+  EXPECT_THAT(group.figures[1].plot, HasSubstr("set cbrange [0:")) << "nothing is negative behind a rectifier";
+  const auto labels = data.integers("test_labels"), decided = data.decisions();
+  EXPECT_THAT(group.figures[2].plot, HasSubstr(fmt::format("'test sample 1 (is {}, taken for {})'", labels[1], decided[1])));
+  EXPECT_THAT(group.figures[2].data, HasSubstr("$sample2 <<"));
+}
+
+TEST(Report, OfAConvolutionalRunWithManyLayersStaysLight) {
+  if (!have_gnuplot()) GTEST_SKIP() << "gnuplot is not installed";
+  // Twice as many pixels as are kept, so that few layers weigh as much as many.
+  constexpr Index kLayers = 5, kSide = 2 * ConvolutionPictures::kPixels;
+  const test::TemporaryFolder folder;
+  RunData run = read_run(convolutional_run(folder));
+  run.about["maps"] = nlohmann::json::array();
+  for (Index i = 0; i < kLayers; ++i) {
+    // Noise: no picture takes more.
+    std::vector<double> values(usize(3 * ConvolutionPictures::kMaps * kSide * kSide));
+    for (std::size_t v = 0; v < values.size(); ++v) values[v] = std::sin(static_cast<double>(v * v % 7919 + usize(i)));
+    run.arrays[fmt::format("maps.{}", i)] = NpyArray::of<double>(values, {3, ConvolutionPictures::kMaps, kSide, kSide});
+    run.about["maps"].push_back({{"name", fmt::format("conv{}", i)}, {"shape", {512, 64, 64}}, {"step", 2}});
+  }
+  ReportResult result;
+  const std::string html = report_body(run, folder.path() / "figures", {.only_svg = true}, result);
+  EXPECT_TRUE(result.notices.empty()) << result.notices.front();
+  EXPECT_LT(html.size(), 1'450'000U);
+  EXPECT_THAT(html, AllOf(HasSubstr("the first 16 of 512 maps; 496 are left out"), HasSubstr("Of 2 rows and columns one is shown"),
+                          HasSubstr("more figures lie in")));
+}
+
+TEST(Report, RefusesDamagedFeatureMaps) {
+  const test::TemporaryFolder folder;
+  const RunData whole = read_run(convolutional_run(folder));
+  for (const char* name : {"kernels", "maps.1"}) {
+    RunData run = whole;
+    run.arrays[name].shape = {run.arrays[name].size()};
+    EXPECT_THROW((void)convolution_figures(run), DataError) << name;
+  }
+  RunData run = whole;
+  run.arrays["maps_samples"] = NpyArray::of<std::int32_t>(std::vector<std::int32_t>{0}, {1});
+  EXPECT_THROW((void)convolution_figures(run), DataError);
+  run.arrays.erase("maps.0");
+  EXPECT_THROW((void)convolution_figures(run), DataError);
 }
 
 TEST(Report, WithoutGnuplotComesAndSaysHowToGetIt) {
@@ -495,6 +572,33 @@ TEST(EvaluationData, KeepsTheWorstSamplesFirst) {
   EXPECT_EQ(run.arrays.at("prototypes").shape, (std::vector<Index>{3, 6}));
 }
 
+TEST(EvaluationData, KeepsKernelsAndWhatConvolutionsPassOn) {
+  const test::TemporaryFolder folder;
+  const fs::path path = convolutional_run(folder);
+  const RunData run = read_run(path);
+  const TrainedNetwork trained = TrainedNetwork::load(path);
+  const Network<float>& network = trained.network();
+  const auto kernels = run.arrays.at("kernels").to<float>();
+  EXPECT_EQ(run.arrays.at("kernels").shape, (std::vector<Index>{20, 1, 3, 3}));
+  EXPECT_TRUE(std::ranges::equal(kernels, network.theta(0, 1).first(180)));
+  EXPECT_EQ(run.about.at("kernels"), (nlohmann::json{{"layer", "conv0"}, {"count", 20}, {"inputs", 1}}));
+  EXPECT_EQ(run.integers("maps_samples"), (std::vector<std::int32_t>{0, 1, 2})) << "one of each class";
+  EXPECT_EQ(run.arrays.at("maps_images").shape, (std::vector<Index>{3, 6, 6}));
+  EXPECT_EQ(run.arrays.at("maps.0").shape, (std::vector<Index>{3, 16, 3, 3}));
+  EXPECT_EQ(run.arrays.at("maps.1").shape, (std::vector<Index>{3, 3, 3, 3}));
+  EXPECT_FALSE(run.has("maps.2")) << "a dense layer passes on no maps";
+  const Splits splits = load_splits(trained.config(), {});
+  Matrix<float> x = encode_samples(trained.encoder(), splits.test, 0, 3);
+  LayerOutput<float> out;
+  for (Index layer = 0; layer < 2; ++layer) {
+    network.pass_on(layer, layer + 1, x, out);
+    const Matrix<double> kept = run.matrix(fmt::format("maps.{}", layer));
+    EXPECT_LT((kept - x.leftCols(kept.cols()).cast<double>()).cwiseAbs().maxCoeff(), 1e-5) << layer;
+  }
+  const test::TemporaryFolder other;
+  EXPECT_FALSE(read_run(dense_run(other)).about.contains("maps"));
+}
+
 TEST(EvaluationData, MeshesKeepTheEnergy) {
   const test::TemporaryFolder folder;
   const RunData run = read_run(photonic_run(folder));
@@ -519,6 +623,20 @@ TEST(Light, OfASampleAgreesWithWhatTheRunKept) {
   for (const auto& mesh : light.summary.at("meshes"))
     EXPECT_NEAR(mesh.at("energy_out").get<double>(), mesh.at("energy_in").get<double>(), 1e-5 * mesh.at("energy_in").get<double>());
   (void)write_light(light, request, folder.path() / "light");
+  // What predict says, on the page too.
+  EXPECT_EQ(light.arrays.at("image").shape, (std::vector<Index>{6, 6}));
+  const TrainedNetwork trained = TrainedNetwork::load(run);
+  const Splits splits = load_splits(trained.config(), {});
+  const Opinions opinions = trained.infer(splits.test.slice(0, 1), "test");
+  EXPECT_EQ(light.summary.at("label"), splits.test.labels()[0]);
+  EXPECT_EQ(light.summary.at("prediction"), opinions.decision[0]);
+  const auto similarity = light.summary.at("similarities").at(usize(opinions.decision[0])).get<double>();
+  EXPECT_NEAR(similarity, joint_scores(trained, opinions)(0, opinions.decision[0]), 1e-6);
+  const std::string html = text_of(folder.path() / "light" / "light.html");
+  expect_well_formed(html);
+  EXPECT_THAT(html,
+              AllOf(HasSubstr("aria-label=\"the sample\" style=\"background-image:url(data:image/png;base64,"), HasSubstr("is 0<br><b"),
+                    HasSubstr(fmt::format("taken for {}</b><br>similarity {:.3f}", opinions.decision[0], similarity))));
   for (const char* file : {"light.npz", "light.json", "light.html"}) EXPECT_TRUE(fs::exists(folder.path() / "light" / file)) << file;
 }
 

@@ -16,6 +16,7 @@
 #include "ffzero/report/findings.hpp"
 #include "ffzero/report/imperfect_study.hpp"
 #include "ffzero/report/reproduce.hpp"
+#include "ffzero/report/study_page.hpp"
 #include "ffzero/report/study_report.hpp"
 #include "support/project_folder.hpp"
 #include "support/temporary_folder.hpp"
@@ -243,6 +244,36 @@ TEST(Reproduction, IsWrittenFromRunsThatAreThere) {
   EXPECT_THAT(report, HasSubstr("the reference program"));
   EXPECT_THAT(report, HasSubstr("## Two meshes of 25 ports"));
   EXPECT_THAT(report, HasSubstr("missing"));
+}
+
+TEST(Reproduction, HasAPageWithTablesWordsRunsAndCommands) {
+  const test::TemporaryFolder folder;
+  const ReproduceOptions options{.quick = true, .mnist = "somewhere", .command = "ffzero reproduce --quick --out 'a <b>'"};
+  const Study study = reproduction_study(options);
+  const fs::path runs = folder.path() / "runs";
+  for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+    fs::create_directories(runs / study.runs[i].name);
+    std::ofstream(runs / study.runs[i].name / (i == 0 ? "report.html" : "summary.json")) << "{}";
+  }
+  (void)write_reproduction(options, folder.path(), {.program = "no-such-gnuplot"});
+  const std::string page = text_of(folder.path() / "report.html");
+  EXPECT_LT(page.size(), 1'500'000U);
+  EXPECT_THAT(page, AllOf(HasSubstr("<h1>The paper's comparison</h1>"), HasSubstr("<h2>Two meshes of 25 ports, digits 0 to 4</h2>"),
+                          HasSubstr("<strong>Quick</strong>"), HasSubstr("<code>ffzero reproduce --quick</code>"),
+                          HasSubstr("<td>the reference program</td>")));
+  EXPECT_THAT(page, AllOf(HasSubstr("<a href=\"runs/" + study.runs[0].name + "/report.html\">"),
+                          HasSubstr("<a href=\"runs/" + study.runs[1].name + "/summary.json\">"),
+                          Not(HasSubstr("href=\"runs/" + study.runs[2].name))));
+  EXPECT_THAT(page, AllOf(HasSubstr("<pre>ffzero reproduce --quick --out 'a &lt;b&gt;'\n"),
+                          HasSubstr("ffzero train " + (runs / study.runs[0].name).string() + "/config.toml --out ")));
+}
+
+TEST(StudyPage, TurnsWordsIntoHtmlAndEscapesTheRest) {
+  EXPECT_EQ(words_html(""), "");
+  EXPECT_EQ(words_html("One **strong** word,\nand `a < b`.\n\nMore.\n* one\n* two & three\n\nEnd"),
+            "<p>One <strong>strong</strong> word, and <code>a &lt; b</code>.</p>\n<p>More.</p>\n<ul>\n<li>one</li>\n<li>two &amp; "
+            "three</li>\n</ul>\n<p>End</p>\n");
+  EXPECT_THAT(words_html("<script>"), Not(HasSubstr("<script>")));
 }
 
 // A run of `study` as it stands when it is done: two epochs.
