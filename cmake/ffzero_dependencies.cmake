@@ -1,10 +1,14 @@
-# Every library that ffzero is built with and, its own libraries being static, also linked with. Read twice: by the project itself and by
+# Every library that ffzero is built with and, unless its own library is shared, also linked with. Read twice: by the project itself and by
 # the installed ffzeroConfig.cmake, so that the two can never disagree. All come from Debian 12 or Ubuntu 24.04; nothing is downloaded.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 find_dependency(Eigen3 3.4 NO_MODULE)
 find_dependency(fmt 9)
 find_dependency(nlohmann_json 3.11)
+# What follows is in no public header: a shared library brings it along.
+if(ffzero_SHARED)
+  return()
+endif()
 find_dependency(tomlplusplus 3)
 find_dependency(ZLIB)
 find_dependency(PNG)

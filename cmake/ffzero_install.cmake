@@ -20,9 +20,13 @@ target_sources(ffzero_all INTERFACE FILE_SET HEADERS BASE_DIRS ${PROJECT_BINARY_
 set_target_properties(ffzero_all PROPERTIES EXPORT_NAME ffzero)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ffzero)
-install(TARGETS ${stages} ffzero_all EXPORT ffzeroTargets COMPONENT development
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
-        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
+if(BUILD_SHARED_LIBS)
+  include(ffzero_shared)
+else()
+  install(TARGETS ${stages} ffzero_all EXPORT ffzeroTargets COMPONENT development
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
+          FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
+endif()
 install(EXPORT ffzeroTargets NAMESPACE ffzero:: DESTINATION ${package_dir} COMPONENT development)
 configure_package_config_file(cmake/ffzeroConfig.cmake.in ffzeroConfig.cmake INSTALL_DESTINATION ${package_dir})
 # Below 1.0 a minor version may change the interface.
@@ -32,14 +36,20 @@ install(FILES ${PROJECT_BINARY_DIR}/ffzeroConfig.cmake ${PROJECT_BINARY_DIR}/ffz
 
 # For builds that do not use CMake: ffzero.pc. The libraries in the order of the linker, users before what they use. The others stand beside
 # them by name and not in "Requires": with pkg-config's --static those would ask for the static libraries that they need in turn.
-list(REVERSE stages)
-list(TRANSFORM stages PREPEND -l OUTPUT_VARIABLE pc_libraries)
-list(APPEND pc_libraries -lpng -lz -lcrypto)
-if(FFZERO_FETCH)
-  list(APPEND pc_libraries -lcurl)
+if(BUILD_SHARED_LIBS)
+  set(pc_requires "eigen3 fmt nlohmann_json")
+  set(pc_libraries "-lffzero -pthread")
+else()
+  set(pc_requires "eigen3 fmt nlohmann_json tomlplusplus")
+  list(REVERSE stages)
+  list(TRANSFORM stages PREPEND -l OUTPUT_VARIABLE pc_libraries)
+  list(APPEND pc_libraries -lpng -lz -lcrypto)
+  if(FFZERO_FETCH)
+    list(APPEND pc_libraries -lcurl)
+  endif()
+  list(APPEND pc_libraries -lopenblas -lhwy -pthread)
+  list(JOIN pc_libraries " " pc_libraries)
 endif()
-list(APPEND pc_libraries -lopenblas -lhwy -pthread)
-list(JOIN pc_libraries " " pc_libraries)
 set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 file(RELATIVE_PATH prefix_from_pc /prefix/${pc_dir} /prefix)
 string(REGEX REPLACE "/$" "" prefix_from_pc "${prefix_from_pc}")

@@ -18,6 +18,7 @@ function(ffzero_add_stage name)
   ffzero_precompile(ffzero_${name} library)
   set_property(GLOBAL APPEND PROPERTY FFZERO_STAGES ffzero_${name})
   set_property(GLOBAL APPEND PROPERTY FFZERO_HEADERS ${headers})
+  set_property(GLOBAL APPEND PROPERTY FFZERO_PUBLIC_LINKS ${ARG_LINK})
 endfunction()
 
 # ffzero_compile_together(<target> <sources>): the files of a folder in batches: most of a small file's time goes into the headers of others, and

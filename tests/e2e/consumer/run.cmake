@@ -26,6 +26,17 @@ run(${CMAKE_COMMAND} -S ${SOURCE} -B ${folder} -G Ninja -DCMAKE_BUILD_TYPE=Debug
 run(${CMAKE_COMMAND} --build ${folder})
 run(${folder}/consumer)
 
+# A shared library (BUILD_SHARED_LIBS) comes alone, under the name that programs look for.
+file(GLOB_RECURSE shared ${prefix}/libffzero.so)
+if(shared)
+  get_filename_component(library_folder ${shared} DIRECTORY)
+  file(GLOB archives ${library_folder}/*.a)
+  if(archives OR NOT EXISTS ${library_folder}/libffzero.so.0.1)
+    message(FATAL_ERROR "beside ${shared}: ${archives}, or no libffzero.so.0.1")
+  endif()
+  string(APPEND link_flags " -Wl,-rpath,${library_folder}")
+endif()
+
 if(PKG_CONFIG)
   file(GLOB_RECURSE pc ${prefix}/ffzero.pc)
   get_filename_component(pc_folder ${pc} DIRECTORY)
