@@ -14,7 +14,7 @@ template <class S>
 void Drift::add(double seconds, std::span<S> values) const {
   if (rms_ == 0.0) return;
   // Between two independent normal numbers along a circle, so that the spread stays that of each of them; the first one is 0.
-  const double position = std::max(0.0, seconds / time_);
+  const double position = std::max(0.0, (seconds + age_) / time_);
   const double whole = std::floor(position), angle = 0.5 * std::numbers::pi * (position - whole);
   const auto first = static_cast<Index>(std::min(whole, 1e12));
   const std::lock_guard lock(busy_);

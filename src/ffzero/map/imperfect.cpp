@@ -52,7 +52,7 @@ class Imperfections final : public MapEffects<S> {
   Imperfections(const ImperfectOptions& options, std::uint32_t part, Index parameters, Index outputs)
       : options_(options),
         part_(part),
-        drift_(options.seed, random_part(part, Draw::drift), parameters, options.drift_rms, options.drift_time) {
+        drift_(options.seed, random_part(part, Draw::drift), parameters, options.drift_rms, options.drift_time, options.age) {
     if (options_.gain > 0.0) gain_ = (1.0 + options_.gain * normals(Fixed::gain, outputs).array()).template cast<S>();
     if (options_.offset > 0.0) offset_ = (options_.offset * normals(Fixed::offset, outputs)).template cast<S>();
     if (options_.dead > 0.0) alive_ = (uniforms(Fixed::dead, outputs).array() >= options_.dead).template cast<S>();
@@ -174,6 +174,7 @@ const std::vector<ImperfectField>& imperfect_fields() {
       {"stuck", &O::stuck, 0, 1, "Share of the parameters that stand at a random value for ever.", true},
       {"drift_rms", &O::drift_rms, 0, kMost, "Spread that the drift of the parameters reaches after drift_time and keeps.", true},
       {"drift_time", &O::drift_time, 1e-9, 1e12, "Seconds of nominal time.", false},
+      {"age", &O::age, 0, 1e12, "Seconds that the parameters have drifted before the run begins.", false},
       {"write_s", &O::write_s, 0, kMost, "Nominal time of setting all parameters, seconds.", false},
       {"row_s", &O::row_s, 0, kMost, "Nominal time of reading a sample, seconds.", false},
       {"fail", &O::fail, 0, 1, "Probability that a reading does not come back; device.on_failure and device.retries say what follows.",

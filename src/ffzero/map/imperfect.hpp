@@ -30,6 +30,7 @@ struct ImperfectOptions {
   double stuck = 0.0;        ///< share of the parameters that stand at a random value of -dac_range .. dac_range for ever
   double drift_rms = 0.0;    ///< standard deviation that the drift of a parameter has reached after drift_time and keeps, in their units
   double drift_time = 1.0;   ///< seconds of nominal time
+  double age = 0.0;          ///< seconds that the parameters have drifted before the nominal time begins
   double write_s = 1e-4;     ///< nominal time that setting all parameters takes, seconds
   double row_s = 1e-6;       ///< nominal time that a sample takes, seconds
   double fail = 0.0;         ///< probability that a reading does not come back

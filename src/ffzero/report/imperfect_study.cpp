@@ -194,16 +194,15 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
     return keys;
   };
   const int start = size(6, 20), refine = size(1, 2), epochs = size(10, 30);
-  // A cosine leaves nothing for a last epoch alone.
-  const ArmKeys once{{"objective.temperature", 0.02}, {"update.lr", 1e-3}, {"update.schedule", "constant"}};
-  const auto started_on_the_model = [&](const char* fit, int epochs_on_chip) {
+  const auto started_on_the_model = [&](const char* fit, int epochs_on_chip, double chip_lr) {
     return with({{"preset", "adjoint"},
                  {"gradient.estimator", "twin"},
                  {"gradient.twin.order", "along"},
                  {"gradient.twin.fit", fit},
                  {"gradient.twin.start", start},
+                 {"gradient.twin.chip_lr", chip_lr},
                  {"training.epochs", start + epochs_on_chip}},
-                epochs_on_chip > 1 ? model : once);
+                model);
   };
   const auto by_batches = [](double readings) { return readings / kBatch; };
   return {{"ideal", "the model itself", false, "-", with({{"preset", "adjoint"}, {"training.epochs", epochs}}, model)},
@@ -245,10 +244,10 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
             {"update.beta2", 0.9},
             {"budget.forward_evals", size(100000, 600000)}},
            [](double readings) { return readings * kTurnSettings / kTurnReadings; }},
-          {"pat_1", "slopes of the model, 1 epoch", true, "layout and equations", started_on_the_model("none", 1), by_batches},
-          {"pat_5", "slopes of the model, 5 epochs", true, "layout and equations", started_on_the_model("none", 5), by_batches},
-          {"along_1", "twin, fitted along, 1 epoch", true, "layout and equations", started_on_the_model("couplers", 1), by_batches},
-          {"along_5", "twin, fitted along, 5 epochs", true, "layout and equations", started_on_the_model("couplers", 5), by_batches},
+          {"pat_1", "slopes of the model, 1 epoch", true, "layout and equations", started_on_the_model("none", 1, 3e-3), by_batches},
+          {"pat_5", "slopes of the model, 5 epochs", true, "layout and equations", started_on_the_model("none", 5, 1e-3), by_batches},
+          {"along_1", "twin, fitted along, 1 epoch", true, "layout and equations", started_on_the_model("couplers", 1, 3e-3), by_batches},
+          {"along_5", "twin, fitted along, 5 epochs", true, "layout and equations", started_on_the_model("couplers", 5, 3e-3), by_batches},
           {"twin", "twin, fitted", true, "layout and equations",
            with({{"preset", "adjoint"},
                  {"gradient.estimator", "twin"},

@@ -554,6 +554,7 @@ ChipOptions chip_options(const Values& v) {
           .adc_range = number("adc_range"),
           .drift_rms = number("drift_rms"),
           .drift_time = number("drift_time"),
+          .age = number("age"),
           .write_s = number("write_s"),
           .row_s = number("row_s")};
 }

@@ -278,6 +278,7 @@ std::vector<KeyInfo> make_table() {
   add("model.mesh.chip.drift_rms", number, 0.0, 0, 100, "Spread that the drift of the phases reaches after drift_time and keeps, rad.",
       mesh_key);
   add("model.mesh.chip.drift_time", number, 1.0, 1e-9, 1e12, "Seconds of the chip's nominal time.", mesh_key);
+  add("model.mesh.chip.age", number, 0.0, 0, 1e12, "Seconds that the phases have drifted before the run begins.", mesh_key);
   add("model.mesh.chip.write_s", number, 1e-4, 0, 1e6, "Nominal time of setting all phases, seconds.", mesh_key);
   add("model.mesh.chip.row_s", number, 1e-6, 0, 1e6, "Nominal time of reading a sample, seconds.", mesh_key);
   for (const ImperfectField& field : imperfect_fields()) {

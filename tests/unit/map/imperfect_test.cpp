@@ -257,6 +257,11 @@ TEST(Imperfect, DriftBeginsAtNothingAndReachesItsSpread) {
   static_cast<void>(stands(*map, zero, 2));
   const Vector<double> later = stands(*map, zero, 2);
   EXPECT_EQ(later, at(2, 0)) << "a write and two rows later";
+  ImperfectOptions aged = slow;
+  aged.age = 2.0;
+  const Map older = imperfect_map<double>(std::make_shared<Show>(kCount), aged);
+  begin(*older, {.stream = 0, .step = 0, .rows = 0, .writes = 1});
+  EXPECT_EQ(stands(*older, zero), at(5, 0)) << "four writes old";
 }
 
 TEST(Imperfect, SlopesAreThoseOfTheSmoothPart) {

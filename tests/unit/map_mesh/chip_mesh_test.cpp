@@ -236,6 +236,11 @@ TEST(Chip, DriftFollowsTheTimeOfTheAddress) {
   EXPECT_LT(rms(moved(3.9999) - moved(4.0001)), 1e-3);  // without jumps
   EXPECT_GT(rms(moved(3.0) - moved(7.0)), 0.35);
   EXPECT_EQ(moved(5.5), moved(5.5));
+  options.age = 1.5;
+  const ChipMesh<double> older(layout, {draw_chip(layout, options, 0)});
+  older.begin_series({.stream = 1, .step = 7, .rows = 4000.0, .writes = 3.0});
+  EXPECT_EQ(Vector<double>((older.written(0, as_span(theta)) - theta).head(2 * layout.block_size())), moved(5.5));
+  EXPECT_EQ(older.chip().identity(), mesh.chip().identity()) << "an older chip is the same chip";
 }
 
 TEST(Chip, ReadingsAreTheSameAtTheSameAddress) {

@@ -79,6 +79,15 @@ TEST(ChipInTraining, EveryEffectReachesTheRun) {
     EXPECT_NE(with(key, value), plain) << key;
 }
 
+TEST(ChipInTraining, AnOlderChipIsAnotherOneWhereItDrifts) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto trained = [&](const char* rms, const char* age) {
+    return run<float>(resolved(on_chip({{"model.mesh.chip.drift_rms", rms}, {"model.mesh.chip.age", age}}), splits), splits).theta;
+  };
+  EXPECT_NE(trained("0.5", "0"), trained("0.5", "3"));
+  EXPECT_EQ(trained("0", "0"), trained("0", "3"));
+}
+
 TEST(ChipInTraining, EveryMeshIsAChipOfItsOwn) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   const auto network = build_network<float>(resolved(on_chip({{"model.mesh.layers", "2"}, {"model.mesh.chip.number", "3"}}), splits),

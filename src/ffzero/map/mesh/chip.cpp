@@ -69,6 +69,7 @@ void ChipOptions::validate() const {
   require_range("adc_range", adc_range, 1.0, 1e6);
   require_range("drift_rms", drift_rms, 0.0, 100.0);
   require_range("drift_time", drift_time, std::numeric_limits<double>::min(), 1e12);
+  require_range("age", age, 0.0, 1e12);
   require_range("write_s", write_s, 0.0, 1e6);
   require_range("row_s", row_s, 0.0, 1e6);
 }
@@ -141,7 +142,7 @@ ChipWriter<S>::ChipWriter(const MeshLayout& layout, const Chip& chip)
       crosstalk_(static_cast<S>(chip.errors[at_.crosstalk()])),
       step_(chip.options.dac_bits > 0 ? static_cast<S>(2.0 * std::numbers::pi / static_cast<double>(Index{1} << chip.options.dac_bits))
                                       : S{0}),
-      drift_(chip.options.seed, chip.part, 2 * at_.block, chip.options.drift_rms, chip.options.drift_time) {}
+      drift_(chip.options.seed, chip.part, 2 * at_.block, chip.options.drift_rms, chip.options.drift_time, chip.options.age) {}
 
 template <class S>
 void ChipWriter<S>::drive(std::span<const S> theta, std::span<S> driven) const {

@@ -33,6 +33,7 @@ struct ChipOptions {
   double adc_range = 16.0;     ///< largest reading, as a multiple of the sample's mean power a port; 1 .. 1e6
   double drift_rms = 0.0;      ///< standard deviation that the drift of a phase has reached after drift_time and keeps, rad; 0 .. 100
   double drift_time = 1.0;     ///< seconds of nominal time of the chip, > 0
+  double age = 0.0;            ///< seconds that the chip has drifted before the nominal time begins; 0 .. 1e12
   double write_s = 1e-4;       ///< nominal time that setting all phases takes, seconds, >= 0
   double row_s = 1e-6;         ///< nominal time that a sample takes, seconds, >= 0
 
