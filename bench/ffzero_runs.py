@@ -3,7 +3,9 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -46,6 +48,19 @@ def epoch_seconds(run):
     for times in by_layer.values():
         total += min(times)
     return total
+
+
+def command_of(script):
+    """The command that was typed, for baselines: files of this project as paths within it, others by their name alone."""
+    project = pathlib.Path(__file__).resolve().parent.parent
+
+    def shortened(word):
+        path = pathlib.Path(word)
+        if not path.is_absolute():
+            return word
+        return str(path.resolve().relative_to(project)) if path.resolve().is_relative_to(project) else path.name
+
+    return shlex.join([script, *map(shortened, sys.argv[1:])])
 
 
 def machine():

@@ -16,7 +16,6 @@ import argparse
 import concurrent.futures
 import json
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
@@ -187,7 +186,7 @@ def run(options):
     table = {name: row for name, row in rows(options).items() if options.only in name}
     peers = {"peer": str(HERE / "torch_peer.py"), **({"other": options.other_peer} if options.other_peer else {})}
     programs = {"ours": options.binary, **({"earlier": options.earlier} if options.earlier else {})}
-    result = {"command": shlex.join(["bench/peers/compare.py", *sys.argv[1:]]), "machine": ffzero_runs.machine(), "threads": options.threads,
+    result = {"command": ffzero_runs.command_of("bench/peers/compare.py"), "machine": ffzero_runs.machine(), "threads": options.threads,
               "limits": limits(options), "rows": {name: {who: [] for who in (*programs, *peers)} for name in table}}
     for row_name, row in table.items():
         result["rows"][row_name]["floor_s"] = row.floor(result["limits"]) / options.threads if row.floor and result["limits"] else None
@@ -215,7 +214,7 @@ def run_two_threads(options):
     ways = {"one": 1, "two": 2}
     if options.earlier:
         ways["earlier"] = 2
-    result = {"command": shlex.join(["bench/peers/compare.py", *sys.argv[1:]]), "machine": ffzero_runs.machine(),
+    result = {"command": ffzero_runs.command_of("bench/peers/compare.py"), "machine": ffzero_runs.machine(),
               "rows": {name: {way: [] for way in (*ways, "both")} for name in table}}
 
     def seconds(row, threads, binary):

@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
@@ -97,7 +96,7 @@ def exponent(sizes, values):
 
 
 def run(options):
-    result = {"command": shlex.join(["bench/scaling/scaling.py", *sys.argv[1:]]), "machine": ffzero_runs.machine(), "batch": BATCH, "axes": {}}
+    result = {"command": ffzero_runs.command_of("bench/scaling/scaling.py"), "machine": ffzero_runs.machine(), "batch": BATCH, "axes": {}}
     for axis in (a for a in AXES if options.only in a.name):
         points = [Point(axis, size, threads, options) for size in axis.sizes for threads in options.threads]
         rows = [{"size": p.size, "threads": p.threads, "steps": p.steps, "epoch_s": [], "memory": []} for p in points]

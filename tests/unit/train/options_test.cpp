@@ -38,6 +38,10 @@ TEST(TrainOptions, RefusesEachFieldByName) {
             "TrainOptions::block: DirectionalOptions::directions: must be at least 1; got 0");
   EXPECT_EQ(refusal([](auto& o) { o.block.estimator = ActivityPerturbation{.eps = 0.0}; }),
             "TrainOptions::block: ActivityPerturbation::eps: must be a positive number; got 0");
+  EXPECT_EQ(refusal([](auto& o) { o.block.estimator = TransferOptions{.readings = 7}; }),
+            "TrainOptions::block: TransferOptions::readings: must be at least 8; got 7");
+  EXPECT_EQ(refusal([](auto& o) { o.block.estimator = TwinOptions{.chip_lr = -0.5}; }),
+            "TrainOptions::block: TwinOptions::chip_lr: must not be negative; got -0.5");
   EXPECT_EQ(refusal([](auto& o) { o.block.loss = CrossEntropyOptions{.temperature = 0.0}; }),
             "TrainOptions::block: CrossEntropyOptions::temperature: must be a positive number; got 0");
   EXPECT_EQ(refusal([](auto& o) { o.block_of[1].batch_size = 0; }),
