@@ -56,7 +56,7 @@ int run_reproduce(const ReproduceArguments& arguments) {
   if (result.code == kInterrupted) return result.code;
   const auto notices = imperfect ? write_imperfect_study(options, request.out) : write_reproduction(options, request.out);
   for (const auto& notice : notices) note("{}\n", notice);
-  if (!imperfect) note("report: {}\n", (request.out / "report.html").string());
+  note("report: {}\n", (request.out / "report.html").string());
   fmt::print("{}\n", (request.out / "report.md").string());
   return result.code;
 }

@@ -9,6 +9,7 @@
 
 #include "ffzero/base/atomic_file.hpp"
 #include "ffzero/map/mesh/chip.hpp"
+#include "ffzero/report/study_page.hpp"
 #include "ffzero/run/run.hpp"
 
 namespace ffzero {
@@ -159,16 +160,16 @@ Figure readings_figure(const std::vector<Arm>& arms, const std::vector<ArmResult
 
 std::string imperfect_introduction(const ReproduceOptions& options) {
   std::string text = fmt::format(
-      "# Chips that are not their model\n\nA mesh of {} ports whose couplers and phases are off by {} each (standard deviation), "
+      "A mesh of {} ports whose couplers and phases are off by {} each (standard deviation), "
       "{} chips, on {}. **Everything is simulation**, and the chips share a generator. ",
       options.quick ? 16 : 64, size_of_errors(options), chip_count(options), options.mnist.empty() ? "the built-in glyphs" : "MNIST");
   text += options.quick ? "**Quick**: a small mesh with large errors, few epochs, one seed; the numbers show directions, not results.\n"
                         : "Medians over three seeds of the network.\n";
-  return text + fmt::format("\nWritten by `ffzero reproduce imperfect{}`, ffzero {}.\n\n", options.quick ? " --quick" : "", version());
+  return text + fmt::format("\nWritten by `ffzero reproduce imperfect{}`, ffzero {}.\n", options.quick ? " --quick" : "", version());
 }
 
 constexpr const char* kExplanation =
-    "\nReadings are samples that the chip was shown in training; settings written follow from the plan of each estimator; seconds are "
+    "Readings are samples that the chip was shown in training; settings written follow from the plan of each estimator; seconds are "
     "those of "
     "the chip's nominal times (100 us a setting, 1 us a sample). Worst: the lowest of the chips. Recovery: (arm - direct) / (ideal - "
     "direct), "
@@ -285,16 +286,18 @@ std::vector<std::string> write_imperfect_study(const ReproduceOptions& options, 
                "recovery", "with a linear head", "worst chip", "remarks"},
               {}};
   for (std::size_t i = 0; i < arms.size(); ++i) table.rows.push_back(arm_row(arms[i], own[i], direct, ideal, train_samples(options)));
-  std::string text = imperfect_introduction(options) + table.markdown();
-  const Figure figure = readings_figure(arms, own);
-  if (!figure.plot.empty()) text += fmt::format("\n![{}](figures/{}.png)\n\n{}\n", figure.title, figure.name, figure.caption);
-  text += kExplanation;
-  const Drawing drawing = draw(figure.plot.empty() ? std::vector<Figure>{} : std::vector<Figure>{figure}, out / "figures", gnuplot);
-  const auto notices = drawing_notices(drawing);
-  for (const auto& notice : notices) text += "\n" + notice + "\n";
-  write_file_atomically(out / "report.md", text);
+  StudyPage page{.title = "Chips that are not their model",
+                 .introduction = imperfect_introduction(options),
+                 .sections = {{.title = {}, .figures = {}, .curves = {}, .table = table, .words = {}},
+                              {.title = {}, .figures = {}, .curves = {}, .table = {}, .words = kExplanation}},
+                 .command = options.command};
+  Figure figure = readings_figure(arms, own);
+  if (!figure.plot.empty()) page.sections[1].figures.push_back(std::move(figure));
+  const nlohmann::ordered_json said = study_json(study, results, out);
+  const auto notices = write_study_page(page, study, said, out, gnuplot);
+  write_file_atomically(out / "report.md", study_markdown(page, study, notices));
   write_file_atomically(out / "table.csv", table.csv());
-  write_file_atomically(out / "table.json", study_json(study, results, out).dump(2) + "\n");
+  write_file_atomically(out / "table.json", said.dump(2) + "\n");
   return notices;
 }
 

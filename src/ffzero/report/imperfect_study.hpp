@@ -28,7 +28,8 @@ struct Arm {
 /// Every arm x chips (ten; quick: three) x seeds (three; quick: one). Axes: arm, chip.
 [[nodiscard]] Study imperfect_study(const ReproduceOptions& options);
 
-/// Writes report.md, table.json and figures/ from what run_study left in `out`. Returns notices about what is missing.
+/// Writes report.md, report.html, table.csv, table.json and figures/ from what run_study left in `out`. Returns notices about what is
+/// missing.
 std::vector<std::string> write_imperfect_study(const ReproduceOptions& options, const std::filesystem::path& out,
                                                const GnuplotOptions& gnuplot = {});
 

@@ -44,7 +44,7 @@ figcaption{font-size:.86rem;color:var(--quiet);margin-top:.3rem}
 .curves button{font:inherit;min-width:2.2rem;margin-right:.3rem}
 .curves button:last-of-type{margin-right:.9rem}
 .curves>svg{display:block;width:100%;height:auto;background:var(--card);border-radius:8px;touch-action:pan-y;user-select:none;-webkit-user-select:none}
-.table{overflow-x:auto;max-width:100%}
+.table{overflow-x:auto;margin:.6rem 0;max-width:100%}
 table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:normal}
 th{color:var(--quiet);font-weight:600}

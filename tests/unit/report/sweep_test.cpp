@@ -336,7 +336,7 @@ TEST(ImperfectStudy, InFullIsWhatTheStudiesSay) {
 
 TEST(ImperfectStudy, IsATableWithWorstChipRecoveryReadingsAndWrites) {
   const test::TemporaryFolder folder;
-  const ReproduceOptions options{.quick = true, .mnist = {}};
+  const ReproduceOptions options{.quick = true, .mnist = {}, .command = "ffzero reproduce imperfect --quick"};
   const Study study = imperfect_study(options);
   EXPECT_EQ(study.runs.size(), 1U + 9U * 3U);
   for (const PlannedRun& run : study.runs) {
@@ -352,6 +352,11 @@ TEST(ImperfectStudy, IsATableWithWorstChipRecoveryReadingsAndWrites) {
   const std::string table = text_of(folder.path() / "table.csv");
   EXPECT_THAT(report, HasSubstr("Everything is simulation"));
   EXPECT_THAT(report, HasSubstr("figures/imperfect.png"));
+  EXPECT_LT(report.find("| random directions"), report.find("figures/imperfect.png"));
+  const std::string page = text_of(folder.path() / "report.html");
+  EXPECT_THAT(page, AllOf(HasSubstr("<strong>Everything is simulation</strong>"), HasSubstr("<td>random directions</td>"),
+                          HasSubstr("href=\"runs/" + study.runs[0].name + "/summary.json\""),
+                          HasSubstr("<pre>ffzero reproduce imperfect --quick\n")));
   // Medians of chips 0 to 2, the lowest of them; (0.80 - 0.50) / (0.90 - 0.50); 200,000 readings in batches of 64.
   EXPECT_THAT(table, HasSubstr("random directions,outputs,opaque,20,3125,0.512,0.8000,0.7900,0.75,0.8500,0.8400,\n"));
   EXPECT_THAT(table, HasSubstr("\"trained on the model, loaded\",nothing,opaque,0,1,0.0001,0.5000,0.4900,-,0.8000,0.8000,\n"));
