@@ -56,8 +56,10 @@ int calibrate(CalibrateOptions o) {
   errors("found", result.at("found"));
   if (!result.at("since").is_null()) errors("moved", result.at("since"));
   if (number(result.at("error"), "after") > 0.5)
-    fmt::print("{:<10}  the twin is no model of the chip yet: take more --settings, or train with gradient.estimator = \"directional\"\n",
-               "note");
+    fmt::print(
+        "{:<10}  the twin is no model of the chip yet: take more --steps (no reading), a smaller --spread or more --settings, or train "
+        "with gradient.estimator = \"directional\"\n",
+        "note");
   return kDone;
 }
 
