@@ -37,6 +37,9 @@ class CurvesTest(unittest.TestCase):
         os.chdir(cls.folder.name)
         train("layered", 5)
         train("short", 1)
+        train("long", 10)
+        for runs, out in ((["short", "layered"], "near"), (["short", "long"], "far")):
+            subprocess.run([PROGRAM, "report", *runs, "--out", out], check=True, timeout=120, env=WITHOUT_GNUPLOT, stderr=subprocess.DEVNULL)
         cls.page = browser.Browser()
 
     @classmethod
@@ -139,6 +142,14 @@ class CurvesTest(unittest.TestCase):
         self.press("zoom in")
         self.page.value("(s => { s.value = 1; s.dispatchEvent(new Event('change')); })(document.querySelectorAll('.curves select')[1])")
         self.assertEqual(self.axes()[0][0], "1")
+
+    def test_begins_with_a_logarithmic_axis_where_costs_are_far_apart(self):
+        for runs, far in (("near", False), ("far", True)):
+            self.open(runs)
+            self.assertEqual(self.page.value("document.querySelectorAll('.curves input')[0].checked"), far, runs)
+            whole = self.axes()
+            self.page.value("document.querySelectorAll('.curves input')[0].click()")
+            self.assertNotEqual(self.axes()[0], whole[0])
 
     def test_follows_a_finger_and_leaves_scrolling(self):
         self.open("layered", 390, touch=True)

@@ -145,6 +145,19 @@ std::string axis(char letter, Range range, Range limits, double least_mark, int 
                      std::max(least_mark, mark_distance(std::max(1e-9, shown.high - shown.low), most)));
 }
 
+std::string cost_axis(const std::vector<Range>& costs) {
+  constexpr double kFar = 10.0;
+  Range ends = range_of({}, 1), all = ends;
+  for (const Range& cost : costs) {
+    if (!(cost.high > 0.0)) continue;
+    ends = joined(ends, {cost.high, cost.high});
+    // A point without a cost has no place on a logarithmic axis.
+    all = joined(all, {cost.low > 0.0 ? cost.low : cost.high, cost.high});
+  }
+  if (!(ends.high >= kFar * ends.low)) return axis('x', {0.0, ends.high}, {0.0, 1e300});
+  return fmt::format("set logscale x\nset format x '%g'\nset xrange [{:.6g}:{:.6g}]\n", 0.8 * all.low, 1.25 * all.high);
+}
+
 const std::vector<std::string>& palette() {
   static const std::vector<std::string> colours{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00",
                                                 "#56B4E9", "#8A6D3B", "#8A63D2", "#7F8790", "#B8A800"};

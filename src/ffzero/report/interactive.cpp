@@ -25,7 +25,10 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
   const L = 64, R = 24, T = 12, B = 44;
   // range: what is shown of the x axis, null for all of it.
   const filled = given.y.findIndex((name, i) => given.curves.some(c => c.points.some(p => p[2 + i] !== null)));
-  const shown = {x: 0, y: Math.max(0, filled), logX: false, logY: false, off: new Set(), range: null};
+  // As cost_axis of the figures: curves that end far apart share a linear axis badly.
+  const costs = given.curves.map(c => Math.max(0, ...c.points.map(p => p[0] ?? 0))).filter(v => v > 0);
+  const far = costs.length > 0 && Math.max(...costs) >= 10 * Math.min(...costs);
+  const shown = {x: 0, y: Math.max(0, filled), logX: far, logY: false, off: new Set(), range: null};
   const html = (name, text, parent) => { const e = document.createElement(name); e.textContent = text; parent.append(e); return e; };
   const draw = (name, attributes, parent, text) => {
     const e = document.createElementNS(svg.namespaceURI, name);
@@ -53,7 +56,7 @@ const showCurves = () => document.querySelectorAll('.curves:empty').forEach(home
   };
   choice(given.y, 'y');
   choice(given.x, 'x');
-  box('log x', false, on => { shown.logX = on; shown.range = null; });
+  box('log x', shown.logX, on => { shown.logX = on; shown.range = null; });
   box('log y', false, on => { shown.logY = on; });
   const reset = () => { shown.range = null; paint(); };
   const half = (W - L - R) / 2;

@@ -237,12 +237,15 @@ FigureGroup comparison_figures(const std::vector<RunData>& runs) {
     std::vector<Curve> curves;
     std::vector<LegendEntry> entries;
     Range x = range_of({}, 1), y = x;
+    std::vector<Range> costs;
     for (std::size_t i = 0; i < runs.size(); ++i) {
       const LayerCurve rows{"", fmt::format("run{}", i), run_rows(runs[i])};
       const Range own = range_of(rows.rows, view.y);
       if (!std::isfinite(own.low)) continue;
       y = joined(y, own);
-      x = joined(x, range_of(rows.rows, view.over_epochs ? kEpoch : kEvaluations));
+      x = joined(x, range_of(rows.rows, kEpoch));
+      const Range cost = range_of(rows.rows, kEvaluations);
+      costs.push_back({cost.low / unit.divisor, cost.high / unit.divisor});
       f.data += data_block(rows.block, rows.rows);
       const LookOfCurve look = look_of_curve(i);
       curves.push_back({rows.block, fmt::format("{}:{}", view.over_epochs ? "2" : evaluations, view.y),
@@ -250,8 +253,7 @@ FigureGroup comparison_figures(const std::vector<RunData>& runs) {
       entries.push_back({runs[i].name, look.colour, look.mark});
     }
     if (curves.empty()) continue;
-    const double divisor = view.over_epochs ? 1.0 : unit.divisor;
-    f.plot = legend(f, entries) + axis('x', {0.0, x.high / divisor}, {0.0, 1e300}, view.over_epochs ? 1.0 : 0.0) +
+    f.plot = legend(f, entries) + (view.over_epochs ? axis('x', {0.0, x.high}, {0.0, 1e300}, 1.0) : cost_axis(costs)) +
              axis('y', y, view.y == kTest ? limits : metric_limits("loss")) +
              fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(view.over_epochs ? "epochs, layer after layer" : evaluation_label),
                          gnuplot_text(view.label)) +

@@ -202,6 +202,7 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
   std::vector<Curve> bands, lines, rings;
   std::vector<LegendEntry> entries;
   Range y = range_of({}, 1);
+  std::vector<Range> costs;
   for (std::size_t c = 0; c < kCells.size(); ++c) {
     const std::string colour = palette_colour(c), x = fmt::format("($1/{})", unit.divisor);
     entries.push_back({kCells[c], colour});
@@ -211,6 +212,8 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
       const std::string block = fmt::format("{}_{}", kCells[c], settings);
       const bool paper = std::string_view(settings) == "paper";
       f.data += data_block(block, r->curve);
+      const Range cost = range_of(r->curve, 1);
+      costs.push_back({cost.low / unit.divisor, cost.high / unit.divisor});
       y = joined(y, joined(range_of(r->curve, 2), range_of(r->curve, 4)));
       bands.push_back({block, x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.15 noborder", colour)});
       lines.push_back({block, x + ":3",
@@ -236,8 +239,7 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
   const bool regression = panel.id.find("regression") != std::string::npos || panel.id.find("function") != std::string::npos;
   f.width = 520;
   f.height = 380;
-  f.plot = legend(f, entries) + axis('x', {0.0, largest / unit.divisor}, {0.0, 1e300}) +
-           axis('y', y, regression ? Range{-0.2, 1.0} : Range{0.0, 1.0}) +
+  f.plot = legend(f, entries) + cost_axis(costs) + axis('y', y, regression ? Range{-0.2, 1.0} : Range{0.0, 1.0}) +
            fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(unit.word + "forward evaluations of training, all layers"),
                        gnuplot_text(regression ? "test R²" : "test accuracy")) +
            plot_command(bands);

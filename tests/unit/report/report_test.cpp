@@ -305,6 +305,10 @@ TEST(Figure, AxisStaysWithinWhatTheQuantityCanBe) {
   EXPECT_EQ(range.low, 5.0);
   EXPECT_EQ(range.high, 5.0);
   EXPECT_EQ(axis('y', range_of({{}}, 1)), "");
+  EXPECT_EQ(cost_axis({{0.5, 2.0}, {1.0, 19.0}}), axis('x', {0.0, 19.0}, {0.0, 1e300})) << "less than 10 times apart";
+  EXPECT_EQ(cost_axis({{0.5, 2.0}, {1.0, 20.0}}), "set logscale x\nset format x '%g'\nset xrange [0.4:25]\n");
+  EXPECT_EQ(cost_axis({{0.0, 2.0}, {0.0, 0.0}, {1.0, 40.0}}), "set logscale x\nset format x '%g'\nset xrange [0.8:50]\n") << "what is free";
+  EXPECT_EQ(cost_axis({{0.0, 0.0}}), "");
 }
 
 TEST(Figure, WritesNoNegativeZeroIntoTheCellsOfAMatrix) {
