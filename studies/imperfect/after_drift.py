@@ -10,6 +10,7 @@ import json
 import pathlib
 import statistics
 import subprocess
+import tomllib
 
 TIME = 1000.0  # of the drift, s: long beside a calibration (0.008 s)
 ERRORS = {"coupler": 0.06, "phase": 0.06, "drift_rms": 0.5, "drift_time": TIME}
@@ -40,8 +41,7 @@ class Chip:
     def __init__(self, run, options):
         self.options = options
         self.run = run
-        # A study's runs are named by the place of their setting: s03-seed0 is chip 3.
-        self.number = int(run.name.split("-")[0][1:])
+        self.number = tomllib.loads((run / "config.toml").read_text())["model"]["mesh"]["chip"]["number"]
         self.folder = options.out / f"chip{self.number}"
         self.folder.mkdir(parents=True, exist_ok=True)
 
