@@ -19,6 +19,8 @@ POINTS = [
     ("pat_once", "last", 1, "slopes of the model", "right offset -1,0.6"), ("pat", "last", 1, "slopes of the model", "left offset 1,0.5"),
     ("transfer", "last", 2, "learnt matrix, random start", "right offset -1,0.2"), ("from_model", "last", 3, "from the model's phases", "right offset -1,0.2"),
     ("from_model_40", "last", 3, "the same", "left offset 1,0"),
+    ("single_phases", "last", 3, "one phase at a time, random start", "right offset -1,-0.2"),
+    ("forward_only", "last", 3, "random directions, random start", "right offset -1,0.2"),
 ]
 KNOWN = [("readings, slopes of a twin that is fitted", "#1f6f8b"), ("readings, slopes of the model as it is", "#d1495b"),
          ("readings, linear in the field", "#7a4fa3"), ("readings alone, on the chip", "#3f8f3f")]
@@ -66,7 +68,7 @@ def draw(results, samples, path):
     """Wrong answers of the worst chip of each way over readings a training sample, seed 0."""
     first = {study: [run for run in runs if run["seed"] == 0] for study, runs in results.items()}
     lines = ["set terminal svg size 820,470 font 'sans-serif,12' background '#ffffff'", f"set output '{path}'", "set logscale xy", "set grid lc '#dddddd'",
-             "set xrange [0.01:100]", "set yrange [1.8:40]", "set format x '%g'", "set key Left reverse at graph 0.98, 0.86 samplen 1.5 spacing 1.2",
+             "set xrange [0.01:100]", "set yrange [1.8:40]", "set format x '%g'", "set key Left reverse at graph 0.56, 0.86 samplen 1.5 spacing 1.2",
              "set ytics (2, 3, 5, 10, 20, 30)",
              "set xlabel 'readings of the chip a training sample'", "set ylabel 'wrong answers of the worst of ten chips, %'"]
     levels = [("ideal", "last", "the model itself, without errors", 3, "0,-0.6"), ("twin", "loaded", "trained on the model, loaded", 2, "0,0.6")]
