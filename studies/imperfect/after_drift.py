@@ -10,7 +10,8 @@ import json
 import pathlib
 import statistics
 import subprocess
-import tomllib
+
+import collect
 
 TIME = 1000.0  # of the drift, s: long beside a calibration (0.008 s)
 ERRORS = {"coupler": 0.06, "phase": 0.06, "drift_rms": 0.5, "drift_time": TIME}
@@ -41,7 +42,8 @@ class Chip:
     def __init__(self, run, options):
         self.options = options
         self.run = run
-        self.number = tomllib.loads((run / "config.toml").read_text())["model"]["mesh"]["chip"]["number"]
+        trained = collect.run_of(run, "twin")
+        self.number, self.before = trained["chip"], trained["stages"]["last"]
         self.folder = options.out / f"chip{self.number}"
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -73,12 +75,6 @@ class Chip:
         return json.loads((out / "summary.json").read_text())["final"]["test"]
 
 
-def before(run):
-    """Accuracy without a readout at the end of the first training."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line["test"] for line in lines if line.get("test") is not None][-1]
-
-
 def main():
     options = arguments()
     rows = []
@@ -93,7 +89,7 @@ def main():
         followed = chip.train("followed", since, options.epochs)
         since.rename(last)
         once, report = chip.calibrate(TIME, first)
-        rows.append({"chip": chip.number, "before": before(run), "drifted": chip.train("drifted", None, 0), "followed": followed,
+        rows.append({"chip": chip.number, "before": chip.before, "drifted": chip.train("drifted", None, 0), "followed": followed,
                      "errors": errors, "once_error": report["error"]["after"], "once": chip.train("once", once, options.epochs)})
         print(json.dumps(rows[-1]), flush=True)
     readings = options.times * options.settings * options.samples

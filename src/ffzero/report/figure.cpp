@@ -145,7 +145,7 @@ std::string axis(char letter, Range range, Range limits, double least_mark, int 
                      std::max(least_mark, mark_distance(std::max(1e-9, shown.high - shown.low), most)));
 }
 
-std::string cost_axis(const std::vector<Range>& costs) {
+std::string cost_axis(const std::vector<Range>& costs, double divisor) {
   constexpr double kFar = 10.0;
   Range ends = range_of({}, 1), all = ends;
   for (const Range& cost : costs) {
@@ -154,8 +154,12 @@ std::string cost_axis(const std::vector<Range>& costs) {
     // A point without a cost has no place on a logarithmic axis.
     all = joined(all, {cost.low > 0.0 ? cost.low : cost.high, cost.high});
   }
-  if (!(ends.high >= kFar * ends.low)) return axis('x', {0.0, ends.high}, {0.0, 1e300});
-  return fmt::format("set logscale x\nset format x '%g'\nset xrange [{:.6g}:{:.6g}]\n", 0.8 * all.low, 1.25 * all.high);
+  if (!(ends.high >= kFar * ends.low)) return axis('x', {0.0, ends.high / divisor}, {0.0, 1e300});
+  return logarithmic_axis({all.low / divisor, all.high / divisor});
+}
+
+std::string logarithmic_axis(Range range) {
+  return fmt::format("set logscale x\nset format x '%g'\nset xrange [{:.6g}:{:.6g}]\n", 0.8 * range.low, 1.25 * range.high);
 }
 
 const std::vector<std::string>& palette() {

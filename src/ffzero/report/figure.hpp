@@ -46,8 +46,10 @@ struct Range {
 [[nodiscard]] std::string axis(char letter, Range range, Range limits = {-1e300, 1e300}, double least_mark = 0.0, int most = 6);
 
 /// The x axis of what curves cost: from 0, or logarithmic where one curve ends at 10 times the cost of another or beyond.
-/// costs: of each curve those of its first and its last point, in the unit of the axis; those that cost nothing are passed over.
-[[nodiscard]] std::string cost_axis(const std::vector<Range>& costs);
+/// costs: of each curve those of its first and its last point; those that cost nothing are passed over. divisor: the unit of the axis.
+[[nodiscard]] std::string cost_axis(const std::vector<Range>& costs, double divisor = 1.0);
+/// A logarithmic x axis, with room on both sides. range: > 0
+[[nodiscard]] std::string logarithmic_axis(Range range);
 
 /// "$name << EOD": one line of numbers a row; NaN stay NaN. An empty row parts two lines of a curve.
 [[nodiscard]] std::string data_block(const std::string& name, const std::vector<std::vector<double>>& rows);

@@ -151,8 +151,7 @@ Figure readings_figure(const std::vector<Arm>& arms, const std::vector<ArmResult
   f.width = 520;
   f.height = 340;
   f.plot =
-      legend(f, entries) + fmt::format("set logscale x\nset format x '%g'\nset xrange [{}:{}]\n", 0.8 * x.low, 1.25 * x.high) +
-      axis('y', y, {0.0, 1.0}) + marks +
+      legend(f, entries) + logarithmic_axis(x) + axis('y', y, {0.0, 1.0}) + marks +
       fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text("readings of the chip a training sample"), gnuplot_text("test accuracy")) +
       plot_command(lines);
   return f;

@@ -244,8 +244,7 @@ FigureGroup comparison_figures(const std::vector<RunData>& runs) {
       if (!std::isfinite(own.low)) continue;
       y = joined(y, own);
       x = joined(x, range_of(rows.rows, kEpoch));
-      const Range cost = range_of(rows.rows, kEvaluations);
-      costs.push_back({cost.low / unit.divisor, cost.high / unit.divisor});
+      costs.push_back(range_of(rows.rows, kEvaluations));
       f.data += data_block(rows.block, rows.rows);
       const LookOfCurve look = look_of_curve(i);
       curves.push_back({rows.block, fmt::format("{}:{}", view.over_epochs ? "2" : evaluations, view.y),
@@ -253,7 +252,7 @@ FigureGroup comparison_figures(const std::vector<RunData>& runs) {
       entries.push_back({runs[i].name, look.colour, look.mark});
     }
     if (curves.empty()) continue;
-    f.plot = legend(f, entries) + (view.over_epochs ? axis('x', {0.0, x.high}, {0.0, 1e300}, 1.0) : cost_axis(costs)) +
+    f.plot = legend(f, entries) + (view.over_epochs ? axis('x', {0.0, x.high}, {0.0, 1e300}, 1.0) : cost_axis(costs, unit.divisor)) +
              axis('y', y, view.y == kTest ? limits : metric_limits("loss")) +
              fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(view.over_epochs ? "epochs, layer after layer" : evaluation_label),
                          gnuplot_text(view.label)) +

@@ -212,8 +212,7 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
       const std::string block = fmt::format("{}_{}", kCells[c], settings);
       const bool paper = std::string_view(settings) == "paper";
       f.data += data_block(block, r->curve);
-      const Range cost = range_of(r->curve, 1);
-      costs.push_back({cost.low / unit.divisor, cost.high / unit.divisor});
+      costs.push_back(range_of(r->curve, 1));
       y = joined(y, joined(range_of(r->curve, 2), range_of(r->curve, 4)));
       bands.push_back({block, x + ":2:4", fmt::format("with filledcurves fc rgb \"{}\" fs transparent solid 0.15 noborder", colour)});
       lines.push_back({block, x + ":3",
@@ -239,7 +238,7 @@ Figure panel_figure(const Panel& panel, const std::vector<SettingResult>& result
   const bool regression = panel.id.find("regression") != std::string::npos || panel.id.find("function") != std::string::npos;
   f.width = 520;
   f.height = 380;
-  f.plot = legend(f, entries) + cost_axis(costs) + axis('y', y, regression ? Range{-0.2, 1.0} : Range{0.0, 1.0}) +
+  f.plot = legend(f, entries) + cost_axis(costs, unit.divisor) + axis('y', y, regression ? Range{-0.2, 1.0} : Range{0.0, 1.0}) +
            fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(unit.word + "forward evaluations of training, all layers"),
                        gnuplot_text(regression ? "test R²" : "test accuracy")) +
            plot_command(bands);

@@ -142,8 +142,7 @@ Figure curves_figure(const std::vector<SettingResult>& results) {
   std::vector<Range> costs;
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (results[i].curve_when_stopped.empty()) continue;
-    const Range cost = range_of(results[i].curve_when_stopped, 1);
-    costs.push_back({cost.low / unit.divisor, cost.high / unit.divisor});
+    costs.push_back(range_of(results[i].curve_when_stopped, 1));
     const LookOfCurve look = look_of_curve(i);
     const std::string x = fmt::format("($1/{})", unit.divisor);
     f.data += data_block(results[i].setting, results[i].curve_when_stopped);
@@ -156,7 +155,7 @@ Figure curves_figure(const std::vector<SettingResult>& results) {
   }
   bands.insert(bands.end(), lines.begin(), lines.end());
   f.plot =
-      legend(f, entries) + cost_axis(costs) + axis('y', y, metric_limits(results.front().metric)) +
+      legend(f, entries) + cost_axis(costs, unit.divisor) + axis('y', y, metric_limits(results.front().metric)) +
       fmt::format("set xlabel {}\nset ylabel {}\n", gnuplot_text(unit.word + "forward evaluations of training"), gnuplot_text(metric)) +
       plot_command(bands);
   return f;
