@@ -103,10 +103,11 @@ CrossbarOptions crossbar_io() { return {}; }
 CrossbarOptions crossbar_pcm() { return {.programming = 1.0, .read = 1.0, .drift = 1.0}; }
 
 template <class S>
-Crossbar<S>::Crossbar(Shape input, Index outputs, const CrossbarOptions& options)
-    : input_(input), inputs_(input.size()), outputs_(outputs), options_(options) {
+Crossbar<S>::Crossbar(Shape input, Index outputs, const CrossbarOptions& options, Index groups)
+    : input_(input), inputs_(input.size()), outputs_(outputs), groups_(groups), options_(options) {
   if (inputs_ < 1 || outputs_ < 1)
     throw ConfigError("Crossbar", "sizes must be at least 1", std::to_string(inputs_) + " and " + std::to_string(outputs_));
+  require_groups(outputs_, groups_);
   options_.validate();
 }
 

@@ -10,6 +10,7 @@
 
 #include "ffzero/base/registry.hpp"
 #include "ffzero/map/addressed.hpp"
+#include "ffzero/map/dense_layout.hpp"
 #include "ffzero/map/forward_map.hpp"
 #include "ffzero/map/many_readings.hpp"
 #include "ffzero/map/repeated_readings.hpp"
@@ -73,12 +74,14 @@ namespace pcm {
 template <class S>
 class Crossbar final : public ForwardMap<S>, public AddressedReadings, public ManyReadings<S>, public RepeatedReadings {
  public:
-  /// @throws ConfigError if a size is below 1, or for numbers out of range
-  Crossbar(Shape input, Index outputs, const CrossbarOptions& options);
+  /// groups: equal ranges of outputs, each with its rows of W and b a parameter group of its own; one reading serves them all.
+  /// @throws ConfigError if a size is below 1, groups do not divide the outputs, or for numbers out of range
+  Crossbar(Shape input, Index outputs, const CrossbarOptions& options, Index groups = 1);
 
   [[nodiscard]] Shape input_shape() const override { return input_; }
   [[nodiscard]] Shape output_shape() const override { return {1, 1, outputs_}; }
   [[nodiscard]] Index parameter_count() const override { return outputs_ * (inputs_ + 1); }
+  [[nodiscard]] ParameterLayout parameter_layout() const override { return dense_layout(inputs_, outputs_, groups_); }
   [[nodiscard]] std::string kind() const override { return "crossbar"; }
   void forward(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override;
   void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> ys,
@@ -103,7 +106,7 @@ class Crossbar final : public ForwardMap<S>, public AddressedReadings, public Ma
                 std::vector<char>& bound) const;
 
   Shape input_;
-  Index inputs_, outputs_;
+  Index inputs_, outputs_, groups_;
   CrossbarOptions options_;
   mutable ReadingCounter counter_;
   mutable std::atomic<std::int64_t> repeated_{0};

@@ -43,20 +43,7 @@ Dense<S>::Dense(Shape input, Index outputs, Index groups, bool skip_zeros)
     : input_(input), inputs_(input.size()), outputs_(outputs), groups_(groups), skip_zeros_(skip_zeros) {
   if (inputs_ < 1) throw ConfigError("model.layers", "a dense layer needs at least one input", std::to_string(inputs_));
   if (outputs < 1) throw ConfigError("model.layers", "a width must be at least 1", std::to_string(outputs), "give a positive width");
-  if (groups < 1 || outputs % groups != 0)
-    throw ConfigError("model.groups", "the number of groups must divide the width " + std::to_string(outputs), std::to_string(groups),
-                      "choose a divisor of the width");
-}
-
-template <class S>
-ParameterLayout Dense<S>::parameter_layout() const {
-  ParameterLayout layout{.groups = groups_, .units = {}};
-  const Index rows = outputs_ / groups_;
-  for (Index g = 0; g < groups_; ++g)
-    layout.units.push_back(
-        {.group = g,
-         .segments = {{.begin = g * rows * inputs_, .size = rows * inputs_}, {.begin = outputs_ * inputs_ + g * rows, .size = rows}}});
-  return layout;
+  require_groups(outputs, groups);
 }
 
 /// The entries of x that are not 0, of this thread, kept until its next call: no allocation in a step.

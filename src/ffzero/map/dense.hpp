@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ffzero/map/adjoint_map.hpp"
+#include "ffzero/map/dense_layout.hpp"
 #include "ffzero/map/linear_map.hpp"
 
 namespace ffzero {
@@ -20,7 +21,7 @@ class Dense final : public AdjointMap<S>, public LinearMap<S> {
   [[nodiscard]] Shape input_shape() const override { return input_; }
   [[nodiscard]] Shape output_shape() const override { return {1, 1, outputs_}; }
   [[nodiscard]] Index parameter_count() const override { return outputs_ * (inputs_ + 1); }
-  [[nodiscard]] ParameterLayout parameter_layout() const override;
+  [[nodiscard]] ParameterLayout parameter_layout() const override { return dense_layout(inputs_, outputs_, groups_); }
   [[nodiscard]] bool independent_rows() const override { return true; }
   [[nodiscard]] std::string kind() const override { return "dense"; }
 

@@ -13,15 +13,16 @@ Registry<MapFactory>& layer_maps() {
     return Entry{.name = name,
                  .doc = doc,
                  .numbers = crossbar_numbers(preset),
-                 .make = [](const NamedNumbers& numbers, const Shape& input, Index outputs) {
-                   return std::make_shared<Crossbar<float>>(input, outputs, crossbar_options(numbers));
+                 .make = [](const NamedNumbers& numbers, const Shape& input, Index outputs, Index groups) {
+                   return std::make_shared<Crossbar<float>>(input, outputs, crossbar_options(numbers), groups);
                  }};
   };
   static Registry<MapFactory> maps(
       "model.map",
       {Entry{.name = "dense",
              .doc = "Weights and biases.",
-             .make = [](const NamedNumbers&, const Shape& input, Index outputs) { return std::make_shared<Dense<float>>(input, outputs); }},
+             .make = [](const NamedNumbers&, const Shape& input, Index outputs,
+                        Index groups) { return std::make_shared<Dense<float>>(input, outputs, groups); }},
        crossbar("crossbar_io", "Weights on an analog crossbar: converters, bounds, noise of the outputs.", crossbar_io()),
        crossbar("crossbar_pcm", "The same in cells of phase-change memory: noise of programming and reading, drift.", crossbar_pcm())});
   return maps;

@@ -467,15 +467,19 @@ class NetworkBuilder {
   std::shared_ptr<ForwardMap<S>> layer_map(const Values& v, const Shape& input, Index width, Index groups, const std::string& name) const {
     const std::string kind = v.word("model.map");
     if (kind == layer_maps().built_in().front()) return std::make_shared<Dense<S>>(input, width, groups, v.flag("model.skip_zeros"));
-    if (groups != 1)
-      throw ConfigError(fmt::format("{}: model.groups", name), "a map of one's own has one group", std::to_string(groups), "use 1");
     const auto& entry = layer_maps().at(kind);
+    if (groups != 1 && !entry.make.takes_groups())
+      throw ConfigError(fmt::format("{}: model.groups", name), "a map of one's own has one group unless its factory takes groups",
+                        std::to_string(groups), "use 1");
     const NamedNumbers numbers = layer_maps().numbers(kind, parse_numbers(v.word("model.map_options"), "model.map_options"));
     if constexpr (std::is_same_v<S, float>) {
-      auto map = entry.make(numbers, input, width);
+      auto map = entry.make(numbers, input, width, groups);
       if (map->input_shape().size() != input.size() || map->output_shape().size() != width)
         throw ConfigError(fmt::format("{}: model.map", name), fmt::format("must take {} inputs and give {} outputs", input.size(), width),
                           fmt::format("{} and {}", map->input_shape().size(), map->output_shape().size()), "mend its factory");
+      if (const Index found = map->parameter_layout().groups; found != groups)
+        throw ConfigError(fmt::format("{}: model.map", name), fmt::format("must have {} groups of parameters", groups),
+                          std::to_string(found), "mend its factory");
       return map;
     } else
       throw ConfigError("model.map", "a map by name is for networks of float", kind, "build the network from layers");

@@ -207,12 +207,37 @@ TEST(Crossbar, TheSameReadingIsTheSameAgain) {
   EXPECT_GT((stand(1, 0, theta) - stand(1, 0, near)).cwiseAbs().minCoeff(), 1e-8);
 }
 
+TEST(Crossbar, GroupsShareOneReading) {
+  const Crossbar<double> whole({.width = 6}, 12, crossbar_pcm()), grouped({.width = 6}, 12, crossbar_pcm(), 3);
+  const Vector<double> theta = test::normal_matrix(whole.parameter_count(), 1, 1);
+  const Matrix<double> x = test::normal_matrix(7, 6, 2);
+  EXPECT_EQ(outputs_of(whole, theta, x), outputs_of(grouped, theta, x)) << "groups are a matter of parameters";
+  // A group's parameters move its outputs and no others.
+  const Crossbar<double> clean({.width = 6}, 12, exact(), 3);
+  const ParameterLayout layout = clean.parameter_layout();
+  EXPECT_EQ(layout.groups, 3);
+  Index covered = 0;
+  for (const Unit& unit : layout.units) {
+    Vector<double> moved = theta;
+    for (const Segment& s : unit.segments) moved.segment(s.begin, s.size).array() *= 0.5;
+    covered += unit.size();
+    const Matrix<double> change = (outputs_of(clean, moved, x) - outputs_of(clean, theta, x)).cwiseAbs();
+    EXPECT_GT(change.middleCols(4 * unit.group, 4).minCoeff(), 1e-6);
+    EXPECT_NEAR(change.sum(), change.middleCols(4 * unit.group, 4).sum(), 1e-9);
+  }
+  EXPECT_EQ(covered, clean.parameter_count());
+  EXPECT_EQ(test::message_of<ConfigError>([] { Crossbar<double>({.width = 6}, 12, {}, 5); }),
+            "model.groups: the number of groups must divide the width 12; got 5; choose a divisor of the width");
+}
+
 TEST(Crossbar, IsAMapByName) {
   for (const char* name : {"crossbar_io", "crossbar_pcm"}) {
     const NamedNumbers numbers = layer_maps().numbers(name, {{"output_noise", 0.2}});
     const auto map = layer_maps().at(name).make(numbers, {.width = 6}, 5);
     EXPECT_EQ(map->kind(), "crossbar");
     EXPECT_FALSE(map->independent_rows());
+    EXPECT_EQ(map->parameter_layout().groups, 1);
+    EXPECT_EQ(layer_maps().at(name).make(numbers, {.width = 6}, 6, 2)->parameter_layout().groups, 2);
   }
   EXPECT_EQ(crossbar_options(crossbar_numbers(crossbar_pcm())).programming, 1.0);
   EXPECT_EQ(crossbar_options(crossbar_numbers(crossbar_io())).programming, 0.0);
@@ -228,6 +253,15 @@ TEST(Crossbar, IsAMapByName) {
   EXPECT_EQ(refused({{"input_bits", 6.5}}), "model.map_options: input_bits: must be a whole number; got 6.5");
   EXPECT_NE(refused({{"noise", 1.0}}).find("noise"), std::string::npos);
   EXPECT_THROW((Crossbar<float>({.width = 0}, 1, {})), ConfigError);
+}
+
+TEST(MapFactory, KnowsWhetherItsFunctionTakesGroups) {
+  const MapFactory alone = [](const NamedNumbers&, const Shape& input, Index outputs) {
+    return std::make_shared<Dense<float>>(input, outputs);
+  };
+  EXPECT_FALSE(alone.takes_groups());
+  EXPECT_EQ(alone({}, {.width = 6}, 4)->parameter_layout().groups, 1);
+  for (const char* name : {"dense", "crossbar_io", "crossbar_pcm"}) EXPECT_TRUE(layer_maps().at(name).make.takes_groups());
 }
 
 }  // namespace

@@ -64,8 +64,11 @@ TEST(ImperfectInTraining, ResumesAndSharesWorkBitForBit) {
 
 TEST(CrossbarInTraining, ResumesAndSharesWorkBitForBit) {
   for (const char* map : {"crossbar_io", "crossbar_pcm"}) {
-    const Settings settings = plus(plus(kDense, kDirectional), {{"model.map", map}, {"model.map_options", "output_bits = 8"}});
-    expect_resumes_bit_for_bit(resolved(settings, splits_for(settings)), splits_for(settings), 6);
+    for (const char* groups : {"1", "3"}) {
+      const Settings settings =
+          plus(plus(kDense, kDirectional), {{"model.map", map}, {"model.map_options", "output_bits = 8"}, {"model.groups", groups}});
+      expect_resumes_bit_for_bit(resolved(settings, splits_for(settings)), splits_for(settings), 6);
+    }
   }
 }
 
@@ -87,14 +90,17 @@ TEST(CrossbarInTraining, BillsWhatBoundManagementReadsAgain) {
 }
 
 TEST(CrossbarInTraining, WithoutErrorsLearnsWhatADenseLayerLearns) {
-  const Settings plain = plus(kDense, kDirectional);
-  const Splits splits = splits_for(plain);
-  const Settings exact =
-      plus(plain, {{"model.map", "crossbar_io"},
-                   {"model.map_options", "input_bits = 0, output_bits = 0, output_noise = 0, input_bound = 1e6, output_bound = 1e6"}});
-  const auto a = run<float>(resolved(plain, splits), splits), b = run<float>(resolved(exact, splits), splits);
-  EXPECT_LT((a.theta - b.theta).norm(), 0.02F * a.theta.norm());
-  EXPECT_EQ(b.record.information, Information::opaque);
+  for (const char* groups : {"1", "3"}) {
+    const Settings plain = plus(plus(kDense, kDirectional), {{"model.groups", groups}, {"model.pca", "[4,5]"}});
+    const Splits splits = splits_for(plain);
+    const Settings exact =
+        plus(plain, {{"model.map", "crossbar_io"},
+                     {"model.map_options", "input_bits = 0, output_bits = 0, output_noise = 0, input_bound = 1e6, output_bound = 1e6"}});
+    const auto a = run<float>(resolved(plain, splits), splits), b = run<float>(resolved(exact, splits), splits);
+    EXPECT_LT((a.theta - b.theta).norm(), 0.02F * a.theta.norm());
+    EXPECT_EQ(b.record.information, groups == std::string("1") ? Information::opaque : Information::grouped);
+    EXPECT_EQ(b.record.ledger.total().training, a.record.ledger.total().training) << "one reading serves all groups";
+  }
 }
 
 TEST(CrossbarInTraining, RefusesWhatItCannotDo) {
