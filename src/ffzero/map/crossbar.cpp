@@ -16,8 +16,9 @@ namespace {
 
 constexpr double kLargestNumber = 1e9, kFinest = 24.0, kMostAttempts = 30.0;
 
-// Random numbers of crossbars; those of the other instruments stand below.
+// Random numbers of crossbars; those of the other instruments stand below. Readings for compensation have parts of their own.
 enum class CellDraw : std::uint32_t { programming = 0xE000, exponent = 0xE002, cells = 0xE004, outputs = 0xE008 };
+constexpr std::uint32_t kReadFirst = 0x100, kReadNow = 0x200;
 std::uint32_t crossbar_part(CellDraw draw, std::uint32_t number) { return static_cast<std::uint32_t>(draw) + number; }
 
 /// Steps from 0 to the largest value.
@@ -68,7 +69,8 @@ const std::vector<CrossbarField>& crossbar_fields() {
                                                     {"programming", &O::programming, 0, kLargestNumber},
                                                     {"read", &O::read, 0, kLargestNumber},
                                                     {"drift", &O::drift, 0, kLargestNumber},
-                                                    {"seconds", &O::seconds, 0, 1e12}};
+                                                    {"seconds", &O::seconds, 0, 1e12},
+                                                    {"compensation", &O::compensation, 0, 1}};
   return fields;
 }
 
@@ -119,44 +121,51 @@ double Crossbar<S>::range(std::span<const S> theta) const {
   return most > 0.0 ? most : 1.0;
 }
 
+// A cell at 0 stays there, whatever it is multiplied by; half of all cells are asked to be 0 and share one law.
 template <class S>
-void Crossbar<S>::program(const Reading& reading, std::uint32_t cell, Vector<double>& g) const {
+void Crossbar<S>::program(const Reading& reading, std::uint32_t cell, double seconds, Vector<double>& g) const {
   const Vector<double> target = g;
   const auto drawn = [&](CellDraw draw, const Reading& at) {
     Vector<double> numbers(g.size());
     at.random(options_.seed, crossbar_part(draw, cell)).fill_normal(as_span(numbers));
     return numbers;
   };
-  const bool drifts = options_.drift > 0.0 && options_.seconds > 0.0;
+  const bool drifts = options_.drift > 0.0 && seconds > 0.0;
   if (options_.programming > 0.0) {
     const Vector<double> n = drawn(CellDraw::programming, reading);
     for (Index i = 0; i < g.size(); ++i) g[i] = std::max(0.0, g[i] + options_.programming * pcm::programming_noise(target[i]) * n[i]);
   }
   if (drifts) {
     const Vector<double> n = drawn(CellDraw::exponent, reading);
+    const double mean_of_none = pcm::drift_mean(0.0), spread_of_none = pcm::drift_spread(0.0);
     for (Index i = 0; i < g.size(); ++i) {
-      const double exponent = options_.drift * std::max(0.0, pcm::drift_mean(target[i]) + pcm::drift_spread(target[i]) * n[i]);
-      g[i] *= pcm::drifted(exponent, options_.seconds);
+      if (g[i] == 0.0) continue;
+      const bool none = target[i] == 0.0;
+      const double mean = none ? mean_of_none : pcm::drift_mean(target[i]), spread = none ? spread_of_none : pcm::drift_spread(target[i]);
+      g[i] *= pcm::drifted(options_.drift * std::max(0.0, mean + spread * n[i]), seconds);
     }
   }
 }
 
 template <class S>
-Matrix<S> Crossbar<S>::weights(const Reading& reading, std::span<const S> theta) const {
+Matrix<S> Crossbar<S>::weights_at(const Reading& reading, std::span<const S> theta, const Moment& moment) const {
   const double most = range(theta);
   Matrix<double> w = Eigen::Map<const Matrix<S>>(theta.data(), outputs_, inputs_).template cast<double>() / most;
   for (double& share : w.reshaped()) share = converted(share, options_.weight_bits, 1.0);
-  if (options_.programming > 0.0 || options_.read > 0.0 || (options_.drift > 0.0 && options_.seconds > 0.0)) {
+  if (options_.programming > 0.0 || options_.read > 0.0 || (options_.drift > 0.0 && moment.seconds > 0.0)) {
     const Vector<double> asked = w.template reshaped<Eigen::RowMajor>();
     Vector<double> difference = Vector<double>::Zero(asked.size());
     for (const std::uint32_t cell : {0U, 1U}) {
       const Vector<double> target = (cell == 0 ? asked : Vector<double>(-asked)).cwiseMax(0.0);
       Vector<double> g = target;
-      program(as_written(reading, theta), cell, g);
+      program(as_written(reading, theta), cell, moment.seconds, g);
       if (options_.read > 0.0) {
         Vector<double> n(g.size());
-        reading.random(options_.seed, crossbar_part(CellDraw::cells, cell)).fill_normal(as_span(n));
-        for (Index i = 0; i < g.size(); ++i) g[i] += options_.read * g[i] * pcm::read_noise(target[i], options_.seconds) * n[i];
+        reading.random(options_.seed, crossbar_part(CellDraw::cells, cell + moment.part)).fill_normal(as_span(n));
+        const double noise_of_none = pcm::read_noise(0.0, moment.seconds);
+        for (Index i = 0; i < g.size(); ++i)
+          if (g[i] != 0.0)
+            g[i] += options_.read * g[i] * (target[i] == 0.0 ? noise_of_none : pcm::read_noise(target[i], moment.seconds)) * n[i];
       }
       difference += cell == 0 ? g : Vector<double>(-g);
     }
@@ -166,15 +175,14 @@ Matrix<S> Crossbar<S>::weights(const Reading& reading, std::span<const S> theta)
 }
 
 template <class S>
-void Crossbar<S>::multiply(const Reading& reading, std::uint32_t attempt, const Matrix<S>& weights, const Matrix<S>& scaled,
+void Crossbar<S>::multiply(const Reading& reading, std::uint32_t part, const Matrix<S>& weights, const Matrix<S>& scaled,
                            Matrix<S>& outputs, std::vector<char>& bound) const {
   Matrix<S> inputs = scaled;
   for (S& x : inputs.reshaped()) x = converted(x, options_.input_bits, options_.input_bound);
   outputs.noalias() = inputs * weights.transpose();
   if (options_.output_noise > 0.0) {
     Vector<S> noise(outputs.size());
-    reading.random(options_.seed, crossbar_part(CellDraw::outputs, attempt))
-        .fill_normal(as_span(noise), reading.series.first_row * outputs_);
+    reading.random(options_.seed, crossbar_part(CellDraw::outputs, part)).fill_normal(as_span(noise), reading.series.first_row * outputs_);
     outputs += static_cast<S>(options_.output_noise) * Eigen::Map<const Matrix<S>>(noise.data(), outputs.rows(), outputs_);
   }
   for (Index b = 0; b < outputs.rows(); ++b) {
@@ -184,13 +192,9 @@ void Crossbar<S>::multiply(const Reading& reading, std::uint32_t attempt, const 
 }
 
 template <class S>
-void Crossbar<S>::read(const Reading& reading, std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
-  require_shapes<S>(kind(), x, input_shape(), y, output_shape());
-  if (isize(theta.size()) != parameter_count())
-    throw ShapeError(kind(), "theta must have " + std::to_string(parameter_count()) + " entries", std::to_string(theta.size()));
-  if (x.rows() == 0) return;
-  const S most = static_cast<S>(range(theta));
-  const Matrix<S> shares = weights(reading, theta) / most;
+std::int64_t Crossbar<S>::read_cells(const Reading& reading, const Moment& moment, const Matrix<S>& shares, const ConstMatrixRef<S>& x,
+                                     double factor, MatrixRef<S> y) const {
+  std::int64_t repeated = 0;
   Vector<S> scale = Vector<S>::Ones(x.rows());
   if (options_.noise_management != 0) scale = x.cwiseAbs().rowwise().maxCoeff();
   Matrix<S> outputs(x.rows(), outputs_);
@@ -199,18 +203,52 @@ void Crossbar<S>::read(const Reading& reading, std::span<const S> theta, const C
     // A sample of zeros has a scale of 0, and outputs of 0.
     const Vector<S> factors = (scale.array() > S{0}).select(scale.cwiseInverse(), Vector<S>::Zero(scale.size()));
     const Matrix<S> scaled = factors.asDiagonal() * x;
-    multiply(reading, attempt, shares, scaled, outputs, bound);
+    multiply(reading, moment.part + attempt, shares, scaled, outputs, bound);
     for (Index b = 0; b < x.rows(); ++b) {
       if (waits[usize(b)] == 0) continue;
       if (bound[usize(b)] != 0 && static_cast<Index>(attempt) < options_.bound_management) {
         scale[b] *= S{2};
-        ++repeated_;
+        ++repeated;
         continue;
       }
-      y.row(b) = (scale[b] * most) * outputs.row(b);
+      y.row(b) = (scale[b] * static_cast<S>(factor)) * outputs.row(b);
       waits[usize(b)] = 0;
     }
   }
+  return repeated;
+}
+
+// Each input is read by itself, so that no weights cancel in what is summed. All readings of what was programmed once share the factor.
+template <class S>
+double Crossbar<S>::compensation(const Reading& reading, std::span<const S> theta) const {
+  if (options_.compensation == 0) return 1.0;
+  Reading written = as_written(reading, theta);
+  written.series.first_row = 0;
+  const S most = static_cast<S>(range(theta));
+  const Matrix<S> units = Matrix<S>::Identity(inputs_, inputs_);
+  std::int64_t rows = 2 * inputs_;
+  const auto read_at = [&](const Moment& moment) {
+    Matrix<S> y(inputs_, outputs_);
+    rows += read_cells(written, moment, weights_at(written, theta, moment) / most, units, 1.0, y);
+    return y.template cast<double>().cwiseAbs().sum();
+  };
+  const double first = read_at({.seconds = 0.0, .part = kReadFirst});
+  const double now = read_at({.seconds = options_.seconds, .part = kReadNow});
+  const std::uint64_t address = written.random(options_.seed, kReadNow).seed() ^ (written.number * 0x9E3779B97F4A7C15U);
+  // Computed again for each part of a batch, read once.
+  if (compensated_.exchange(address) != address) repeated_ += rows;
+  return now > 0.0 ? first / now : 1.0;
+}
+
+template <class S>
+void Crossbar<S>::read(const Reading& reading, std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const {
+  require_shapes<S>(kind(), x, input_shape(), y, output_shape());
+  if (isize(theta.size()) != parameter_count())
+    throw ShapeError(kind(), "theta must have " + std::to_string(parameter_count()) + " entries", std::to_string(theta.size()));
+  if (x.rows() == 0) return;
+  const double most = range(theta), alpha = compensation(reading, theta);
+  repeated_ +=
+      read_cells(reading, {.seconds = options_.seconds, .part = 0}, weights(reading, theta) / static_cast<S>(most), x, alpha * most, y);
   y.rowwise() += as_vector(theta).tail(outputs_).transpose();
 }
 

@@ -34,6 +34,7 @@ struct CrossbarOptions {
   double read = 0.0;            ///< noise of a cell in a reading, likewise
   double drift = 0.0;           ///< exponent of the drift of a cell, likewise
   double seconds = 1.0;         ///< between programming and reading, >= 0
+  Index compensation = 0;       ///< 1: outputs are rescaled by what unit inputs read right after programming, over what they read now
 
   /// @throws ConfigError naming model.map_options and the value
   void validate() const;
@@ -70,7 +71,8 @@ namespace pcm {
 /// z = W x + b with W on a crossbar, b digital.  theta: W row-major (H, D), then b (H), as Dense.  x (B, D)   z (B, H)
 /// A reading programs all cells: the same theta stands as it was programmed within one series of readings. All that is random has the
 /// address of its reading, and noise of outputs and inputs that of its row, so that neither threads, resumes nor parts of a batch change
-/// it. Cost of forward: B forward evaluations, and those that bound management repeats (repeated_rows). S is float or double.
+/// it. Cost of forward: B forward evaluations, and (repeated_rows) those that bound management repeats; with compensation 2 D more for
+/// each theta of a series of readings. S is float or double.
 template <class S>
 class Crossbar final : public ForwardMap<S>, public AddressedReadings, public ManyReadings<S>, public RepeatedReadings {
  public:
@@ -90,19 +92,33 @@ class Crossbar final : public ForwardMap<S>, public AddressedReadings, public Ma
   /// Never: answers have steps or noise.
   [[nodiscard]] bool smooth() const override { return false; }
 
-  /// By bound management.
+  /// By bound management, and for compensation.
   [[nodiscard]] std::int64_t repeated_rows() const override { return repeated_; }
 
   /// The weights that the cells stand for in this reading, in units of the weights.  (H, D)
-  [[nodiscard]] Matrix<S> weights(const Reading& reading, std::span<const S> theta) const;
+  [[nodiscard]] Matrix<S> weights(const Reading& reading, std::span<const S> theta) const {
+    return weights_at(reading, theta, {.seconds = options_.seconds, .part = 0});
+  }
+  /// By what outputs are multiplied in this reading  [docs/notation.md, Crossbars, alpha]; 1 without compensation.
+  [[nodiscard]] double compensation(const Reading& reading, std::span<const S> theta) const;
 
  private:
+  /// When cells are read, and what keeps the random numbers apart of moments that share an address.
+  struct Moment {
+    double seconds = 0.0;
+    std::uint32_t part = 0;
+  };
   void read(const Reading& reading, std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const;
   [[nodiscard]] double range(std::span<const S> theta) const;
-  /// g (H D), conductances of one of the two cells of each weight, >= 0: to what stands there in this reading.
-  void program(const Reading& reading, std::uint32_t cell, Vector<double>& g) const;
+  [[nodiscard]] Matrix<S> weights_at(const Reading& reading, std::span<const S> theta, const Moment& moment) const;
+  /// g (H D), conductances of one of the two cells of each weight, >= 0: to what stands there so long after programming.
+  void program(const Reading& reading, std::uint32_t cell, double seconds, Vector<double>& g) const;
+  /// y: outputs without biases, in shares of the largest weight, of cells that stand for these shares of it, read at `moment`,
+  /// times `factor`. Returns the rows that bound management repeated.
+  [[nodiscard]] std::int64_t read_cells(const Reading& reading, const Moment& moment, const Matrix<S>& shares, const ConstMatrixRef<S>& x,
+                                        double factor, MatrixRef<S> y) const;
   /// One attempt: outputs of samples whose inputs are `scaled`; true for those with an output at its bound.
-  void multiply(const Reading& reading, std::uint32_t attempt, const Matrix<S>& weights, const Matrix<S>& scaled, Matrix<S>& outputs,
+  void multiply(const Reading& reading, std::uint32_t part, const Matrix<S>& weights, const Matrix<S>& scaled, Matrix<S>& outputs,
                 std::vector<char>& bound) const;
 
   Shape input_;
@@ -110,6 +126,7 @@ class Crossbar final : public ForwardMap<S>, public AddressedReadings, public Ma
   CrossbarOptions options_;
   mutable ReadingCounter counter_;
   mutable std::atomic<std::int64_t> repeated_{0};
+  mutable std::atomic<std::uint64_t> compensated_{0};  // what the last compensation was read for
 };
 
 extern template class Crossbar<float>;

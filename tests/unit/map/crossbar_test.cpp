@@ -207,6 +207,79 @@ TEST(Crossbar, TheSameReadingIsTheSameAgain) {
   EXPECT_GT((stand(1, 0, theta) - stand(1, 0, near)).cwiseAbs().minCoeff(), 1e-8);
 }
 
+constexpr double kMonth_s = 2.6e6;
+
+TEST(DriftCompensation, RescalesOutputsByWhatUnitInputsHaveLost) {
+  CrossbarOptions options = exact();
+  options.drift = 1.0;
+  options.seconds = kMonth_s;
+  const Crossbar<double> alone({.width = 6}, 5, options);
+  options.compensation = 1;
+  const Crossbar<double> map({.width = 6}, 5, options);
+  const Vector<double> theta = test::normal_matrix(map.parameter_count(), 1, 1);
+  const Matrix<double> x = test::normal_matrix(7, 6, 2), now = map.weights({}, as_span(theta));
+  const auto set = as_vector(as_span(theta)).head(30);
+  const double alpha = set.cwiseAbs().sum() / now.cwiseAbs().sum();
+  EXPECT_GT(alpha, 1.5);
+  EXPECT_NEAR(map.compensation({}, as_span(theta)), alpha, 1e-12);
+  EXPECT_EQ(alone.compensation({}, as_span(theta)), 1.0);
+  const Matrix<double> expected = (alpha * x * now.transpose()).rowwise() + theta.tail(5).transpose();
+  EXPECT_LT((outputs_of(map, theta, x) - expected).cwiseAbs().maxCoeff(), 1e-9) << "biases are digital and do not drift";
+  // Nothing has drifted; nothing is there.
+  options.seconds = 0.0;
+  EXPECT_NEAR((Crossbar<double>({.width = 6}, 5, options).compensation({}, as_span(theta))), 1.0, 1e-12);
+  const Vector<double> none = Vector<double>::Zero(35);
+  EXPECT_EQ(map.compensation({}, as_span(none)), 1.0);
+}
+
+TEST(DriftCompensation, IsReadOnceForWhatWasProgrammedOnceAndCounted) {
+  CrossbarOptions options = crossbar_pcm();
+  options.seconds = kMonth_s;
+  options.compensation = 1;
+  options.bound_management = 0;
+  const Crossbar<double> map({.width = 6}, 5, options);
+  const Vector<double> theta = test::normal_matrix(map.parameter_count(), 1, 1), other = test::normal_matrix(map.parameter_count(), 1, 7);
+  const Matrix<double> x = test::normal_matrix(7, 6, 2);
+  const ReadingSeries series{.stream = 3, .step = 17};
+  const Matrix<double> first = outputs_of(map, theta, x, series);
+  EXPECT_EQ(map.repeated_rows(), 12) << "six unit inputs then, and six now";
+  const Matrix<double> part = outputs_of(map, theta, x.middleRows(2, 3), {.stream = 3, .step = 17, .first_row = 2});
+  EXPECT_LT((part - first.middleRows(2, 3)).cwiseAbs().maxCoeff(), 1e-12);
+  EXPECT_EQ(map.repeated_rows(), 12);
+  outputs_of(map, other, x, series);
+  EXPECT_EQ(map.repeated_rows(), 24);
+  outputs_of(map, other, x, {.stream = 3, .step = 18});
+  EXPECT_EQ(map.repeated_rows(), 36);
+  // Readings have noise, and those of another programming have other noise.
+  const Reading at{.series = series}, again{.series = series, .number = 5}, next{.series = {.stream = 3, .step = 18}};
+  const double alpha = map.compensation(at, as_span(theta));
+  EXPECT_EQ(map.compensation(again, as_span(theta)), alpha);
+  EXPECT_NE(map.compensation(next, as_span(theta)), alpha);
+  options.bound_management = 2;
+  options.output_bound = 1e-6;
+  const Crossbar<double> bound({.width = 6}, 5, options);
+  outputs_of(bound, theta, x, series);
+  EXPECT_EQ(bound.repeated_rows(), 3 * 12 + 2 * 7) << "bound management repeats these readings as well";
+}
+
+TEST(DriftCompensation, BringsAMonthBackToTheFirstSecond) {
+  CrossbarOptions options = crossbar_pcm();
+  const auto miss = [&](double seconds, Index compensation) {
+    options.seconds = seconds;
+    options.compensation = compensation;
+    const Crossbar<double> map({.width = 60}, 50, options);
+    const Dense<double> dense({.width = 60}, 50);
+    const Vector<double> theta = test::normal_matrix(map.parameter_count(), 1, 1);
+    const Matrix<double> x = test::normal_matrix(20, 60, 2);
+    Matrix<double> y(20, 50);
+    dense.forward(as_span(theta), x, y);
+    return (outputs_of(map, theta, x) - y).norm() / y.norm();
+  };
+  EXPECT_GT(miss(kMonth_s, 0), 0.45);
+  EXPECT_LT(miss(kMonth_s, 1), 0.35);
+  EXPECT_LT(std::abs(miss(1.0, 1) - miss(1.0, 0)), 0.02);
+}
+
 TEST(Crossbar, GroupsShareOneReading) {
   const Crossbar<double> whole({.width = 6}, 12, crossbar_pcm()), grouped({.width = 6}, 12, crossbar_pcm(), 3);
   const Vector<double> theta = test::normal_matrix(whole.parameter_count(), 1, 1);

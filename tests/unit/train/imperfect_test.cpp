@@ -89,6 +89,17 @@ TEST(CrossbarInTraining, BillsWhatBoundManagementReadsAgain) {
   EXPECT_EQ(three.total().logging, 4 * none.total().logging);
 }
 
+TEST(CrossbarInTraining, BillsCompensationOfDriftForEachSettingOfTheParameters) {
+  const Settings plain = plus(plus(kDense, kDirectional), {{"model.layers", "[12]"}, {"model.map", "crossbar_pcm"}});
+  const Splits splits = splits_for(plain);
+  const auto bill = [&](const char* compensation) {
+    const std::string options = std::string("bound_management = 0, compensation = ") + compensation;
+    return run<float>(resolved(plus(plain, {{"model.map_options", options}}), splits), splits).record.ledger.total().training;
+  };
+  // Two epochs of four batches, two directions, two sides; six unit inputs right after programming and six more now.
+  EXPECT_EQ(bill("1") - bill("0"), 2 * 4 * 2 * 2 * 2 * 6);
+}
+
 TEST(CrossbarInTraining, WithoutErrorsLearnsWhatADenseLayerLearns) {
   for (const char* groups : {"1", "3"}) {
     const Settings plain = plus(plus(kDense, kDirectional), {{"model.groups", groups}, {"model.pca", "[4,5]"}});
