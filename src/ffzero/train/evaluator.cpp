@@ -125,7 +125,8 @@ Measure Evaluator<S>::pass_split(const BlockSetup<S>& setup, SampleSource<S>& so
   const Network<S>& network = session_.network;
   const Index columns = network.layer(setup.last - 1).output_shape().size();
   std::optional<Matrix<S>> outputs;
-  if (setup.last < network.layers() && source.may_cache(columns)) {
+  const bool through = setup.last == setup.first + 1 && source.may_go_through();
+  if (!through && setup.last < network.layers() && source.may_cache(columns)) {
     outputs.emplace(source.size(), columns);
     prefer_huge_pages(outputs->data(), usize(outputs->size()) * sizeof(S));
   }
@@ -134,7 +135,10 @@ Measure Evaluator<S>::pass_split(const BlockSetup<S>& setup, SampleSource<S>& so
   session_.bill_recomputed(source, account, source.size());
   session_.instruments.bill_repeated(0, account, session_.ledger);
   for (Index i = setup.first + 1; i < setup.last; ++i) source.advance(std::nullopt);
-  source.advance(std::move(outputs));
+  if (through)
+    source.advance_through();
+  else
+    source.advance(std::move(outputs));
   return measure(kept.back(), data);
 }
 

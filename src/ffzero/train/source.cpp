@@ -8,6 +8,9 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/huge_pages.hpp"
+#include "ffzero/map/addressed.hpp"
+#include "ffzero/map/instrument.hpp"
+#include "ffzero/map/linear_map.hpp"
 #include "ffzero/metric/metric.hpp"
 
 namespace ffzero {
@@ -127,6 +130,26 @@ bool SampleSource<S>::may_cache(Index columns) const noexcept {
 template <class S>
 void SampleSource<S>::advance(std::optional<Matrix<S>> outputs) {
   cache_ = std::move(outputs);
+  through_ = false;
+  front_done_ = false;
+  ++depth_;
+}
+
+template <class S>
+bool SampleSource<S>::may_go_through() const {
+  if (depth_ + 1 >= network_.layers() || network_.front(depth_ + 1) == nullptr || through_ || recomputes()) return false;
+  const auto maps = network_.maps_of(depth_);
+  const bool repeats = std::none_of(maps.begin(), maps.end(), [](const ForwardMap<S>* map) {
+    const auto* const addressed = dynamic_cast<const AddressedReadings*>(map);
+    return dynamic_cast<const Instrument<S>*>(map) != nullptr || (addressed != nullptr && !addressed->smooth());
+  });
+  return repeats && dynamic_cast<const LinearMap<S>*>(maps.front()) != nullptr && may_cache(network_.layer(depth_).output_shape().size());
+}
+
+template <class S>
+void SampleSource<S>::advance_through() {
+  through_ = true;
+  front_done_before_ = front_done_;
   front_done_ = false;
   ++depth_;
 }
@@ -155,26 +178,34 @@ void SampleSource<S>::encode(std::span<const std::uint32_t> rows, std::uint64_t 
 }
 
 template <class S>
+void SampleSource<S>::gather_first(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const {
+  if (!cache_) return encode(rows, epoch, x);
+  x.resize(isize(rows.size()), cache_->cols());
+  executor_.run((isize(rows.size()) + kGatherRows - 1) / kGatherRows, [&](Index shard) {
+    const Index end = std::min(isize(rows.size()), (shard + 1) * kGatherRows);
+    const std::size_t bytes = usize(x.cols()) * sizeof(S);
+    for (Index i = shard * kGatherRows; i < end; ++i) {
+      if (i + kAhead < end) fetch_ahead(cache_->row(rows[usize(i + kAhead)]).data(), std::min<std::size_t>(bytes, 1024));
+      std::copy_n(cache_->row(rows[usize(i)]).data(), x.cols(), x.row(i).data());
+    }
+  });
+}
+
+template <class S>
 void SampleSource<S>::gather(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const {
-  if (cache_) {
-    x.resize(isize(rows.size()), cache_->cols());
-    executor_.run((isize(rows.size()) + kGatherRows - 1) / kGatherRows, [&](Index shard) {
-      const Index end = std::min(isize(rows.size()), (shard + 1) * kGatherRows);
-      const std::size_t bytes = usize(x.cols()) * sizeof(S);
-      for (Index i = shard * kGatherRows; i < end; ++i) {
-        if (i + kAhead < end) fetch_ahead(cache_->row(rows[usize(i + kAhead)]).data(), std::min<std::size_t>(bytes, 1024));
-        std::copy_n(cache_->row(rows[usize(i)]).data(), x.cols(), x.row(i).data());
-      }
-    });
+  if (through_) {
+    gather_first(rows, epoch, input_);
+    network_.infer(depth_ - 1, input_, Wanted::passed_on, output_, front_done_before_);
+    x.swap(output_.passed_on);
     return;
   }
-  encode(rows, epoch, x);
-  LayerOutput<S> out;
-  network_.pass_on(0, depth_, x, out);
+  gather_first(rows, epoch, x);
+  if (cache_) return;
+  network_.pass_on(0, depth_, x, output_);
   if (front_done_) {
-    out.passed_on.resize(x.rows(), width());
-    network_.front(depth_)->forward({}, x, out.passed_on);
-    x.swap(out.passed_on);
+    output_.passed_on.resize(x.rows(), width());
+    network_.front(depth_)->forward({}, x, output_.passed_on);
+    x.swap(output_.passed_on);
   }
 }
 
@@ -195,6 +226,8 @@ void SampleSource<S>::apply_front(Index batch_rows) {
   const FrontEnd<S>& front = *network_.front(depth_);
   const Index columns = front.output_shape().size();
   if (!may_cache(columns)) {
+    cache_.reset();
+    through_ = false;
     front_done_ = true;
     return;
   }
@@ -206,6 +239,7 @@ void SampleSource<S>::apply_front(Index batch_rows) {
     front.forward({}, x, transformed.middleRows(first, count));
   }
   cache_ = std::move(transformed);
+  through_ = false;
   front_done_ = true;
 }
 

@@ -41,7 +41,7 @@ void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::sp
 
 /// The inputs of the block that is being trained. Starts at the encoded data set; advance() passes it through a trained layer. Outputs
 /// are kept in memory (4 bytes a number) unless they would exceed `cache_bytes` or training images are augmented: then frozen layers are
-/// evaluated again for every batch.
+/// evaluated again for every batch. Before a front end that leaves few numbers of them they need not be kept (may_go_through).
 template <class S>
 class SampleSource {
  public:
@@ -57,9 +57,9 @@ class SampleSource {
   /// Layers that lie between the data and what gather() returns.
   [[nodiscard]] Index depth() const noexcept { return depth_; }
   /// True if gather() evaluates frozen layers: `depth()` evaluations a sample, for the caller to bill.
-  [[nodiscard]] bool recomputes() const noexcept { return depth_ > 0 && !cache_; }
+  [[nodiscard]] bool recomputes() const noexcept { return depth_ > 0 && !cache_ && !through_; }
 
-  /// x (rows.size(), width()); epoch: of the augmentation; only used if the source augments.
+  /// x (rows.size(), width()); epoch: of the augmentation; only used if the source augments. From one thread at a time.
   void gather(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const;
   /// Rows [first, first + count).
   void gather_range(Index first, Index count, std::uint64_t epoch, Matrix<S>& x) const;
@@ -69,6 +69,13 @@ class SampleSource {
 
   /// The next layer's inputs: `outputs` (size, width) of layer `depth()`, taken over as the cache, or recomputation if empty.
   void advance(std::optional<Matrix<S>> outputs);
+  /// True if advance_through() may stand for a cache: a front end follows, which reads the outputs twice and leaves fewer numbers, the
+  /// outputs would be kept, and they can be computed again to the same bits without asking anything but this computer (a layer that is
+  /// affine in its parameters, without noise, with its own inputs at hand).
+  [[nodiscard]] bool may_go_through() const;
+  /// The next layer's inputs, computed from this layer's whenever they are gathered. To be billed as if they were kept: a device would keep
+  /// its answers.
+  void advance_through();
   /// Fits the front end of layer `depth()` on this source; does not put it before gather().
   void fit_front(Index batch_rows);
   /// Puts the already fitted front end of layer `depth()` before gather().
@@ -79,6 +86,8 @@ class SampleSource {
 
  private:
   void encode(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const;
+  /// x: these rows of the cache, or without one of the data.
+  void gather_first(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const;
 
   const Dataset& data_;
   const Encoder& encoder_;
@@ -88,7 +97,12 @@ class SampleSource {
   std::vector<double> values_;  // regression targets
   Index depth_ = 0;
   bool front_done_ = false;
+  bool through_ = false;  // the cache, or without one the data, is the input of the layer before
+  bool front_done_before_ = false;
   std::optional<Matrix<S>> cache_;
+  // Of gather(), kept between its calls: fresh memory for each batch would take longer than the layers.
+  mutable Matrix<S> input_;
+  mutable LayerOutput<S> output_;
 };
 
 extern template class SampleSource<float>;

@@ -64,6 +64,69 @@ TEST_F(SourceTest, CacheHasALimit) {
   EXPECT_FALSE(source(std::size_t{1} << 30, true).may_cache(20)) << "shifted images are new in every epoch";
 }
 
+/// A network with a front end before each layer, and a source in front of layer 0, whose front end is done.
+struct BeforeFronts {
+  explicit BeforeFronts(const Settings& more = {}, std::size_t cache = std::size_t{1} << 20)
+      : splits(make_glyphs(1, 300, 20)),
+        config(resolved(settings(more), splits)),
+        encoder(encoder_options(config.values()), splits.train.shape()),
+        network(build_network<float>(config, encoder.output_shape(), 10, std::make_shared<const Executor>(2))),
+        source(splits.train, encoder, network, executor, {.augment = false, .cache_bytes = cache, .seed = 1}) {
+    source.fit_front(64);
+    source.apply_front(64);
+  }
+
+  static Settings settings(const Settings& more) {
+    Settings all{{"model.layers", "[20, 12]"}, {"model.pca", "[9, 6]"}, {"dataset.downsample", "7"}};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+
+  Splits splits;
+  Config config;
+  Encoder encoder;
+  Network<float> network;
+  Executor executor{2};
+  SampleSource<float> source;
+};
+
+TEST(Source, OutputsBeforeAFrontEndNeedNotBeKept) {
+  BeforeFronts kept, passed;
+  Matrix<float> x, y, a, b;
+  LayerOutput<float> out;
+  kept.source.gather_range(0, 300, 0, x);
+  kept.network.infer(0, x, Wanted::passed_on, out, true);
+  y = out.passed_on;
+  kept.source.advance(std::move(out.passed_on));
+  ASSERT_TRUE(passed.source.may_go_through());
+  passed.source.advance_through();
+  EXPECT_FALSE(passed.source.recomputes()) << "a device would have kept its answers";
+  EXPECT_EQ(passed.source.depth(), 1);
+  EXPECT_EQ(passed.source.width(), 20);
+  passed.source.gather_range(0, 300, 0, a);
+  EXPECT_EQ(a, y);
+  for (BeforeFronts* one : {&kept, &passed}) {
+    one->source.fit_front(300);
+    one->source.apply_front(300);
+  }
+  kept.source.gather_range(0, 300, 0, a);
+  passed.source.gather_range(0, 300, 0, b);
+  EXPECT_EQ(b.cols(), 6);
+  EXPECT_EQ(b, a);
+  EXPECT_FALSE(passed.source.recomputes());
+}
+
+TEST(Source, OutputsAreKeptWhereTheyCannotBeComputedAgain) {
+  EXPECT_FALSE(BeforeFronts(Settings{{"model.imperfect.read_noise", "0.1"}}).source.may_go_through()) << "noise";
+  EXPECT_FALSE(BeforeFronts(Settings{{"model.map", "crossbar_io"}}).source.may_go_through()) << "noise of a crossbar";
+  EXPECT_FALSE(BeforeFronts(Settings{}, 300 * 20 * 4 - 1).source.may_go_through()) << "recomputed and billed so far";
+  BeforeFronts last;
+  last.source.advance_through();
+  EXPECT_FALSE(last.source.may_go_through()) << "nothing follows";
+}
+
+TEST_F(SourceTest, OutputsAreKeptWithoutAFrontEnd) { EXPECT_FALSE(source(std::size_t{1} << 20, false).may_go_through()); }
+
 TEST_F(SourceTest, ShiftsDependOnSeedEpochAndSampleAlone) {
   const SampleSource<float> shifted = source(0, true);
   const std::vector<std::uint32_t> rows{5, 9, 11};
