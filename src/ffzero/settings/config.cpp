@@ -7,6 +7,7 @@
 #include <toml++/toml.h>
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -111,6 +112,33 @@ void complete_earlier(Values& v, const std::string& place) {
     if (!key.before.is_null() && !v.is_explicit(key.name)) v.set(key.name, key.before, place, false);
 }
 
+// What TOML writes in another way and has one meaning for a key of this type: .06, 5., True, 10,20.
+json as_meant(const std::string& key, const std::string& text) {
+  const std::string name = name_now(key);
+  const auto found = std::find_if(keys().begin(), keys().end(), [&](const KeyInfo& info) { return info.name == name; });
+  if (found == keys().end()) return text;
+  const char* const end = text.data() + text.size();
+  double number = 0.0;
+  const auto read = std::from_chars(text.data() + (text.starts_with('+') ? 1 : 0), end, number);
+  switch (found->type) {
+    case KeyType::number:
+    case KeyType::number_or_auto:
+      if (read.ec == std::errc() && read.ptr == end && std::isfinite(number)) return number;
+      break;
+    case KeyType::boolean:
+      if (text == "True") return true;
+      if (text == "False") return false;
+      break;
+    case KeyType::integers:
+    case KeyType::classes:
+      if (!text.starts_with('[') && text.find(',') != std::string::npos) return override_value(key, "[" + text + "]");
+      break;
+    default:
+      break;
+  }
+  return text;
+}
+
 }  // namespace
 
 json override_value(const std::string& key, const std::string& text) {
@@ -118,7 +146,7 @@ json override_value(const std::string& key, const std::string& text) {
   try {
     table = parse_toml("v = " + text, "command line");
   } catch (const ConfigError&) {
-    return text;
+    return as_meant(key, text);
   }
   // A line break in the text would begin another key.
   if (table.size() != 1) return text;

@@ -94,7 +94,8 @@ class Config {
   bool resolved_ = false;
 };
 
-/// The value behind "key=": TOML if `text` parses as such, a bare word otherwise (names need no quotes on a command line).
+/// The value behind "key=": TOML if `text` parses as such. Otherwise what else has one meaning for that key (.06 or 5. for a number, True
+/// for a boolean, 10,20 for a list of integers), or a bare word (names need no quotes on a command line).
 [[nodiscard]] nlohmann::json override_value(const std::string& key, const std::string& text);
 
 /// Objective and estimator of a --solver name. @throws ConfigError naming the valid names.

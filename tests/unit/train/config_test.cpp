@@ -46,6 +46,24 @@ TEST(Config, SourcesCoverOneAnotherWeakestFirst) {
   EXPECT_EQ(parse("", {{"dataset.name", "mnist"}}).values().word("dataset.name"), "mnist") << "bare words are texts";
 }
 
+TEST(Config, TheCommandLineTakesOtherSpellingsThanToml) {
+  const auto said = [](const std::string& key, const std::string& text) { return parse("", {{key, text}}).values().at(key); };
+  for (const char* text : {".06", "+.06", "6.e-2", "0.06"}) EXPECT_EQ(said("model.mesh.chip.coupler", text), 0.06) << text;
+  EXPECT_EQ(said("update.lr", "5."), 5.0);
+  EXPECT_EQ(said("update.lr", "measured"), "measured");
+  EXPECT_EQ(said("training.log_test", "False"), false);
+  EXPECT_EQ(said("model.layers", "10,20"), nlohmann::json::array({10, 20}));
+  EXPECT_EQ(said("dataset.dir", ".5"), ".5") << "a text stays one";
+  for (const auto& [key, text] : std::vector<std::pair<std::string, std::string>>{{"update.lr", "1e-3x"},
+                                                                                  {"update.lr", "1e999"},
+                                                                                  {"training.log_test", "yes"},
+                                                                                  {"model.layers", "10,twenty"},
+                                                                                  {"training.epochs", "5."}}) {
+    SCOPED_TRACE(key + " = " + text);
+    expect_parts(message_of<ConfigError>([&, key = key, text = text] { (void)said(key, text); }), {key, text});
+  }
+}
+
 TEST(Config, PresetsAverageNoSmallerMapsThanThereAre) {
   const auto pool = [](const std::string& more, const Shape& sample, std::vector<std::pair<std::string, std::string>> overrides = {}) {
     Config config = parse("[model]\nkind = \"cnn\"\n" + more, std::move(overrides));
