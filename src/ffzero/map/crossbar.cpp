@@ -39,18 +39,18 @@ namespace pcm {
 
 // Microsiemens: of what is programmed as a polynomial of g, and of the largest conductance.
 constexpr double kNoise[] = {0.26348, 1.965, -1.1731}, kLargest = 25.0;
-constexpr double kFirst_s = 20.0;          // from programming to the first reading that drift is counted from
-constexpr double kIntegration_s = 250e-9;  // of a reading
-constexpr double kLeast = 1e-12;           // logarithms and powers of nothing
+constexpr double kFirstReading = 20.0;   // seconds from programming to the first reading that drift is counted from
+constexpr double kIntegration = 250e-9;  // seconds that a reading takes
+constexpr double kLeast = 1e-12;         // logarithms and powers of nothing
 
 double programming_noise(double g) noexcept { return (kNoise[0] + g * (kNoise[1] + g * kNoise[2])) / kLargest; }
 double drift_mean(double g) noexcept { return std::clamp(-0.0155 * std::log(std::max(g, kLeast)) + 0.0244, 0.049, 0.1); }
 double drift_spread(double g) noexcept { return std::clamp(-0.0125 * std::log(std::max(g, kLeast)) - 0.0059, 0.008, 0.045); }
 double read_noise(double g, double seconds) noexcept {
-  const double t = seconds + kFirst_s;
-  return std::min(0.0088 / std::pow(std::max(g, kLeast), 0.65), 0.2) * std::sqrt(std::log((t + kIntegration_s) / (2.0 * kIntegration_s)));
+  const double t = seconds + kFirstReading;
+  return std::min(0.0088 / std::pow(std::max(g, kLeast), 0.65), 0.2) * std::sqrt(std::log((t + kIntegration) / (2.0 * kIntegration)));
 }
-double drifted(double exponent, double seconds) noexcept { return std::pow((seconds + kFirst_s) / kFirst_s, -exponent); }
+double drifted(double exponent, double seconds) noexcept { return std::pow((seconds + kFirstReading) / kFirstReading, -exponent); }
 
 }  // namespace pcm
 

@@ -207,12 +207,12 @@ TEST(Crossbar, TheSameReadingIsTheSameAgain) {
   EXPECT_GT((stand(1, 0, theta) - stand(1, 0, near)).cwiseAbs().minCoeff(), 1e-8);
 }
 
-constexpr double kMonth_s = 2.6e6;
+constexpr double kMonth = 2.6e6;  // seconds
 
 TEST(DriftCompensation, RescalesOutputsByWhatUnitInputsHaveLost) {
   CrossbarOptions options = exact();
   options.drift = 1.0;
-  options.seconds = kMonth_s;
+  options.seconds = kMonth;
   const Crossbar<double> alone({.width = 6}, 5, options);
   options.compensation = 1;
   const Crossbar<double> map({.width = 6}, 5, options);
@@ -234,7 +234,7 @@ TEST(DriftCompensation, RescalesOutputsByWhatUnitInputsHaveLost) {
 
 TEST(DriftCompensation, IsReadOnceForWhatWasProgrammedOnceAndCounted) {
   CrossbarOptions options = crossbar_pcm();
-  options.seconds = kMonth_s;
+  options.seconds = kMonth;
   options.compensation = 1;
   options.bound_management = 0;
   const Crossbar<double> map({.width = 6}, 5, options);
@@ -275,8 +275,8 @@ TEST(DriftCompensation, BringsAMonthBackToTheFirstSecond) {
     dense.forward(as_span(theta), x, y);
     return (outputs_of(map, theta, x) - y).norm() / y.norm();
   };
-  EXPECT_GT(miss(kMonth_s, 0), 0.45);
-  EXPECT_LT(miss(kMonth_s, 1), 0.35);
+  EXPECT_GT(miss(kMonth, 0), 0.45);
+  EXPECT_LT(miss(kMonth, 1), 0.35);
   EXPECT_LT(std::abs(miss(1.0, 1) - miss(1.0, 0)), 0.02);
 }
 
