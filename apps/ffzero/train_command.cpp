@@ -16,6 +16,7 @@
 #include "ffzero/run/calibrate.hpp"
 #include "ffzero/run/ranks.hpp"
 #include "ffzero/run/run.hpp"
+#include "ffzero/train/estimator.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "ranks.hpp"
@@ -88,12 +89,12 @@ std::string resume_command(const std::filesystem::path& folder, const DeviceAcce
 int run_train(const TrainOptions& options, const std::vector<Plugin>& plugins, const JoinedRanks& ranks) {
   // Results do not depend on the number of threads; everything else belongs to the run.
   const auto is_threads = [](const auto& flag) { return flag.first == "threads"; };
-  const bool settings = !options.config.empty() || !options.sets.empty() || !options.solver.empty() || options.layers ||
+  const bool settings = !options.config.empty() || !options.solver.empty() || options.layers ||
                         !std::all_of(options.flags.begin(), options.flags.end(), is_threads);
   if (!options.resume.empty() && (settings || !options.out.empty() || !options.replay.empty()))
     throw UsageError("--resume", "goes on with a run as it is, in its own folder", "further settings", "drop them, or start a new run");
-  if (!options.replay.empty() &&
-      (settings || !options.devices.addresses.empty() || !options.devices.without.empty() || options.devices.trusted))
+  if (!options.replay.empty() && (settings || !options.sets.empty() || !options.devices.addresses.empty() ||
+                                  !options.devices.without.empty() || options.devices.trusted))
     throw UsageError("--replay", "repeats a run as it was, without its devices", "further settings", "drop them, or start a new run");
   for (const auto& [flag, count] : {std::pair("--replicas", options.devices.replicas), std::pair("--groups", options.devices.groups)})
     if (count != 1 && (!options.resume.empty() || !options.replay.empty()))
@@ -106,6 +107,7 @@ int run_train(const TrainOptions& options, const std::vector<Plugin>& plugins, c
   request.out = options.out;
   if (!options.resume.empty() || !options.replay.empty()) {
     if (!options.resume.empty()) request.resume = options.resume;
+    for (const auto& text : options.sets) request.changes.push_back(split_assignment(text));
     if (!options.replay.empty()) {
       request.replay = options.replay;
       request.numbered = options.out.empty();
@@ -157,6 +159,11 @@ int run_train(const TrainOptions& options, const std::vector<Plugin>& plugins, c
     log.write(std::string("error: ") + e.what());
     if (e.kind() == ErrorKind::device && !ready.empty())
       display.message(fmt::format("saved; go on with: {}", resume_command(ready, options.devices, plugins)));
+    if (dynamic_cast<const GateError*>(&e) != nullptr && !ready.empty())
+      display.message(
+          fmt::format("saved; go on with: {} --set KEY=VALUE (gradient.fallback=outputs, or other gradient.twin.* or "
+                      "gradient.transfer.*)",
+                      resume_command(ready, options.devices, plugins)));
     throw;
   }
   display.finish();
@@ -234,7 +241,7 @@ void add_train(CLI::App& app, Commands& commands) {
       "--baseline,--control", [options] { options->flags.emplace_back("baseline.untrained", "true"); },
       "also train the same head on untrained layers; photonic: a linear classifier on the same inputs (--control: its name before 0.2)");
   train->add_option("--out", options->out, "run folder to create (default: runs/<dataset>-<solver>)");
-  train->add_option("--resume", options->resume, "go on with the run in this folder");
+  train->add_option("--resume", options->resume, "go on with the run in this folder; with --set only after gradient.fallback = \"stop\"");
   train->add_option("--replay", options->replay, "repeat the run in this folder from its journal, without its devices");
   train->add_flag("--json", options->json, "print summary.json on standard output");
   train->add_flag_callback(

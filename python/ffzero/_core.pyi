@@ -102,6 +102,7 @@ def run_training(
     stop: Optional[Callable[[], bool]],
     arrays: Dict[str, npt.NDArray[Any]],
     devices: List[Device],
+    changes: List[Tuple[str, str]],
 ) -> None: ...
 def load_model(data: bytes, place: str, devices: List[Device]) -> Model: ...
 def make_glyphs(

@@ -93,6 +93,7 @@ def train(
     data: Optional[Sequence[Any]] = None,
     devices: Optional[Sequence[Device]] = None,
     resume: bool = False,
+    changes: Optional[Mapping[str, Any]] = None,
     report: bool = True,
     threads: int = 0,
     on_epoch: Optional[Callable[[Dict[str, Any]], Any]] = None,
@@ -110,6 +111,7 @@ def train(
         one, of every class alike, is set aside for testing, the same ones each time
     devices : from `device` or `connect`: the layers, in the order of the data flow; dense layers follow only where config says so
     resume : go on with the run in `out`, whose settings hold; with the same data and devices
+    changes : with `resume`, of a run that gradient.fallback = "stop" has ended: other gradient.twin.*, gradient.transfer.*, gradient.fallback
     report : draw report.html and figures/ at the end
     threads : 0: one for each core
     on_epoch : called with a dict after each epoch
@@ -121,9 +123,12 @@ def train(
 
     Raises
     ------
-    ConfigError, DataError, UsageError for a folder that exists, ValueError for data that do not fit, whatever a device raises, and
+    ConfigError, DataError, UsageError for a folder that exists, ValueError for data that do not fit, CheckError where gradient.fallback
+    = "stop" ends the run (saved, see `changes`), whatever a device raises, and
     KeyboardInterrupt after Ctrl-C, when the step is over; the run is saved and can be resumed.
     """
+    if changes and not resume:
+        raise ValueError("changes: belongs to resume=True; a new run takes its settings from config and keys")
     told = None if on_epoch is None else (lambda text: on_epoch(json.loads(text)))
     overrides = overrides_of(config if isinstance(config, Mapping) else None, keys)
     cores = cores_of(devices)
@@ -132,7 +137,19 @@ def train(
         overrides += overrides_of({"model.layers": []})
     arrays = {} if data is None else with_test(arrays_of(data))
     with Interrupts(stop) as interrupts:
-        _core.run_training(text, overrides, os.fspath(out), resume, report, int(threads), told, interrupts.requested, arrays, cores)
+        _core.run_training(
+            text,
+            overrides,
+            os.fspath(out),
+            resume,
+            report,
+            int(threads),
+            told,
+            interrupts.requested,
+            arrays,
+            cores,
+            overrides_of(changes),
+        )
     return Run(out)
 
 

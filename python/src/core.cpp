@@ -510,10 +510,12 @@ py::list check_address(const std::string& address, bool out_of_range, std::int64
 
 /// As `ffzero train`: into a run folder. arrays: x_train, y_train, x_test, y_test, or none. devices: in place of addresses, or none
 void run_folder(const std::string& toml, const Overrides& overrides, const std::string& out, bool resume, bool report, int threads,
-                const py::object& on_epoch, const py::object& stop, const py::dict& arrays, const std::vector<Device>& devices) {
+                const py::object& on_epoch, const py::object& stop, const py::dict& arrays, const std::vector<Device>& devices,
+                const Overrides& changes) {
   Interrupts interrupts(stop);
   ffzero::RunRequest request;
   request.threads = threads;
+  request.changes = changes;
   if (!arrays.empty()) request.arrays = std::make_shared<const ffzero::NpzArchive>(archive_of(arrays));
   request.devices = access_of(devices);
   request.maps = maps_of(devices);
@@ -641,7 +643,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("fit", &fit, py::arg("toml"), py::arg("overrides"), py::arg("arrays"), py::arg("task"), py::arg("devices"), py::arg("threads"),
         py::arg("on_epoch"), py::arg("stop"));
   m.def("run_training", &run_folder, py::arg("toml"), py::arg("overrides"), py::arg("out"), py::arg("resume"), py::arg("report"),
-        py::arg("threads"), py::arg("on_epoch"), py::arg("stop"), py::arg("arrays"), py::arg("devices"));
+        py::arg("threads"), py::arg("on_epoch"), py::arg("stop"), py::arg("arrays"), py::arg("devices"), py::arg("changes"));
   m.def("load_model", &load_model, py::arg("data"), py::arg("place"), py::arg("devices"));
 
   py::class_<Session>(m, "Session")

@@ -524,6 +524,20 @@ class TestRuns(unittest.TestCase):
                 ffzero.train(out=out, resume=True)
             self.assertIsNotNone(ffzero.train(data=(x, y), out=out, resume=True, report=False).summary)
 
+    def test_go_on_with_other_settings_where_their_gate_stopped_them(self):
+        keys = {"preset": "adjoint", "model.kind": "photonic", "model.mesh.layers": 1, "dataset.crop": 4, "gradient.estimator": "twin"}
+        keys.update({"gradient.twin.steps": 1, "gradient.twin.gate": 1e-4, "gradient.twin.refine": 0, "gradient.fallback": "stop"})
+        keys.update({"model.mesh.chip.coupler": 0.06, "model.mesh.chip.phase": 0.06, "training.epochs": 1})
+        with tempfile.TemporaryDirectory() as place:
+            out = os.path.join(place, "run")
+            with self.assertRaisesRegex(ffzero.CheckError, "gradient.twin.gate = 0.0001"):
+                ffzero.train(None, keys, out=out, report=False)
+            with self.assertRaisesRegex(ValueError, "belongs to resume=True"):
+                ffzero.train(None, keys, out=out, changes={"gradient.twin.gate": 1.0})
+            run = ffzero.train(out=out, resume=True, changes={"gradient.twin.steps": 2000, "gradient.twin.gate": 1.0}, report=False)
+            self.assertEqual(run.summary["forward_evals"]["training"], 1088)
+            self.assertEqual(run.summary["forward_evals"]["failed"], 1088)
+
     def test_control_c_waits_for_the_step_and_saves(self):
         program = """
 import numpy as np, ffzero, os, signal, sys, threading, time

@@ -188,6 +188,23 @@ TEST(DeviceTraining, LearnsTheMatrixOfAServedMeshAndNoticesADeviceThatIsNone) {
   const auto outputs_alone = summary_of(place, "dense");
   EXPECT_EQ(outputs_alone.at("information"), "opaque");
   EXPECT_GT(outputs_alone.at("layers").at(0).at("fallback").at("held_out_error"), 0.5);
+
+  // Asked to stop there it does, and goes on with outputs alone when it is told to.
+  const test::Outcome ended = place.run(train(kServe, "ended") + Arguments{"--set", "gradient.fallback=stop"});
+  EXPECT_EQ(ended.code, 6) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("must miss held-out readings by no more than gradient.transfer.gate = 0.5; got "));
+  EXPECT_THAT(test::read_file(place.path("ended") / "log.txt"), HasSubstr("; if not, it ends after 56 readings"));
+  const Arguments resume{"train", "--quiet", "--no-report", "--resume", "ended", "--device", kServe};
+  test::expect_refused(place, resume + Arguments{"--set", "update.lr=0.2"}, 2, {"--resume", "gradient.fallback", "update.lr"});
+  test::expect_refused(place, resume + Arguments{"--set", "gradient.fallback=maybe"}, 3, {"gradient.fallback", "maybe"});
+  test::succeed(place, resume + Arguments{"--set", "gradient.fallback=outputs"});
+  EXPECT_EQ(learnt(place, "ended"), learnt(place, "dense"));
+  const auto went_on = summary_of(place, "ended");
+  EXPECT_EQ(went_on.at("layers"), outputs_alone.at("layers"));
+  EXPECT_EQ(went_on.at("forward_evals").at("training"), outputs_alone.at("forward_evals").at("training"));
+  EXPECT_EQ(went_on.at("forward_evals").at("failed"), 24 + 32);
+  EXPECT_THAT(test::read_file(place.path("ended") / "config.toml"), HasSubstr("fallback = \"outputs\""));
+  test::expect_refused(place, resume + Arguments{"--set", "gradient.fallback=stop"}, 2, {"--resume", "goes on with a run as it is"});
 }
 
 TEST(DeviceTraining, SurvivesADeviceThatDiesAndGoesOnWithARunThatStopped) {

@@ -199,6 +199,23 @@ LoadedRun load_run_on(const fs::path& run, const std::vector<std::pair<std::stri
 
 namespace {
 
+// Settings that a run which its gate stopped may go on with: they decide what is learnt of the device, and nothing before that.
+void require_changeable(const LoadedRun& run, const std::vector<std::pair<std::string, std::string>>& changes) {
+  if (changes.empty()) return;
+  const TrainerState& state = run.state;
+  const bool stopped = run.config.values().is("gradient.fallback", "stop") && state.block < state.measured.size() &&
+                       state.measured[state.block].fallback > 0.0;
+  if (!stopped)
+    throw UsageError("--resume", "goes on with a run as it is; only one that gradient.fallback = \"stop\" has ended takes other settings",
+                     changes.front().first, "drop it, or start a new run");
+  for (const auto& [key, value] : changes) {
+    const bool shapes = key == "gradient.twin.order" || key == "gradient.twin.fit" || key == "gradient.twin.file";
+    if (shapes || !(key == "gradient.fallback" || key.starts_with("gradient.twin.") || key.starts_with("gradient.transfer.")))
+      throw UsageError("--resume", "may change gradient.fallback, gradient.twin.* (but order, fit and file) and gradient.transfer.*", key,
+                       "drop it, or start a new run");
+  }
+}
+
 // ranks: of the request, or one alone.
 RunResult train_as_rank(const RunRequest& request, const RunEvents& events, const std::shared_ptr<Exchange>& ranks) {
   const auto start = SteadyClock::now();
@@ -215,6 +232,7 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
   std::optional<RunJournal> journal;
   if (request.resume) {
     earlier = load_run(*request.resume, request.devices);
+    require_changeable(*earlier, request.changes);
     auto summary = finished_summary(*request.resume);
     if (!summary.is_object() && writes) {
       folder.lock();
@@ -241,8 +259,13 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
   sources.devices = request.devices;
   // Settings come from the user, or from the checkpoint: then what is wrong with them is wrong with a file.
   const auto from_settings = [&](auto work) { return source != nullptr ? from_checkpoint(source->place, work) : work(); };
-  Config config = from_settings(
-      [&] { return source != nullptr ? Config::parse(source->state.description, source->place + " (config)") : Config::load(sources); });
+  ConfigSources changes;
+  changes.overrides = request.changes;
+  const auto settings = [&] {
+    return source != nullptr ? Config::parse(source->state.description, source->place + " (config)", changes) : Config::load(sources);
+  };
+  // Settings that are changed are the user's.
+  Config config = request.changes.empty() ? from_settings(settings) : settings();
   // A data set that the user names beside samples that are given is refused by load_splits.
   if (request.arrays && source == nullptr && !config.values().is_explicit("dataset.name")) config.set("dataset.name", "memory", "data");
   for (const std::string& notice : config.notices()) say(notice);
@@ -253,7 +276,15 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
   }
   if (!ranks->alone()) require_rank_settings(config);
   const Splits splits = from_settings([&] { return load_splits(config, request.cache_dir, request.arrays); });
-  from_settings([&] { config.resolve(data_facts(splits)); });
+  const auto resolve = [&] { config.resolve(data_facts(splits)); };
+  // The journal of devices is kept under the settings that the run began with.
+  const std::string begun_with = earlier ? earlier->state.description : std::string();
+  if (request.changes.empty()) {
+    from_settings(resolve);
+  } else {
+    resolve();
+    earlier->state.description = config.to_toml();
+  }
   const int wanted = wanted_threads(config, request);
   const auto executor = std::make_shared<const Executor>(wanted, ranks);
   if (executor->threads() < wanted)
@@ -294,6 +325,7 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
     std::string lines;
     for (const auto& record : trainer.records()) lines += to_json(record, metric).dump() + "\n";
     folder.write("metrics.jsonl", lines);
+    if (!request.changes.empty()) folder.write("config.toml", config.to_toml());
     say(fmt::format("going on with {} after {} epochs", request.resume->string(), trainer.records().size()));
   } else {
     // With a checkpoint from the start, a run that ends in its first epoch can be resumed like any other.
@@ -303,7 +335,7 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
     if (events.folder_ready && !folder.path().empty()) events.folder_ready(folder.path());
   }
   say_left_out(config, say);
-  if (!journal) journal.emplace(config, earlier ? earlier->state.description : config.to_toml(), folder.path(), say);
+  if (!journal) journal.emplace(config, earlier ? begun_with : config.to_toml(), folder.path(), say);
   journal->attach(trainer.network());
   const double load_s = seconds_since(start);
   const auto train = [&] {

@@ -20,6 +20,9 @@ namespace ffzero {
 struct RunRequest {
   ConfigSources sources;                        ///< of a new run
   std::optional<std::filesystem::path> resume;  ///< or the folder of a run to go on with
+  /// With which a run goes on that its gate stopped, dotted key and TOML value: gradient.fallback, and of gradient.twin.* and
+  /// gradient.transfer.* all but order, fit and file.
+  std::vector<std::pair<std::string, std::string>> changes = {};
   std::optional<std::filesystem::path> replay;  ///< or the folder of a run to repeat from its journal, without its devices
   std::filesystem::path out;                    ///< folder to create; empty: nothing is written
   bool numbered = false;                        ///< where `out` is taken, out-2, out-3, ... is created

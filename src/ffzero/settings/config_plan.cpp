@@ -43,6 +43,8 @@ Distribution distribution_of(const Values& v) {
   return Distribution::gaussian;
 }
 
+Fallback fallback_of(const Values& v) { return v.is("gradient.fallback", "stop") ? Fallback::stop : Fallback::outputs; }
+
 EstimatorOptions estimator_options(const Values& v) {
   if (auto own = registered<NamedEstimator>(estimators(), v, "gradient.options")) return std::move(*own);
   if (v.is("gradient.estimator", "adjoint")) return AdjointOptions{};
@@ -56,7 +58,8 @@ EstimatorOptions estimator_options(const Values& v) {
                            .base = v.integer("gradient.transfer.base"),
                            .steps = v.integer("gradient.transfer.steps"),
                            .step = v.number("gradient.transfer.step"),
-                           .gate = v.number("gradient.transfer.gate")};
+                           .gate = v.number("gradient.transfer.gate"),
+                           .fallback = fallback_of(v)};
   if (v.is("gradient.estimator", "twin"))
     return TwinOptions{.along = v.is("gradient.twin.order", "along"),
                        .calibration = {.freedom = v.is("gradient.twin.fit", "none")  ? TwinFreedom::none
@@ -73,7 +76,8 @@ EstimatorOptions estimator_options(const Values& v) {
                        .calibrated_lr = v.number("gradient.twin.calibrated_lr"),
                        .chip_lr = v.number("gradient.twin.chip_lr"),
                        .file = v.word("gradient.twin.file"),
-                       .gate = v.number("gradient.twin.gate")};
+                       .gate = v.number("gradient.twin.gate"),
+                       .fallback = fallback_of(v)};
   if (v.is("gradient.estimator", "activity")) {
     const std::string space = v.word("gradient.distribution");
     return ActivityPerturbation{.space = space == "full"   ? ActivitySpace::full

@@ -73,6 +73,10 @@ std::string fitted_chip_twin(const Values& v) {
   return v.is("gradient.twin.fit", "none") ? "with gradient.twin.fit = \"none\" nothing is fitted" : "";
 }
 std::string calibrated_chip_twin(const Values& v) { return fitted_chip_twin(v).empty() ? twin_first(v) : fitted_chip_twin(v); }
+std::string gated(const Values& v) {
+  if (transfer_only(v).empty()) return {};
+  return twin_only(v).empty() ? calibrated_chip_twin(v) : "it belongs to gradient.estimator = \"twin\" or \"transfer\"";
+}
 std::string several_directions(const Values& v) {
   if (!directional_only(v).empty()) return directional_only(v);
   return v.integer("gradient.directions") > 1 ? "" : "it belongs to gradient.directions > 1";
@@ -364,6 +368,11 @@ std::vector<KeyInfo> make_table() {
 
   choice("gradient.aggregation", "average", {"average", "aligned"},
          "How several directions become a gradient: their average, or the least-squares solution in their span.", several_directions, true);
+  choice(
+      "gradient.fallback", "outputs", {"outputs", "stop"},
+      "If what was learnt of a device misses its gate (gradient.twin.gate, gradient.transfer.gate): go on with outputs alone, which reads "
+      "far more; or save, and end with exit code 6.",
+      gated);
   choice("gradient.twin.order", "first", {"first", "along"},
          "first: the twin is calibrated, the network trained on it, then refined on the chip; along: trained on the chip, the twin fitted "
          "meanwhile.",
@@ -383,7 +392,7 @@ std::vector<KeyInfo> make_table() {
   add("gradient.twin.steps", integer, 10000, 1, 1e8, "Steps of the fit, one setting each.", calibrated_chip_twin);
   add("gradient.twin.lr", number, 3e-3, 1e-9, 1, "Of the fit: learning rate of Adam, along a cosine.", calibrated_chip_twin);
   add("gradient.twin.gate", number, 1.0, 1e-9, 1e9,
-      "Largest relative error of held-out readings with which a calibrated twin is used; above it estimates come from outputs alone.",
+      "Largest relative error of held-out readings with which a calibrated twin is used; above it gradient.fallback says what follows.",
       calibrated_chip_twin);
   add("gradient.twin.refine", integer, 2, 0, 1e6, "Last epochs, which are trained on the chip, the twin fitted along.", twin_first);
   add("gradient.twin.fit_lr", number, 1e-3, 1e-9, 1, "Learning rate of the twin while it is fitted along.", fitted_chip_twin);
@@ -405,8 +414,9 @@ std::vector<KeyInfo> make_table() {
       transfer_only);
   add("gradient.transfer.step", number, 0.5, 1e-9, 10, "That a parameter is moved by for its readings, in its units.", transfer_only);
   add("gradient.transfer.gate", number, 0.5, 1e-9, 1e9,
-      "Largest relative error of held-out readings with which a parameter is moved; of the first matrix, above which estimates come from "
-      "outputs alone.",
+      "Largest relative error of held-out readings with which a parameter is moved; of the first matrix, above which gradient.fallback "
+      "says "
+      "what follows.",
       transfer_only);
   add("gradient.recycle", number, 0.0, 0, 1,
       "Share of what a new difference tells that a memory of past ones takes over; the memory is a control variate. 0: no memory.",

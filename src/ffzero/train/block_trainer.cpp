@@ -137,6 +137,10 @@ void BlockTrainer<S>::take_step(Position& at, std::span<const std::uint32_t> row
   try {
     loss = step(at, rows);
     session_.instruments.bill_repeated(setup.first, &Evaluations::training, session_.ledger);
+  } catch (const GateError&) {
+    session_.instruments.bill_repeated(setup.first, &Evaluations::training, session_.ledger);
+    take_back_step();
+    throw;
   } catch (const DeviceError& e) {
     session_.ledger = before_;
     if (session_.plan.most_skipped == 0) {
@@ -167,6 +171,15 @@ void BlockTrainer<S>::take_step(Position& at, std::span<const std::uint32_t> row
   ++session_.skipped.steps;
   ++at.lossless;
   ++at.skipped;
+}
+
+// Whoever goes on repeats the step, and is billed for it then.
+template <class S>
+void BlockTrainer<S>::take_back_step() {
+  const Ledger made = session_.ledger;
+  session_.ledger = before_;
+  for (Index i = 0; i < made.layers(); ++i)
+    session_.bill(i, i + 1, &Evaluations::failed, made.layer(i).training - before_.layer(i).training);
 }
 
 template <class S>

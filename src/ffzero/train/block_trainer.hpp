@@ -83,6 +83,7 @@ class BlockTrainer {
   /// One step and its share of the epoch, where the plan lets a failed reading pass.
   void take_step(Position& at, std::span<const std::uint32_t> rows);
   /// The loss; nothing if no reading came back: then nothing has changed.
+  void take_back_step();
   std::optional<double> step(const Position& at, std::span<const std::uint32_t> rows);
   void update(std::span<S> theta, double lr);
   /// A step of the rule that leaves all other parameters, and their moments, as they are.

@@ -3,6 +3,7 @@
 #include "ffzero/train/chip_twin_step.hpp"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,7 @@ class TwinStep final : public StepGradient<float> {
  public:
   TwinStep(const TwinOptions& options, const Block<float>& block, const ChipMesh<float>& chip, const Executor& executor, Ledger& ledger)
       : options_(options),
+        name_(block.layers[0]->name),
         stages_(options),
         loss_(block, executor, ledger),
         turns_(loss_.layout(), kParameters),
@@ -71,7 +73,15 @@ class TwinStep final : public StepGradient<float> {
     if (!calibrates()) return read;
     // Before its readings nobody knows whether the twin will serve.
     const CalibrationOptions& o = options_.calibration;
-    return o.settings * o.samples + std::max(read, outputs_alone_.cost(number, rows, true));
+    return o.settings * o.samples + (stops() ? read : std::max(read, outputs_alone_.cost(number, rows, true)));
+  }
+  [[nodiscard]] std::optional<GatedEvaluations> gated_evaluations(Index samples, Index batch, Index epochs, bool reads) const override {
+    const Index start = options_.start_epochs;
+    if (!has_gate() || state() != State::ideal || start >= epochs) return std::nullopt;
+    const CalibrationOptions& o = options_.calibration;
+    const std::int64_t read = o.settings * o.samples, steps = (samples + batch - 1) / batch;
+    const std::int64_t alone = stops() ? 0 : outputs_alone_.cost_from(start * steps, samples, batch, epochs, reads);
+    return GatedEvaluations{.passed = read + std::min(options_.refine_epochs, epochs - start) * samples, .missed = read + alone};
   }
   [[nodiscard]] Information information() const override { return unlike() ? fallback_information() : Information::twin; }
   [[nodiscard]] Information fallback_information() const override {
@@ -98,9 +108,9 @@ class TwinStep final : public StepGradient<float> {
   [[nodiscard]] State state() const { return static_cast<State>(static_cast<int>(memory_[0])); }
   void set(State state) { memory_[0] = static_cast<float>(state); }
   /// The step begins with the readings of a calibration.
-  [[nodiscard]] bool calibrates() const {
-    return !options_.along && options_.calibration.freedom != TwinFreedom::none && state() == State::ideal && stages_.behind_start();
-  }
+  [[nodiscard]] bool calibrates() const { return has_gate() && state() == State::ideal && stages_.behind_start(); }
+  [[nodiscard]] bool has_gate() const { return !options_.along && options_.calibration.freedom != TwinFreedom::none; }
+  [[nodiscard]] bool stops() const { return options_.fallback == Fallback::stop; }
   [[nodiscard]] bool unlike() const { return state() == State::unlike || state() == State::unlike_read_whole; }
 
   double by_outputs_alone(const Batch<float>& batch, std::span<const float> theta, std::span<float> gradient) {
@@ -130,6 +140,12 @@ class TwinStep final : public StepGradient<float> {
       readings.push_back(std::move(reading));
     }
     const CalibrationReport report = twin_.calibrate(readings, o, random.of(kOrder));
+    if (!(report.after <= options_.gate) && stops()) {
+      // What is remembered is still the twin without errors: whoever goes on calibrates anew.
+      recalled_.resize(0);
+      throw GateError(name_, std::min(report.after, kFarOff), options_.gate, "gradient.twin.gate",
+                      "more gradient.twin.steps (no reading), a smaller gradient.twin.spread or more gradient.twin.settings");
+    }
     if (report.after <= options_.gate)
       set(State::calibrated);
     else
@@ -145,6 +161,7 @@ class TwinStep final : public StepGradient<float> {
   static constexpr std::uint32_t kSettings = 0xFFFE, kOrder = 0xFFFD;
 
   TwinOptions options_;
+  std::string name_;
   TwinStages stages_;
   TwinBlockLoss<float> loss_;
   ParameterTurns turns_;

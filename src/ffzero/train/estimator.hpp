@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "ffzero/base/error.hpp"
 #include "ffzero/base/random.hpp"
 #include "ffzero/gradient/information.hpp"
 #include "ffzero/objective/block_loss.hpp"
@@ -17,6 +19,22 @@ namespace ffzero {
 struct EstimatedPart {
   std::int64_t before = 0;        ///< how many estimates were about them before
   std::vector<Index> parameters;  ///< of the block
+};
+
+/// Training evaluations that a whole training is to take: if what is learnt of the device passes its gate, and if it does not.
+struct GatedEvaluations {
+  std::int64_t passed = 0, missed = 0;
+};
+
+/// What was learnt of a device misses held-out readings by more than its gate, and the options say that training is to stop there.
+class GateError : public CheckError {
+ public:
+  /// miss: relative error of held-out readings. gate: the largest that the key `gate_key` allows. remedy: what learns more of the device
+  GateError(const std::string& block, double miss, double gate, const std::string& gate_key, const std::string& remedy);
+  [[nodiscard]] double miss() const noexcept { return miss_; }
+
+ private:
+  double miss_;
 };
 
 /// What a step reads on average: samples, and settings of the parameters.
@@ -60,6 +78,12 @@ class StepGradient {
   /// What the last estimate is about; other parameters stay where they are, with their moments. Empty: all, every time.
   [[nodiscard]] virtual std::span<const EstimatedPart> parts() const { return {}; }
 
+  /// Of all steps of a training of `epochs` epochs over `samples` samples in batches of `batch`, where the estimator has a gate. reads: a
+  /// readout learns from readings of whole batches. Empty: there is no gate, or the training has passed it.
+  [[nodiscard]] virtual std::optional<GatedEvaluations> gated_evaluations(Index /*samples*/, Index /*batch*/, Index /*epochs*/,
+                                                                          bool /*reads*/) const {
+    return std::nullopt;
+  }
   /// How far what it learnt of the device missed held-out readings, if it has therefore fallen back to estimates from outputs alone; 0: it
   /// has not.
   [[nodiscard]] virtual double fallback() const { return 0.0; }

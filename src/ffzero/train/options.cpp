@@ -94,6 +94,8 @@ void validate_estimator(const EstimatorOptions& estimator, std::string_view plac
     fields.not_negative(twin->calibrated_lr, "calibrated_lr");
     fields.not_negative(twin->chip_lr, "chip_lr");
     fields.positive(twin->gate, "gate");
+    fields.require(twin->fallback == Fallback::outputs || (!twin->along && twin->calibration.freedom != TwinFreedom::none), "fallback",
+                   "must be Fallback::outputs where no twin is calibrated", "Fallback::stop");
   }
 }
 

@@ -39,6 +39,11 @@ struct CoordinateOptions {
   Index parameters = 32;  ///< one-sided: of each group in a step, >= 1
   double step = 0.02;     ///< one-sided: in the unit of the parameters, > 0
 };
+/// What follows when what was learnt of a device misses held-out readings by more than its gate.
+enum class Fallback {
+  outputs,  ///< training goes on with outputs alone, one parameter at a time
+  stop,     ///< a GateError; the state before the step stands
+};
 /// A chip is read, its twin gives the slopes  [docs/imperfect.md, Twins].
 struct TwinOptions {
   /// After start_epochs on the twin without errors. True: the chip is read at every step and the twin is fitted along. False: the twin is
@@ -54,6 +59,8 @@ struct TwinOptions {
   double calibrated_lr = 0.0, chip_lr = 0.0;
   std::string file = {};  ///< a calibration to begin with, in place of readings; empty: none
   double gate = 1.0;      ///< largest relative error of held-out readings that a calibrated twin may have, > 0
+  /// Fallback::stop needs a twin that is calibrated: not `along`, and something of it free.
+  Fallback fallback = Fallback::outputs;
 };
 /// A device that is linear in its field and read by powers: its transfer matrix and what single parameters do to it are learnt from
 /// readings, and differentiated  [docs/transfer.md].
@@ -66,6 +73,7 @@ struct TransferOptions {
   double step = 0.5;  ///< that a parameter is moved by for its readings, > 0
   double gate =
       0.5;  ///< largest relative error of held-out readings with which a parameter is moved, and with which the matrix is used, > 0
+  Fallback fallback = Fallback::outputs;  ///< of a matrix that misses the gate
 };
 /// Exact derivatives: refused for maps that can only be evaluated.
 struct AdjointOptions {};

@@ -40,4 +40,12 @@ std::int64_t OutputsAlone::cost(Index turn, Index rows, bool whole) const {
   return (1 + isize(turns_.of(turn).size())) * std::min(most_rows_, rows) + (whole ? rows : 0);
 }
 
+std::int64_t OutputsAlone::cost_from(Index first, Index samples, Index batch, Index epochs, bool whole) const {
+  const Index steps = (samples + batch - 1) / batch;
+  std::int64_t sum = 0;
+  for (Index number = first; number < epochs * steps; ++number)
+    sum += cost(number, std::min(batch, samples - number % steps * batch), whole);
+  return sum;
+}
+
 }  // namespace ffzero

@@ -42,6 +42,8 @@ class OutputsAlone {
                   std::span<float> gradient);
   /// Of a turn with a batch of `rows`.  whole: a readout learns from readings of whole batches
   [[nodiscard]] std::int64_t cost(Index turn, Index rows, bool whole) const;
+  /// Of the steps from number `first` on, of a training of `epochs` epochs over `samples` samples in batches of `batch`.
+  [[nodiscard]] std::int64_t cost_from(Index first, Index samples, Index batch, Index epochs, bool whole) const;
 
  private:
   const ParameterTurns& turns_;

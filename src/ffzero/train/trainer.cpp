@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include <variant>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm.hpp"
 #include "ffzero/train/rank_check.hpp"
+#include "ffzero/train/readout_head.hpp"
 
 namespace ffzero {
 
@@ -46,11 +48,41 @@ Trainer<S>::Trainer(const TrainPlan& plan, Network<S>&& network, const Splits& s
       arithmetic_({arithmetic_description()}) {}
 
 template <class S>
+std::optional<GatedEvaluations> Trainer<S>::gated_evaluations(const BlockSetup<S>& setup) const {
+  const Index last = setup.last - 1;
+  const bool reads = session_.network.wants_readout(last) || dynamic_cast<const ReadoutHead<S>*>(setup.block.head) != nullptr;
+  return setup.gradient->gated_evaluations(session_.splits.train.size(), setup.options.batch_size, setup.options.epochs, reads);
+}
+
+// What a gate decides about, said while nothing has been read: a run that falls back reads many times as much.
+template <class S>
+void Trainer<S>::tell_gates() const {
+  const double samples = static_cast<double>(session_.splits.train.size());
+  for (std::size_t b = at_.block; b < session_.blocks.size() && events_.message && !trained_; ++b) {
+    const BlockSetup<S>& setup = session_.blocks[b];
+    const bool begins = b > at_.block || at_.at_start() || measured_[b].fallback > 0.0;
+    const auto planned = begins ? gated_evaluations(setup) : std::nullopt;
+    if (!planned) continue;
+    const auto* twin = std::get_if<TwinOptions>(&setup.options.estimator);
+    const auto* transfer = std::get_if<TransferOptions>(&setup.options.estimator);
+    const bool stops =
+        (twin != nullptr && twin->fallback == Fallback::stop) || (transfer != nullptr && transfer->fallback == Fallback::stop);
+    events_.message(fmt::format(
+        "{}: training reads the device {:.3g} times a sample if what is learnt of it passes its gate; if not, {}", setup.name,
+        static_cast<double>(planned->passed) / samples,
+        stops ? fmt::format("it ends after {} readings", planned->missed)
+              : fmt::format("{:.3g} times (gradient.fallback = \"stop\" ends it there)", static_cast<double>(planned->missed) / samples)));
+  }
+}
+
+template <class S>
 std::int64_t Trainer<S>::planned_evaluations() const {
   std::int64_t planned = 0;
   for (std::size_t b = 0; b < session_.blocks.size(); ++b) {
     const auto& setup = session_.blocks[b];
-    if (const auto readings = setup.gradient->planned_readings())
+    if (const auto gated = gated_evaluations(setup))
+      planned += gated->passed;
+    else if (const auto readings = setup.gradient->planned_readings())
       planned += std::llround(readings->rows * static_cast<double>(setup.steps * setup.options.epochs));
     else
       planned += setup.gradient->cost_per_sample() * session_.splits.train.size() * setup.options.epochs;
@@ -93,11 +125,16 @@ template <class S>
 RunRecord Trainer<S>::run() {
   start_ = last_save_ = Clock::now();
   planned_ = planned_evaluations();
+  tell_gates();
   Outcome outcome = Outcome::done;
   try {
     outcome = run_blocks();
   } catch (const DeviceError&) {
     // The parameters are those before the step that failed: going on repeats it.
+    save(at_, false);
+    throw;
+  } catch (const GateError& e) {
+    measured_[at_.block].fallback = e.miss();
     save(at_, false);
     throw;
   }
@@ -175,6 +212,8 @@ Outcome Trainer<S>::train_block(BlockSetup<S>& setup) {
   fit_front(setup);
   if (!at_.at_start()) block_.restore(at_, restored_, measured);
   restored_.clear();
+  // One that its gate stopped begins there again.
+  measured.fallback = setup.gradient->fallback();
   if (at_.at_start()) {
     whole_or_not([&] { session_.instruments.look(setup.first, setup.last, 0, session_.ledger); });
     bool reaches = true;

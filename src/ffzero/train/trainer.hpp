@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -90,6 +91,8 @@ class Trainer {
   void whole_or_not(Work work);
   /// Of several ranks: whether it was requested from one of them; they also compare their parameters. @throws DivergedError if these differ
   [[nodiscard]] bool stop_requested() const;
+  [[nodiscard]] std::optional<GatedEvaluations> gated_evaluations(const BlockSetup<S>& setup) const;
+  void tell_gates() const;
   [[nodiscard]] std::int64_t planned_evaluations() const;
   [[nodiscard]] double elapsed() const;
 

@@ -3,6 +3,8 @@
 #include "ffzero/train/transfer_step.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,7 @@ class TransferStep final : public StepGradient<float> {
  public:
   TransferStep(const TransferOptions& options, const Block<float>& block, const Executor& executor, Ledger& ledger)
       : options_(options),
+        name_(block.layers[0]->name),
         executor_(executor),
         loss_(block, executor, ledger),
         turns_(loss_.layout(), options.parameters),
@@ -69,12 +72,19 @@ class TransferStep final : public StepGradient<float> {
     if (state() == State::known) return learnt;
     if (state() == State::unlike) return cost_of_singles(number, rows);
     // Before the first readings nobody knows which it will be.
-    return transfer_probe_count(inputs_) + 2 * kJudges + std::max(learnt, cost_of_singles(number, rows));
+    return transfer_probe_count(inputs_) + 2 * kJudges + (stops() ? learnt : std::max(learnt, cost_of_singles(number, rows)));
   }
   [[nodiscard]] std::optional<StepReadings> planned_readings() const override {
     const auto steps = static_cast<double>(options_.steps), parameters = static_cast<double>(turns_.of(0).size());
     return StepReadings{.rows = (static_cast<double>(options_.base) + parameters * static_cast<double>(options_.readings)) / steps,
                         .writes = (1.0 + parameters) / steps};
+  }
+  [[nodiscard]] std::optional<GatedEvaluations> gated_evaluations(Index samples, Index batch, Index epochs, bool reads) const override {
+    if (state() != State::unknown) return std::nullopt;
+    const std::int64_t probes = transfer_probe_count(inputs_) + 2 * kJudges, steps = epochs * ((samples + batch - 1) / batch);
+    const std::int64_t alone = stops() ? 0 : outputs_alone_.cost_from(0, samples, batch, epochs, reads);
+    return GatedEvaluations{.passed = probes + std::llround(planned_readings()->rows * static_cast<double>(steps)),
+                            .missed = probes + alone};
   }
   [[nodiscard]] Information information() const override { return state() == State::unlike ? Information::opaque : Information::transfer; }
   [[nodiscard]] double fallback() const override { return state() == State::unlike ? static_cast<double>(memory_[kMiss]) : 0.0; }
@@ -94,6 +104,7 @@ class TransferStep final : public StepGradient<float> {
 
   [[nodiscard]] State state() const { return static_cast<State>(static_cast<int>(memory_[0])); }
   [[nodiscard]] double noise() const { return static_cast<double>(memory_[kNoise]); }
+  [[nodiscard]] bool stops() const { return options_.fallback == Fallback::stop; }
   [[nodiscard]] Index repeats() const { return noise() > 0.0 ? kBaseRepeats : 1; }
   /// Evaluations that a turn of its parameters and a batch of `rows` take; where noise is not known yet, as with it.
   [[nodiscard]] std::int64_t cost_of_group(Index turn, Index rows) const {
@@ -143,6 +154,9 @@ class TransferStep final : public StepGradient<float> {
     loss_.read(theta, x, again);
     ComplexMatrix u = retrieve_transfer(inputs_, powers);
     const double miss = transfer_error(u, fields_of(x), judged);
+    if (!(miss <= options_.gate) && stops())
+      throw GateError(name_, std::min(miss, kFarOff), options_.gate, "gradient.transfer.gate",
+                      "a device that is linear in its field and read by powers (docs/transfer.md)");
     memory_[kNoise] = static_cast<float>(reading_noise(judged, again));
     // A device that answers the same to everything has no contrast to miss.
     memory_[kMiss] = static_cast<float>(std::min(miss, kFarOff));
@@ -227,6 +241,7 @@ class TransferStep final : public StepGradient<float> {
   }
 
   TransferOptions options_;
+  std::string name_;
   const Executor& executor_;
   TwinBlockLoss<float> loss_;
   ParameterTurns turns_;

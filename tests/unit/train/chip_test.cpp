@@ -1,6 +1,9 @@
 // Chips with errors in training: resumes, threads, estimators, files, what is refused.
 // SPDX-License-Identifier: MIT
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <optional>
 
 #include "ffzero/checkpoint/record_json.hpp"
 #include "ffzero/map/mesh/chip_mesh.hpp"
@@ -294,6 +297,88 @@ TEST(TwinInTraining, FallsBackToOutputsAloneBehindItsGate) {
   for (const char* readout : {"none", "trained"}) expect_resumes_bit_for_bit(config("1", readout), splits, 6);
 }
 
+TEST(TwinInTraining, StopsAtItsGateAndGoesOnWithOtherSettings) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto config = [&](const char* fallback, const char* gate) {
+    return resolved(
+        with_twin(
+            {{"gradient.twin.steps", "1"}, {"gradient.twin.gate", gate}, {"gradient.twin.start", "1"}, {"gradient.fallback", fallback}}),
+        splits);
+  };
+  const Config stop = config("stop", "1e-6");
+  std::optional<TrainerState> kept;
+  std::vector<std::string> lines;
+  TrainEvents events;
+  events.save = [&](const TrainerState& state) { kept = state; };
+  events.message = [&](const std::string& line) { lines.push_back(line); };
+  const auto end_of = [&](Trainer<float>& trainer) { return message_of<GateError>([&] { static_cast<void>(trainer.run()); }); };
+  const auto executor = std::make_shared<const Executor>(1);
+  auto first = make_trainer<float>(stop, splits, executor, events);
+  const std::string said = end_of(first);
+  EXPECT_EQ(said.find("mesh0: what was learnt of the device must miss held-out readings by no more than gradient.twin.gate = 1e-06; got "),
+            0U)
+      << said;
+  EXPECT_NE(said.find("; take more gradient.twin.steps (no reading), a smaller gradient.twin.spread or more gradient.twin.settings, or "
+                      "gradient.fallback = \"outputs\""),
+            std::string::npos)
+      << said;
+  // The step that was not made is not billed as one, and its readings are not forgotten.
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->epoch, 1);
+  EXPECT_EQ(kept->step, 0);
+  EXPECT_EQ(kept->ledger.layer(0).training, 0);
+  EXPECT_EQ(kept->ledger.layer(0).failed, 12 * 4);
+  EXPECT_GT(kept->measured.at(0).fallback, 1e-6);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(
+      lines[0],
+      "mesh0: training reads the device 2.8 times a sample if what is learnt of it passes its gate; if not, it ends after 48 readings");
+
+  // As it is it ends there again.
+  auto again = make_trainer<float>(stop, splits, executor, events);
+  again.restore(*kept, "checkpoint");
+  EXPECT_EQ(end_of(again), said);
+  EXPECT_EQ(kept->ledger.layer(0).failed, 2 * 12 * 4);
+  // With another gate, or with outputs alone, it ends as a run that never had to stop.
+  for (const Config& other : {config("stop", "1000"), config("outputs", "1e-6")}) {
+    const auto whole = run<float>(other, splits);
+    TrainerState state = *kept;
+    state.description = other.to_toml();
+    auto trainer = make_trainer<float>(other, splits, executor);
+    trainer.restore(state, "checkpoint");
+    const RunRecord record = trainer.run();
+    EXPECT_EQ(Vector<float>(as_vector(trainer.network().theta(0, 1))), whole.theta);
+    EXPECT_EQ(record.ledger.layer(0).training, whole.record.ledger.layer(0).training);
+    EXPECT_EQ(record.layers[0].measured.fallback, whole.record.layers[0].measured.fallback);
+    EXPECT_EQ(record.information, whole.record.information);
+  }
+}
+
+TEST(TwinInTraining, SaysBeforeTheFirstReadingWhatItTakesWithAndWithoutItsTwin) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  for (const char* readout : {"none", "trained"}) {
+    std::vector<std::string> lines;
+    TrainEvents events;
+    events.message = [&](const std::string& line) { lines.push_back(line); };
+    const auto ends = [&](const char* gate) {
+      const Config config = resolved(with_twin({{"gradient.twin.steps", "1"},
+                                                {"gradient.twin.gate", gate},
+                                                {"gradient.twin.start", "1"},
+                                                {"gradient.twin.refine", "1"},
+                                                {"model.mesh.linear_head", readout}}),
+                                     splits);
+      lines.clear();
+      return static_cast<double>(run<float>(config, splits, 1, events).record.ledger.layer(0).training) / kTrain;
+    };
+    const double passed = ends("1000"), missed = ends("1e-6");
+    ASSERT_FALSE(lines.empty());
+    EXPECT_EQ(lines[0],
+              fmt::format("mesh0: training reads the device {:.3g} times a sample if what is learnt of it passes its gate; if not, "
+                          "{:.3g} times (gradient.fallback = \"stop\" ends it there)",
+                          passed, missed));
+  }
+}
+
 TEST(TwinInTraining, KeepsItsBudgetWhereItHasFallenBack) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
   for (const char* readout : {"none", "trained"}) {
@@ -321,6 +406,16 @@ TEST(TwinInTraining, DoesNotBeginACalibrationThatItsBudgetDoesNotHold) {
   EXPECT_EQ(message_of<ConfigError>([&] { static_cast<void>(with_budget("47", "1")); }),
             "command line: budget.forward_evals: must hold the 48 readings that calibrate the twin; got 47; raise it, or lower "
             "gradient.twin.settings or gradient.twin.samples");
+  // Where there is none, the calibration alone has to fit.
+  EXPECT_EQ(run<float>(resolved(with_twin({{"budget.forward_evals", "60"},
+                                           {"gradient.twin.refine", "0"},
+                                           {"gradient.twin.gate", "1000"},
+                                           {"gradient.fallback", "stop"}}),
+                                splits),
+                       splits)
+                .record.ledger.layer(0)
+                .training,
+            48);
   // What a fall-back would read in the same step has to fit as well.
   for (const char* start : {"0", "1"}) {
     const RunRecord record = run<float>(with_budget("60", start), splits).record;

@@ -42,6 +42,8 @@ TEST(TrainOptions, RefusesEachFieldByName) {
             "TrainOptions::block: TransferOptions::readings: must be at least 8; got 7");
   EXPECT_EQ(refusal([](auto& o) { o.block.estimator = TwinOptions{.chip_lr = -0.5}; }),
             "TrainOptions::block: TwinOptions::chip_lr: must not be negative; got -0.5");
+  EXPECT_EQ(refusal([](auto& o) { o.block.estimator = TwinOptions{.along = true, .fallback = Fallback::stop}; }),
+            "TrainOptions::block: TwinOptions::fallback: must be Fallback::outputs where no twin is calibrated; got Fallback::stop");
   EXPECT_EQ(refusal([](auto& o) { o.block.loss = CrossEntropyOptions{.temperature = 0.0}; }),
             "TrainOptions::block: CrossEntropyOptions::temperature: must be a positive number; got 0");
   EXPECT_EQ(refusal([](auto& o) { o.block_of[1].batch_size = 0; }),

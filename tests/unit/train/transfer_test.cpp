@@ -1,5 +1,6 @@
 // Transfer matrices learnt from readings: retrieval, generators, training.
 // SPDX-License-Identifier: MIT
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -276,9 +277,11 @@ TEST(TransferInTraining, FallsBackToOutputsAloneWhereTheMatrixDoesNotExplainTheR
   const Splits splits = make_glyphs(1, kTrain, kTest);
   const Config config = resolved(with_transfer({{"model.mesh.chip.read_noise", "3"}}), splits);
   std::vector<std::string> lines;
+  std::string plan;
   TrainEvents events;
   events.message = [&](const std::string& line) {
     if (line.find("outputs alone") != std::string::npos) lines.push_back(line);
+    if (line.find("reads the device") != std::string::npos) plan = line;
   };
   const RunRecord record = run<float>(config, splits, 1, events).record;
   ASSERT_EQ(lines.size(), 1U);
@@ -288,6 +291,13 @@ TEST(TransferInTraining, FallsBackToOutputsAloneWhereTheMatrixDoesNotExplainTheR
   EXPECT_EQ(to_json(record).at("layers").at(0).at("fallback").at("held_out_error"), record.layers[0].measured.fallback);
   // Nine steps of 64 phases and a base reading, 16 samples each.
   EXPECT_EQ(record.ledger.layer(0).training, 16 + 3 * 33 + 2 * 16 + 9 * 65 * 16);
+  EXPECT_NE(plan.find(fmt::format("if not, {:.3g} times", static_cast<double>(record.ledger.layer(0).training) / kTrain)),
+            std::string::npos)
+      << plan;
+  const Config stop = resolved(with_transfer({{"model.mesh.chip.read_noise", "3"}, {"gradient.fallback", "stop"}}), splits);
+  EXPECT_NE(
+      message_of<GateError>([&] { static_cast<void>(run<float>(stop, splits)); }).find("mesh0: what was learnt of the device must miss"),
+      std::string::npos);
   EXPECT_EQ(record.ledger.layer(0).pullbacks, 0);
   expect_resumes_bit_for_bit(config, splits, 2);
   // It learns, where the gate is what stops the matrix.
