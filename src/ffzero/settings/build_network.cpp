@@ -282,9 +282,10 @@ class NetworkBuilder {
     const ImperfectOptions imperfections = imperfect_options(v);
     layer.map = imperfect(layer.map, imperfections.of_the_parameters());
     layer.readout = imperfect(layer.readout, imperfections.of_the_outputs());
+    const bool by_port = v.is("model.mesh.prototypes", "ports") || (last && v.is("model.mesh.prototypes", "last_ports"));
     // |z| is sqrt(max(sum I^2, 1e-12)).
-    layer.head =
-        prototype_head(layer.name, ports, parallel, 1e-6, {.key = "dataset.crop", .remedy = "let more light in, or use fewer classes"});
+    layer.head = prototype_head(layer.name, ports, parallel, 1e-6,
+                                {.key = "dataset.crop", .remedy = "let more light in, or use fewer classes"}, by_port);
     if (!parts_.end_to_end && config_.values().is("model.mesh.linear_head", "joint")) {
       if (parallel > 1)
         throw ConfigError("model.mesh.linear_head", "a readout that learns along with the mesh looks at one mesh",
@@ -514,7 +515,9 @@ class NetworkBuilder {
     const char* remedy = "";
   };
 
-  std::shared_ptr<Head<S>> prototype_head(const std::string& name, Index outputs, Index groups, double floor, const Cause& cause) const {
+  // by_output: class c is output c of each group.
+  std::shared_ptr<Head<S>> prototype_head(const std::string& name, Index outputs, Index groups, double floor, const Cause& cause,
+                                          bool by_output = false) const {
     const Index dimension = outputs / groups;
     if (!parts_.end_to_end && head_classes_ > dimension)
       throw ConfigError(cause.key,
@@ -525,6 +528,9 @@ class NetworkBuilder {
     if (head_classes_ > dimension)
       return std::make_shared<PrototypeHead<S>>(std::vector<Matrix<double>>(usize(groups), Matrix<double>::Zero(head_classes_, dimension)),
                                                 floor);
+    if (by_output)
+      return std::make_shared<PrototypeHead<S>>(
+          std::vector<Matrix<double>>(usize(groups), Matrix<double>::Identity(head_classes_, dimension)), floor);
     return std::make_shared<PrototypeHead<S>>(layer_prototypes(head_classes_, outputs, groups, seed_, isize(parts_.layers.size())), floor);
   }
 

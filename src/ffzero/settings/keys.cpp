@@ -249,6 +249,11 @@ std::vector<KeyInfo> make_table() {
                mesh_key});
   choice("model.mesh.nonlinearity", "electro_optic", {"electro_optic", "detect", "none"}, "Between the meshes.", mesh_key);
   add("model.mesh.parallel", integer, 1, 1, 1024, "Meshes side by side on the same input; each has prototypes of its own.", mesh_key);
+  choice("model.mesh.prototypes", "simplex", {"simplex", "ports", "last_ports"},
+         "What powers are compared with. simplex: corners of a randomly turned simplex; ports: class c is the power at port c; last_ports: "
+         "the "
+         "last mesh has ports, those before it a simplex.",
+         [](const Values& v) { return mesh_key(v).empty() ? local_only(v) : mesh_key(v); });
   choice("model.mesh.linear_head", "none", {"none", "trained", "joint"},
          "trained: behind the mesh a digital linear head on the intensities that training measured; joint: one that learns along with the "
          "mesh.",

@@ -205,6 +205,37 @@ TEST(MeshDirections, AreJointUnlessThePaperIsRepeated) {
   EXPECT_EQ(units("paper"), 3U);
 }
 
+TEST(Photonic, ReadsClassesAtPortsWhereItIsAsked) {
+  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const auto made = [&](Settings more) {
+    more.insert(more.end(), {{"preset", "adjoint"}, {"model.mesh.layers", "3"}, {"vote.rule", "last"}});
+    return make_trainer<float>(resolved(photonic(more), splits), splits, std::make_shared<const Executor>(1));
+  };
+  const auto prototypes = [](const Trainer<float>& trainer, Index layer) {
+    return Matrix<float>(dynamic_cast<const PrototypeHead<float>&>(*trainer.network().layer(layer).head).prototypes(0));
+  };
+  const Matrix<float> ports = Matrix<float>::Identity(splits.train.classes(), 16);
+  const auto simplex = made({}), every = made({{"model.mesh.prototypes", "ports"}});
+  auto last = made({{"model.mesh.prototypes", "last_ports"}});
+  for (Index layer = 0; layer < 3; ++layer) {
+    EXPECT_NE(prototypes(simplex, layer), ports);
+    EXPECT_EQ(prototypes(every, layer), ports);
+    EXPECT_EQ(prototypes(last, layer), layer == 2 ? ports : prototypes(simplex, layer));
+  }
+  // Scores are powers over their length: all of them positive, and those of ten ports of sixteen no longer than 1.
+  static_cast<void>(last.run());
+  const Matrix<float>& scores = last.outputs().test_scores.back();
+  EXPECT_GE(scores.minCoeff(), 0.0F);
+  EXPECT_LE(scores.rowwise().norm().maxCoeff(), 1.0F + 1e-6F);
+  EXPECT_LT(last.outputs().test_scores.front().minCoeff(), 0.0F);
+  EXPECT_EQ(
+      message_of<ConfigError>([&] {
+        static_cast<void>(resolved(photonic({{"model.mesh.prototypes", "ports"}, {"objective.scope", "end_to_end"}}), splits));
+      }),
+      "command line: model.mesh.prototypes: this key has no effect here: it belongs to objective.scope = \"local\" or \"blocks\"; got "
+      "\"ports\"; remove it");
+}
+
 TEST(Photonic, DarkSamplesScoreZeroInEveryLayer) {
   // All pixels 0: no light at all.
   Splits splits = make_glyphs(1, kTrain, kTest);
