@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Reads the runs of these studies into one file, prints medians and worst chips, and draws errors over readings of the chip (needs gnuplot).
 # python3 studies/imperfect/collect.py twin=runs/imperfect_twin pat=runs/imperfect_pat --out studies/imperfect/results.json --figure docs/figures/imperfect.svg
-# Without folders: draws and prints what --out holds. It is simulation: docs/imperfect.md.
+# What --out holds of other studies stays; without folders it is drawn and printed. It is simulation: docs/imperfect.md.
 # SPDX-License-Identifier: MIT
 import argparse
 import json
@@ -106,7 +106,8 @@ def main():
         for word in options.studies:
             study, _, folder = word.partition("=")
             folders.setdefault(study, []).append(pathlib.Path(folder))
-        results = {study: study_of(own, study) for study, own in folders.items()}
+        before = json.loads(options.out.read_text()) if options.out.exists() else {}
+        results = {**before, **{study: study_of(own, study) for study, own in folders.items()}}
         options.out.write_text("{\n" + ",\n".join(f"{json.dumps(study)}: [\n" + ",\n".join(map(json.dumps, runs)) + "]" for study, runs in results.items()) + "\n}\n")
     results = json.loads(options.out.read_text())
     print_tables(results)
