@@ -87,8 +87,7 @@ std::string tiled_plot(Figure& f, double across, double down) {
   const double width = f.width, height = f.height;
   return fmt::format(
       "unset grid\nset border 0\nunset xtics\nunset ytics\nset lmargin at screen {:.5f}\nset rmargin at screen {:.5f}\nset tmargin at "
-      "screen "
-      "{:.5f}\nset bmargin at screen {:.5f}\nset xrange [0:{:.6g}]\nset yrange [{:.6g}:0]\n",
+      "screen {:.5f}\nset bmargin at screen {:.5f}\nset xrange [0:{:.6g}]\nset yrange [{:.6g}:0]\n",
       kLeft / width, 1.0 - kScale / width, 1.0 - kTop / height, kBottom / height, across, down);
 }
 
@@ -155,8 +154,7 @@ Figure maps_figure(const RunData& run, std::size_t number, const nlohmann::json&
   f.title = fmt::format("{}: feature maps, {} x {} x {}", layer.at("name").get<std::string>(), shape.at(0), shape.at(1), shape.at(2));
   f.caption = fmt::format(
       "What the layer passes on for {} test samples, which stand beside their maps ({}). Values lie between {:.3g} and {:.3g}, on one "
-      "scale "
-      "for all tiles.",
+      "scale for all tiles.",
       maps.rows, first_of(maps.planes, shape.at(0), "maps"), range.low, range.high);
   if (const Index step = layer.value("step", Index{1}); step > 1) f.caption += fmt::format(" Of {} rows and columns one is shown.", step);
   f.width = 520;

@@ -179,9 +179,8 @@ constexpr const char* kExplanation =
     "transfer matrix knows that the chip is linear in its field and read by powers. The other two see outputs alone. \"Directions\" and "
     "\"single phases\" start at random phases, as the transfer matrix does; the twins start from phases that exact gradients of the model "
     "found, and so do \"slopes of the model\": readings of the chip, slopes of the model without errors (physics-aware training).\n\nNot "
-    "run "
-    "here: noise-injected training, a transfer that is calibrated once without the twin's training, forward-only training from the model's "
-    "phases, noise, converters, crosstalk and drift. Published numbers on such "
+    "run here: noise-injected training, a transfer that is calibrated once without the twin's training, forward-only training from "
+    "the model's phases, noise, converters, crosstalk and drift. Published numbers on such "
     "chips are of other networks (three stacked meshes, logits on ten ports) and not like for like.\n";
 
 }  // namespace

@@ -33,8 +33,7 @@ std::vector<KeyInfo> make_layer_table() {
       "([scaling.md](scaling.md)).");
   add("groups", texts, json::array(), 0, kMostOthers,
       "Addresses of more devices with as many inputs and outputs, which look at the same inputs: each is a group of the layer's outputs "
-      "with "
-      "parameters and a loss of its own ([scaling.md](scaling.md)).");
+      "with parameters and a loss of its own ([scaling.md](scaling.md)).");
   add("input_scale", number, 1.0, -kLargest, kLargest, "The device gets input_offset + input_scale x.");
   add("input_offset", number, 0.0, -kLargest, kLargest, "See input_scale.");
   add("output_scale", number, 1.0, -kLargest, kLargest, "The layer gives output_offset + output_scale times the reading.");

@@ -250,9 +250,8 @@ std::vector<KeyInfo> make_table() {
   choice("model.mesh.nonlinearity", "electro_optic", {"electro_optic", "detect", "none"}, "Between the meshes.", mesh_key);
   add("model.mesh.parallel", integer, 1, 1, 1024, "Meshes side by side on the same input; each has prototypes of its own.", mesh_key);
   choice("model.mesh.prototypes", "simplex", {"simplex", "ports", "last_ports"},
-         "What powers are compared with. simplex: corners of a randomly turned simplex; ports: class c is the power at port c; last_ports: "
-         "the "
-         "last mesh has ports, those before it a simplex.",
+         "What powers are compared with. simplex: corners of a randomly turned simplex; ports: class c is the power at port c; "
+         "last_ports: the last mesh has ports, those before it a simplex.",
          [](const Values& v) { return mesh_key(v).empty() ? local_only(v) : mesh_key(v); });
   choice("model.mesh.linear_head", "none", {"none", "trained", "joint"},
          "trained: behind the mesh a digital linear head on the intensities that training measured; joint: one that learns along with the "
@@ -407,8 +406,7 @@ std::vector<KeyInfo> make_table() {
       calibrated_chip_twin);
   add("gradient.twin.chip_lr", number, 0.0, 0, 1e9,
       "Learning rate of the epochs that read the chip, with which update.schedule begins again. 0: they go on with the rate and the "
-      "schedule "
-      "before them.",
+      "schedule before them.",
       twin_only);
   add("gradient.transfer.parameters", integer, 64, 1, 65536, "Parameters that are measured together, then moved.", transfer_only);
   add("gradient.transfer.readings", integer, 16, 8, 65536, "Readings of each; three of them judge what was fitted to the others.",
@@ -419,9 +417,8 @@ std::vector<KeyInfo> make_table() {
       transfer_only);
   add("gradient.transfer.step", number, 0.5, 1e-9, 10, "That a parameter is moved by for its readings, in its units.", transfer_only);
   add("gradient.transfer.gate", number, 0.5, 1e-9, 1e9,
-      "Largest relative error of held-out readings with which a parameter is moved; of the first matrix, above which gradient.fallback "
-      "says "
-      "what follows.",
+      "Largest relative error of held-out readings with which a parameter is moved; of the first matrix, above which "
+      "gradient.fallback says what follows.",
       transfer_only);
   add("gradient.recycle", number, 0.0, 0, 1,
       "Share of what a new difference tells that a memory of past ones takes over; the memory is a control variate. 0: no memory.",
@@ -516,8 +513,7 @@ std::vector<KeyInfo> make_table() {
       "vote.layer", "auto", {"auto", "last", "best"},
       "The layer that decides where one does (vote.rule = \"last\", regression). best: the last one, unless an earlier one does better on "
       "the validation samples; without these, better by 0.01 on the train set. auto: best for vectors of numbers and fewer than 2000 "
-      "training "
-      "samples, else last.",
+      "training samples, else last.",
       deciding_key);
   t.back().before = "last";
   add("baseline.untrained", boolean, false, 0, 0, "Train the same head on untrained layers and put it beside the result.");
