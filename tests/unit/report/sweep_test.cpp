@@ -321,7 +321,9 @@ TEST(ImperfectStudy, InFullIsWhatTheStudiesSay) {
                                   {"pat_5", "pat"},
                                   {"along_1", "along_once"},
                                   {"along_5", "along"},
-                                  {"twin", "twin"}}) {
+                                  {"twin", "twin"},
+                                  {"everything", "everything"},
+                                  {"hard", "hard"}}) {
     const auto own = lines(study.runs, arm);
     runs += own.size();
     EXPECT_EQ(
@@ -338,7 +340,7 @@ TEST(ImperfectStudy, IsATableWithWorstChipRecoveryReadingsAndWrites) {
   const test::TemporaryFolder folder;
   const ReproduceOptions options{.quick = true, .mnist = {}, .command = "ffzero reproduce imperfect --quick"};
   const Study study = imperfect_study(options);
-  EXPECT_EQ(study.runs.size(), 1U + 9U * 3U);
+  EXPECT_EQ(study.runs.size(), 1U + 11U * 3U);
   for (const PlannedRun& run : study.runs) {
     const std::string &arm = run.axes[0].second, &chip = run.axes[1].second;
     const double off = chip == "none" ? 0.0 : 0.01 * std::stod(chip);
