@@ -124,8 +124,9 @@ void add_eval(CLI::App& app, Commands& commands) {
   eval->add_option("--dataset", options->dataset,
                    "another data set with samples and classes like those of the training (default: the run's own)");
   eval->add_option("--data-dir", options->data_dir, "folder with the data set (npz, csv: the file; all rows of a csv are tested)");
-  eval->add_option("--set", options->sets,
-                   "KEY=VALUE of model.imperfect.* or model.mesh.chip.*: what the network stands on now; repeatable");
+  eval->add_option(
+      "--set", options->sets,
+      "KEY=VALUE of model.imperfect.*, model.mesh.chip.*, model.map or model.map_options: what the network stands on now; repeatable");
   eval->add_option("--threads", options->threads, "threads; 0: all cores")->check(CLI::Range(0, 1024));
   options->devices.one_each = true;
   add_device_options(*eval, options->devices);
