@@ -452,7 +452,7 @@ void Config::check_used(const Values& v, const std::vector<std::string>& said) c
   for (const std::string& name : said) {
     const KeyInfo& key = key_info(name, "config");
     // An empty text says nothing: a recorded one must not be in the way of evaluating the run on another map.
-    if (key.type == KeyType::text && v.at(name) == "") continue;
+    if (key.type == KeyType::text && v.word(name).empty()) continue;
     if (const std::string reason = key.unused(v); !reason.empty())
       throw ConfigError(fmt::format("{}: {}", v.place_of(name), name), "this key has no effect here: " + reason, v.at(name).dump(),
                         "remove it");
