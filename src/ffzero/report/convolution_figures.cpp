@@ -147,7 +147,8 @@ Figure maps_figure(const RunData& run, std::size_t number, const nlohmann::json&
   if (isize(samples.size()) != maps.rows || shape.size() != 3) throw damaged(run, "maps_samples must have a sample for each row of maps");
   const Range range = range_of_values(maps.values);
   const NpyArray* pictures = pictures_of(run, maps.rows);
-  const double tile_rows = static_cast<double>((maps.planes + kColumns - 1) / kColumns);
+  const Index whole_rows = (maps.planes + kColumns - 1) / kColumns;
+  const auto tile_rows = static_cast<double>(whole_rows);
   const double picture = pictures == nullptr ? 0.0 : tile_rows + kBeside;
   Figure f;
   f.name = fmt::format("maps_{}", number);

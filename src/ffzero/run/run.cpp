@@ -312,6 +312,7 @@ RunResult train_as_rank(const RunRequest& request, const RunEvents& events, cons
                            .save_every_s = config.values().number("training.save_every_s")};
   std::unique_ptr<Trainer<float>> made;
   from_settings([&] {
+    // NOLINTNEXTLINE(modernize-make-unique): a trainer is made where it stays, it cannot be moved
     made.reset(new Trainer<float>(make_trainer<float>(config, splits, executor, train_events, request.maps)));
     if (earlier) made->restore(earlier->state, earlier->place);
   });
