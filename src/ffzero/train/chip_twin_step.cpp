@@ -49,7 +49,7 @@ class TwinStep final : public StepGradient<float> {
     double loss = 0.0;
     if (!stages_.on_device()) {
       twin_.mesh().pull(theta, loss_.inputs(),
-                        [&](MatrixRef<float> powers) {
+                        [&](const MatrixRef<float>& powers) {
                           loss_.keep_modelled(powers);
                           loss = loss_.slope(powers);
                         },
