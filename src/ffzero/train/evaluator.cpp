@@ -111,7 +111,8 @@ SplitScores Evaluator<S>::evaluate(const BlockSetup<S>& setup, const SampleSourc
     result.loss += losses.sum();
     Matrix<S> summed = class_scores<S>(out.scores, classes);
     // In regression the mean of what is said about an output.
-    if (session_.splits.train.task() == Task::regression) summed /= static_cast<S>(head.groups() * head.classes() / classes);
+    const Index said = head.groups() * head.classes() / classes;
+    if (session_.splits.train.task() == Task::regression) summed /= static_cast<S>(said);
     result.scores.middleRows(first, count) = summed.template cast<float>();
     if (passed_on != nullptr) passed_on->middleRows(first, count) = out.passed_on;
   }
