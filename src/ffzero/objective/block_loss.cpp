@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "ffzero/map/addressed.hpp"
 #include "ffzero/map/instrument.hpp"
+#include "ffzero/map/repeats.hpp"
 
 namespace ffzero {
 
@@ -77,10 +77,8 @@ void BlockLoss<S>::bill_training(Index evaluations_per_sample) const {
 
 template <class S>
 bool BlockLoss<S>::serves_ranks() const {
-  return std::all_of(chain_.steps().begin(), chain_.steps().end(), [](const LayerStep<S>& step) {
-    const auto* const addressed = dynamic_cast<const AddressedReadings*>(step.map);
-    return dynamic_cast<const Instrument<S>*>(step.map) == nullptr && (addressed == nullptr || addressed->smooth());
-  });
+  return std::all_of(chain_.steps().begin(), chain_.steps().end(),
+                     [](const LayerStep<S>& step) { return step.map == nullptr || repeats<S>(*step.map); });
 }
 
 template <class S>

@@ -8,9 +8,8 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/huge_pages.hpp"
-#include "ffzero/map/addressed.hpp"
-#include "ffzero/map/instrument.hpp"
 #include "ffzero/map/linear_map.hpp"
+#include "ffzero/map/repeats.hpp"
 #include "ffzero/metric/metric.hpp"
 
 namespace ffzero {
@@ -139,11 +138,9 @@ template <class S>
 bool SampleSource<S>::may_go_through() const {
   if (depth_ + 1 >= network_.layers() || network_.front(depth_ + 1) == nullptr || through_ || recomputes()) return false;
   const auto maps = network_.maps_of(depth_);
-  const bool repeats = std::none_of(maps.begin(), maps.end(), [](const ForwardMap<S>* map) {
-    const auto* const addressed = dynamic_cast<const AddressedReadings*>(map);
-    return dynamic_cast<const Instrument<S>*>(map) != nullptr || (addressed != nullptr && !addressed->smooth());
-  });
-  return repeats && dynamic_cast<const LinearMap<S>*>(maps.front()) != nullptr && may_cache(network_.layer(depth_).output_shape().size());
+  const bool all_repeat = std::all_of(maps.begin(), maps.end(), [](const ForwardMap<S>* map) { return repeats<S>(*map); });
+  return all_repeat && dynamic_cast<const LinearMap<S>*>(maps.front()) != nullptr &&
+         may_cache(network_.layer(depth_).output_shape().size());
 }
 
 template <class S>
