@@ -14,6 +14,8 @@ namespace ffzero {
 
 namespace {
 
+constexpr Index kPieceRows = 64;  // of what follows a network's answer for some samples
+
 Measure measure(const SplitScores& scores, const Dataset& data) {
   if (data.task() == Task::classification) return {accuracy(predict<float>(scores.scores), data.labels()), scores.loss};
   return {mean_r_squared(scores.scores, data), scores.loss};
@@ -107,14 +109,18 @@ SplitScores Evaluator<S>::evaluate(const BlockSetup<S>& setup, const SampleSourc
     infer_block(network, setup, source, passed_on != nullptr ? Wanted::both : Wanted::head, x, out);
     const Head<S>& head = network.head_of(setup.last - 1);
     losses.resize(count, setup.loss->joint() ? 1 : head.groups());
-    setup.loss->values(out.scores, head.classes(), source.all_targets().rows(first, count), losses);
-    result.loss += losses.sum();
-    Matrix<S> summed = class_scores<S>(out.scores, classes);
+    const Targets targets = source.all_targets().rows(first, count);
     // In regression the mean of what is said about an output.
-    const Index said = head.groups() * head.classes() / classes;
-    if (session_.splits.train.task() == Task::regression) summed /= static_cast<S>(said);
-    result.scores.middleRows(first, count) = summed.template cast<float>();
-    if (passed_on != nullptr) passed_on->middleRows(first, count) = out.passed_on;
+    const Index said = session_.splits.train.task() == Task::regression ? head.groups() * head.classes() / classes : 1;
+    // Most of its time goes into new pages of memory for what is passed on, which every thread can ask for.
+    session_.executor->run((count + kPieceRows - 1) / kPieceRows, [&](Index piece) {
+      const Index begin = piece * kPieceRows, n = std::min(kPieceRows, count - begin);
+      const auto scores = out.scores.middleRows(begin, n);
+      setup.loss->values(scores, head.classes(), targets.rows(begin, n), losses.middleRows(begin, n));
+      result.scores.middleRows(first + begin, n) = (class_scores<S>(scores, classes) / static_cast<S>(said)).template cast<float>();
+      if (passed_on != nullptr) passed_on->middleRows(first + begin, n) = out.passed_on.middleRows(begin, n);
+    });
+    result.loss += losses.sum();
   }
   result.loss /= static_cast<double>(std::max<Index>(1, samples));
   return result;
