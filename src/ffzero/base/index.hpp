@@ -15,4 +15,7 @@ using Index = std::ptrdiff_t;
 /// Unsigned to signed, for sizes of standard containers.
 [[nodiscard]] constexpr Index isize(std::size_t i) noexcept { return static_cast<Index>(i); }
 
+/// How many pieces of `size` hold `count` things; the last one may have fewer. As the steps of an epoch.   count >= 0   size >= 1
+[[nodiscard]] constexpr Index divide_up(Index count, Index size) noexcept { return (count + size - 1) / size; }
+
 }  // namespace ffzero

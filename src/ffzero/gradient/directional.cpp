@@ -100,7 +100,7 @@ double Directional<S>::estimate_along(const ScalarFunction<S>& f, std::span<cons
   }
   weigh(layout, directions);
   // In pieces that stay in the first cache while every direction is added.
-  executor.run((dimension + kPiece - 1) / kPiece, [&](Index i) {
+  executor.run(divide_up(dimension, kPiece), [&](Index i) {
     const Segment piece{.begin = i * kPiece, .size = std::min(kPiece, dimension - i * kPiece)};
     std::fill_n(gradient.begin() + piece.begin, piece.size, S{0});
     for (std::size_t u = 0; u < layout.units.size(); ++u)
@@ -203,7 +203,7 @@ template <class S>
 void Directional<S>::combine_hadamard(const ParameterLayout& layout, std::span<const S> signs, const Executor& executor,
                                       std::span<S> gradient) const {
   constexpr Index kWidth = 16;  // what the lowest four bits of a position choose from; the others flip blocks of 16 directions together
-  const Index dimension = isize(gradient.size()), m = options_.directions, blocks = (m + kWidth - 1) / kWidth;
+  const Index dimension = isize(gradient.size()), m = options_.directions, blocks = divide_up(m, kWidth);
   const auto negative = [](Index i, Index j) { return (std::popcount(static_cast<std::uint64_t>(i & j)) & 1) != 0; };
   // weights (groups, blocks, 16): the sum over the directions of a block for each of the 16 places.
   Matrix<S> weights(layout.groups * blocks, kWidth);
@@ -215,7 +215,7 @@ void Directional<S>::combine_hadamard(const ParameterLayout& layout, std::span<c
           sum += negative(i, j % kWidth) ? -differences_.delta(j, g) : differences_.delta(j, g);
         weights(g * blocks + q, i) = static_cast<S>(sum);
       }
-  executor.run((dimension + kPiece - 1) / kPiece, [&](Index number) {
+  executor.run(divide_up(dimension, kPiece), [&](Index number) {
     const Segment piece{.begin = number * kPiece, .size = std::min(kPiece, dimension - number * kPiece)};
     std::fill_n(gradient.begin() + piece.begin, piece.size, S{0});
     for (const Unit& unit : layout.units)

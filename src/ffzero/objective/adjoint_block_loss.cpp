@@ -173,7 +173,7 @@ template <class S>
 void AdjointBlockLoss<S>::add_shard_gradients(std::span<S> gradient) const {
   // In pieces that stay in the first cache; the order of the shards is the same for each entry.
   const Index size = isize(gradient.size());
-  this->executor_.run((size + kPiece - 1) / kPiece, [&](Index piece) {
+  this->executor_.run(divide_up(size, kPiece), [&](Index piece) {
     const Index first = piece * kPiece, count = std::min(kPiece, size - first);
     for (std::size_t i = 1; i < this->shards_.size(); ++i)
       as_vector(gradient).segment(first, count) += shard_gradients_[i].segment(first, count);

@@ -17,7 +17,7 @@ namespace {
 constexpr Index kShardRows = 64, kLeastShardRows = 8;
 
 Index shard_count(Index rows) {
-  const Index wanted = std::max<Index>((rows + kShardRows - 1) / kShardRows, 2);
+  const Index wanted = std::max<Index>(divide_up(rows, kShardRows), 2);
   return std::max<Index>(1, std::min(wanted, rows / kLeastShardRows));
 }
 

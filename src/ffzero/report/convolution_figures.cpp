@@ -42,7 +42,7 @@ class Sheet {
  public:
   Sheet(Index tiles, Index height, Index width)
       : gap_(1 + std::max(height, width) / 14), down_(height + gap_), across_(width + gap_), columns_(std::min(tiles, kColumns)) {
-    const Index rows = (tiles + columns_ - 1) / columns_;
+    const Index rows = divide_up(tiles, columns_);
     cells_ = Matrix<double>::Constant(rows * down_ - gap_, columns_ * across_ - gap_, std::numeric_limits<double>::quiet_NaN());
   }
   [[nodiscard]] double& at(Index tile, Index y, Index x) { return cells_(tile / columns_ * down_ + y, tile % columns_ * across_ + x); }
@@ -147,7 +147,7 @@ Figure maps_figure(const RunData& run, std::size_t number, const nlohmann::json&
   if (isize(samples.size()) != maps.rows || shape.size() != 3) throw damaged(run, "maps_samples must have a sample for each row of maps");
   const Range range = range_of_values(maps.values);
   const NpyArray* pictures = pictures_of(run, maps.rows);
-  const Index whole_rows = (maps.planes + kColumns - 1) / kColumns;
+  const Index whole_rows = divide_up(maps.planes, kColumns);
   const auto tile_rows = static_cast<double>(whole_rows);
   const double picture = pictures == nullptr ? 0.0 : tile_rows + kBeside;
   Figure f;

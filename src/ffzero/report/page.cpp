@@ -151,7 +151,7 @@ void remove_unused_definitions(std::string& svg) {
 
 GreyImage sheet_of(const NpyArray& images, Index columns) {
   const Index count = images.shape[0], height = images.shape[1], width = images.shape[2];
-  const Index rows = (count + columns - 1) / columns;
+  const Index rows = divide_up(count, columns);
   GreyImage sheet{rows * height, columns * width, std::vector<std::uint8_t>(usize(rows * height * columns * width), 0)};
   const auto pixels = images.to<std::uint8_t>();
   for (Index i = 0; i < count; ++i)
@@ -283,7 +283,7 @@ std::string worst_samples_html(const RunData& run, const fs::path& folder) {
   Index rows = 1;
   if (pictures) {
     const GreyImage sheet = sheet_of(run.arrays.at("worst_images"), kColumns);
-    rows = (isize(samples.size()) + kColumns - 1) / kColumns;
+    rows = divide_up(isize(samples.size()), kColumns);
     html += fmt::format("<style>.sample i{{background-image:{};background-size:{}px {}px}}</style>\n",
                         png_address(folder / "worst_samples.png", sheet), 84 * kColumns, 84 * rows);
   }

@@ -70,8 +70,8 @@ struct Thinned {
 };
 
 Thinned thinned(const Matrix<double>& m) {
-  const Index row_step = (m.rows() + kMostCells - 1) / kMostCells, column_step = (m.cols() + kMostCells - 1) / kMostCells;
-  Matrix<double> cells((m.rows() + row_step - 1) / row_step, (m.cols() + column_step - 1) / column_step);
+  const Index row_step = divide_up(m.rows(), kMostCells), column_step = divide_up(m.cols(), kMostCells);
+  Matrix<double> cells(divide_up(m.rows(), row_step), divide_up(m.cols(), column_step));
   for (Index i = 0; i < cells.rows(); ++i)
     for (Index j = 0; j < cells.cols(); ++j) cells(i, j) = m(i * row_step, j * column_step);
   return {std::move(cells), row_step, column_step};

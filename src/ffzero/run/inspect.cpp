@@ -68,7 +68,7 @@ json position_of(const TrainedNetwork& trained) {
     position["epochs_done"] = state.epoch;
     position["epochs"] = v.integer("training.epochs");
     position["steps_done"] = state.step;
-    position["steps"] = (state.train_size + batch - 1) / batch;
+    position["steps"] = divide_up(state.train_size, batch);
   }
   return position;
 }

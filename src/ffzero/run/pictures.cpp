@@ -15,10 +15,7 @@ namespace ffzero {
 
 namespace {
 
-Index step_of(Index height, Index width) {
-  return (std::max(height, width) + ConvolutionPictures::kPixels - 1) / ConvolutionPictures::kPixels;
-}
-Index kept(Index length, Index step) { return (length + step - 1) / step; }
+Index step_of(Index height, Index width) { return divide_up(std::max(height, width), ConvolutionPictures::kPixels); }
 
 // Every step-th row and column of a plane.
 template <class T>
@@ -77,7 +74,7 @@ void ConvolutionPictures::add_layer(const Layer<float>& layer, const ConstMatrix
   for (const std::int32_t sample : samples_)
     for (Index c = 0; c < maps; ++c)
       append_thinned(std::span<const float>(passed_on.row(sample).data() + c * plane, usize(plane)), shape.width, step, values);
-  maps_.push_back(NpyArray::of<float>(values, {isize(samples_.size()), maps, kept(shape.height, step), kept(shape.width, step)}));
+  maps_.push_back(NpyArray::of<float>(values, {isize(samples_.size()), maps, divide_up(shape.height, step), divide_up(shape.width, step)}));
   layers_.push_back({{"name", layer.name}, {"shape", {shape.channels, shape.height, shape.width}}, {"step", step}});
 }
 
@@ -91,7 +88,7 @@ void ConvolutionPictures::store(const Network<float>& network, NpzArchive& archi
     const Index step = step_of(shape.height, shape.width);
     std::vector<std::uint8_t> pixels;
     for (const std::int32_t sample : samples_) append_thinned<std::uint8_t>(grey_picture(test_, sample), shape.width, step, pixels);
-    archive["maps_images"] = NpyArray::of<std::uint8_t>(pixels, {count, kept(shape.height, step), kept(shape.width, step)});
+    archive["maps_images"] = NpyArray::of<std::uint8_t>(pixels, {count, divide_up(shape.height, step), divide_up(shape.width, step)});
   }
   about["maps"] = layers_;
   for (Index i = 0; i < network.layers(); ++i)

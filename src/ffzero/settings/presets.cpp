@@ -197,8 +197,8 @@ void fit_steps(Values& v, const DataFacts& facts) {
   if (v.is_explicit("training.epochs")) return;
   constexpr Index most = 100000;
   const Index fewest = fewest_steps(v, facts).value_or(0);
-  const Index batch = std::min(n, v.integer("training.batch_size")), steps = (n + batch - 1) / batch;
-  Index epochs = std::max(v.integer("training.epochs"), (fewest + steps - 1) / steps);
+  const Index batch = std::min(n, v.integer("training.batch_size")), steps = divide_up(n, batch);
+  Index epochs = std::max(v.integer("training.epochs"), divide_up(fewest, steps));
   // More samples have more to tell, which one direction a step is slow to take in.
   constexpr Index kPasses = 600, kStepsOfPasses = 30000;
   if (directional && facts.regression) epochs = std::max(epochs, std::min(kPasses, kStepsOfPasses / steps));

@@ -50,7 +50,7 @@ std::vector<BlockSetup<S>> make_block_setups(const TrainPlan& plan, const Networ
   std::vector<BlockSetup<S>> setups;
   for (const BlockPlan& block : plan.blocks) {
     setups.push_back(make_block_setup<S>(plan, block, network, executor, ledger));
-    setups.back().steps = (samples + block.options.batch_size - 1) / block.options.batch_size;
+    setups.back().steps = divide_up(samples, block.options.batch_size);
   }
   return setups;
 }

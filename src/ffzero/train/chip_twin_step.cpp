@@ -79,7 +79,7 @@ class TwinStep final : public StepGradient<float> {
     const Index start = options_.start_epochs;
     if (!has_gate() || state() != State::ideal || start >= epochs) return std::nullopt;
     const CalibrationOptions& o = options_.calibration;
-    const std::int64_t read = o.settings * o.samples, steps = (samples + batch - 1) / batch;
+    const std::int64_t read = o.settings * o.samples, steps = divide_up(samples, batch);
     const std::int64_t alone = stops() ? 0 : outputs_alone_.cost_from(start * steps, samples, batch, epochs, reads);
     return GatedEvaluations{.passed = read + std::min(options_.refine_epochs, epochs - start) * samples, .missed = read + alone};
   }

@@ -113,7 +113,7 @@ SplitScores Evaluator<S>::evaluate(const BlockSetup<S>& setup, const SampleSourc
     // In regression the mean of what is said about an output.
     const Index said = session_.splits.train.task() == Task::regression ? head.groups() * head.classes() / classes : 1;
     // Most of its time goes into new pages of memory for what is passed on, which every thread can ask for.
-    session_.executor->run((count + kPieceRows - 1) / kPieceRows, [&](Index piece) {
+    session_.executor->run(divide_up(count, kPieceRows), [&](Index piece) {
       const Index begin = piece * kPieceRows, n = std::min(kPieceRows, count - begin);
       const auto scores = out.scores.middleRows(begin, n);
       setup.loss->values(scores, head.classes(), targets.rows(begin, n), losses.middleRows(begin, n));

@@ -30,7 +30,7 @@ struct BlockTimeline {
   double cost = 0.0;  ///< evaluations that a sample takes in a step
   Index samples = 0, batch = 0, epochs = 0;
   std::optional<StepReadings> planned = {};  ///< of a step, where it does not read its batch
-  [[nodiscard]] Index steps() const { return (samples + batch - 1) / batch; }
+  [[nodiscard]] Index steps() const { return divide_up(samples, batch); }
 };
 
 /// A network without instruments has none of this, and pays nothing for it.

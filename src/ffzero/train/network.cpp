@@ -150,7 +150,7 @@ void Network<S>::infer(Index i, const ConstMatrixRef<S>& x, Wanted wanted, Layer
   const bool map_apart = rows_apart<S>(*layer.map, Phase::inference), tail_apart = infers_tail_apart(layer);
   const Index fitting = kPieceNumbers / layer.map->output_shape().size() / kLeastRows * kLeastRows;
   const Index rows = tail_apart ? std::clamp(fitting, kLeastRows, kMostRows) : std::max<Index>(1, x.rows());
-  const Index pieces = (x.rows() + rows - 1) / rows;
+  const Index pieces = divide_up(x.rows(), rows);
   out.buffers.resize(usize(pieces + 1));
   Buffers& whole = out.buffers.back();
   const bool together = !map_apart || !tail_apart;

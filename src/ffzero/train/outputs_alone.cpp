@@ -10,7 +10,7 @@ ParameterTurns::ParameterTurns(const ParameterLayout& layout, Index at_a_time) :
   for (const Unit& unit : layout.units)
     for (const Segment& s : unit.segments)
       for (Index i = s.begin; i < s.begin + s.size; ++i) members_.push_back(i);
-  count_ = std::max<Index>(1, (isize(members_.size()) + at_a_time_ - 1) / at_a_time_);
+  count_ = std::max<Index>(1, divide_up(isize(members_.size()), at_a_time_));
 }
 
 std::span<const Index> ParameterTurns::of(Index turn) const {
@@ -41,7 +41,7 @@ std::int64_t OutputsAlone::cost(Index turn, Index rows, bool whole) const {
 }
 
 std::int64_t OutputsAlone::cost_from(Index first, Index samples, Index batch, Index epochs, bool whole) const {
-  const Index steps = (samples + batch - 1) / batch;
+  const Index steps = divide_up(samples, batch);
   std::int64_t sum = 0;
   for (Index number = first; number < epochs * steps; ++number)
     sum += cost(number, std::min(batch, samples - number % steps * batch), whole);

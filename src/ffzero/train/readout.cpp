@@ -57,7 +57,7 @@ Matrix<S> fit_readout(const ConstMatrixRef<S>& features, std::span<const std::in
   const std::vector<double> weights = relative(options.weights);
   const auto rule = make_adam<S>(theta.size(), {.weight_decay = options.weight_decay});
   const Schedule schedule({.kind = ScheduleKind::cosine});
-  const Index steps = (n + options.batch_size - 1) / options.batch_size;
+  const Index steps = divide_up(n, options.batch_size);
   std::vector<std::uint32_t> order(usize(n));
   std::vector<std::int32_t> batch_labels;
   std::vector<double> batch_weights;

@@ -156,7 +156,7 @@ void SampleSource<S>::encode(std::span<const std::uint32_t> rows, std::uint64_t 
   const Index columns = encoder_.output_shape().size();
   const RandomStream shifts(options_.seed, Stream::augment, 0, epoch);
   x.resize(isize(rows.size()), columns);
-  executor_.run((isize(rows.size()) + kGatherRows - 1) / kGatherRows, [&](Index shard) {
+  executor_.run(divide_up(isize(rows.size()), kGatherRows), [&](Index shard) {
     std::vector<float> buffer(std::is_same_v<S, float> ? 0 : usize(columns));
     const Index end = std::min(isize(rows.size()), (shard + 1) * kGatherRows);
     for (Index i = shard * kGatherRows; i < end; ++i) {
@@ -178,7 +178,7 @@ template <class S>
 void SampleSource<S>::gather_first(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const {
   if (!cache_) return encode(rows, epoch, x);
   x.resize(isize(rows.size()), cache_->cols());
-  executor_.run((isize(rows.size()) + kGatherRows - 1) / kGatherRows, [&](Index shard) {
+  executor_.run(divide_up(isize(rows.size()), kGatherRows), [&](Index shard) {
     const Index end = std::min(isize(rows.size()), (shard + 1) * kGatherRows);
     const std::size_t bytes = usize(x.cols()) * sizeof(S);
     for (Index i = shard * kGatherRows; i < end; ++i) {

@@ -81,7 +81,7 @@ class TransferStep final : public StepGradient<float> {
   }
   [[nodiscard]] std::optional<GatedEvaluations> gated_evaluations(Index samples, Index batch, Index epochs, bool reads) const override {
     if (state() != State::unknown) return std::nullopt;
-    const std::int64_t probes = transfer_probe_count(inputs_) + 2 * kJudges, steps = epochs * ((samples + batch - 1) / batch);
+    const std::int64_t probes = transfer_probe_count(inputs_) + 2 * kJudges, steps = epochs * divide_up(samples, batch);
     const std::int64_t alone = stops() ? 0 : outputs_alone_.cost_from(0, samples, batch, epochs, reads);
     return GatedEvaluations{.passed = probes + std::llround(planned_readings()->rows * static_cast<double>(steps)),
                             .missed = probes + alone};

@@ -125,7 +125,7 @@ template <class S>
 void UpdateRule<S>::step(std::span<S> theta, std::span<const S> gradient, double lr, const Executor& executor) {
   prepare(theta, gradient, lr);
   const Index size = isize(theta.size());
-  executor.run((size + kPiece - 1) / kPiece, [&](Index i) {
+  executor.run(divide_up(size, kPiece), [&](Index i) {
     const std::size_t first = usize(i * kPiece), count = usize(std::min(kPiece, size - i * kPiece));
     move(isize(first), theta.subspan(first, count), gradient.subspan(first, count));
   });

@@ -121,7 +121,7 @@ void ConvBatchNorm<S>::initialise(std::span<S> theta, const RandomStream& random
 template <class S>
 template <class Work>
 void ConvBatchNorm<S>::shards(Index rows, Index shard_rows, Work&& work) const {
-  const Index count = (rows + shard_rows - 1) / shard_rows;
+  const Index count = divide_up(rows, shard_rows);
   const auto one = [&](Index i) { work(i, i * shard_rows, std::min(shard_rows, rows - i * shard_rows)); };
   if (executor_ != nullptr)
     executor_->run(count, one);
@@ -149,8 +149,7 @@ void ConvBatchNorm<S>::mean_patch(const ConstMatrixRef<S>& x) const {
   // Along the rows first: window_sums (C_in, H, k) for each tap column.
   const auto inside = [&](Index tap, Index outputs, Index size) {
     const Index start = options_.padding - tap, last = size - 1 - tap + options_.padding;
-    return std::pair{start > 0 ? (start + options_.stride - 1) / options_.stride : 0,
-                     last < 0 ? 0 : std::min(outputs, last / options_.stride + 1)};
+    return std::pair{start > 0 ? divide_up(start, options_.stride) : 0, last < 0 ? 0 : std::min(outputs, last / options_.stride + 1)};
   };
   w.window_sums.assign(usize(in.channels * in.height * k), 0.0);
   for (Index line = 0; line < in.channels * in.height; ++line)
@@ -227,7 +226,7 @@ conv::WindowPass forward_pass(const ConvOptions& o, Shape output, Index planes) 
 template <class S>
 void ConvBatchNorm<S>::centred_maps(const ConstMatrixRef<S>& x, MatrixRef<S> maps) const {
   Workspace& w = *work_;
-  const Index channels = options_.channels, count = (x.rows() + kShardRows - 1) / kShardRows;
+  const Index channels = options_.channels, count = divide_up(x.rows(), kShardRows);
   grow(w.shard_sums, count * channels * 3);
   shards(x.rows(), kShardRows, [&](Index s, Index first, Index rows) {
     conv::ConvTask<S> task{.pass = forward_pass<S>(options_, output_, channels), .weights = w.weights.data(), .offset = w.offset.data()};
@@ -381,7 +380,7 @@ void ConvBatchNorm<S>::run_pairs(std::span<const S> theta, const ConstMatrixRef<
   }
   stack_kernels(theta, &directions, x);
   w.stacked.resize(x.rows(), planes * width);
-  const Index count = (x.rows() + kShardRows - 1) / kShardRows;
+  const Index count = divide_up(x.rows(), kShardRows);
   grow(w.shard_sums, count * planes * 3);
   shards(x.rows(), kShardRows, [&](Index s, Index first, Index rows) {
     conv::ConvTask<S> task{.pass = forward_pass<S>(options_, output_, planes), .weights = w.weights.data(), .offset = w.offset.data()};
@@ -448,7 +447,7 @@ void ConvBatchNorm<S>::pullback(std::span<const S> theta, const ConstMatrixRef<S
   require_shapes("conv", x, options_.input, gy, output_);
   if (x.rows() == 0) return;
   Workspace& w = *work_;
-  const Index channels = options_.channels, kernels = channels * taps(), count = (x.rows() + kShardRows - 1) / kShardRows;
+  const Index channels = options_.channels, kernels = channels * taps(), count = divide_up(x.rows(), kShardRows);
   // y does not tell the deviation, so the maps are made once more.
   stack_kernels(theta, nullptr, x);
   w.slopes.resize(x.rows(), output_.size());
@@ -487,7 +486,7 @@ void ConvBatchNorm<S>::pullback(std::span<const S> theta, const ConstMatrixRef<S
       }
   });
 
-  const Index gradient_shards = (x.rows() + kGradientShardRows - 1) / kGradientShardRows;
+  const Index gradient_shards = divide_up(x.rows(), kGradientShardRows);
   grow(w.shard_gradient, gradient_shards * kernels);
   shards(x.rows(), kGradientShardRows, [&](Index s, Index first, Index rows) {
     conv::kernel_gradient(forward_pass<S>(options_, output_, channels), x.row(first).data(), x.outerStride(), w.slopes.row(first).data(),

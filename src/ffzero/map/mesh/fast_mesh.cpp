@@ -16,8 +16,6 @@ constexpr Index kCacheFloats = 256 * 1024;        // state of a tile: 1 MiB, hal
 constexpr Index kSlopeDoubles = 4 * 1024 * 1024;  // all shards' sums together: 32 MiB
 constexpr Index kWorthForking = 16 * 1024;        // phases; below, waking threads costs more than packing
 
-constexpr Index divide_up(Index a, Index b) { return (a + b - 1) / b; }
-
 template <class Work>
 void for_each(const Executor* executor, Index shards, Work&& work) {
   if (executor != nullptr && shards > 1) {
