@@ -10,13 +10,18 @@ import tempfile
 import time
 
 
+def environment(threads):
+    """What every measured program is started with: so many threads, and kernels that the BLAS chooses for this processor."""
+    variables = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
+    variables.pop("OPENBLAS_CORETYPE", None)
+    return variables
+
+
 def timed(command, threads, cwd=None):
     """Runs a command alone. Returns its standard output, wall seconds from start to end and peak memory in bytes."""
-    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
-    environment.pop("OPENBLAS_CORETYPE", None)  # the BLAS chooses its kernels for this processor, on all sides
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=cwd)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment(threads), cwd=cwd)
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
@@ -63,8 +68,16 @@ def command_of(script):
     return shlex.join([script, *map(shortened, sys.argv[1:])])
 
 
+def blas_kernel():
+    """The kind of processor for which OpenBLAS chooses its kernels here, or "unknown"."""
+    ask = ("import ctypes, ctypes.util; blas = ctypes.CDLL(ctypes.util.find_library('openblas')); "
+           "blas.openblas_get_corename.restype = ctypes.c_char_p; print(blas.openblas_get_corename().decode())")
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=environment(1))
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
 def machine():
     model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     flags = next((line.split() for line in open("/proc/cpuinfo") if line.startswith("flags")), [])
     vectors = next((name for name in ("avx512f", "avx2", "sse4_1") if name in flags), "none")
-    return {"processor": model, "vectors": vectors, "cores": len(os.sched_getaffinity(0)), "load_before": os.getloadavg()[0]}
+    return {"processor": model, "vectors": vectors, "cores": len(os.sched_getaffinity(0)), "blas": blas_kernel(), "load_before": os.getloadavg()[0]}

@@ -174,7 +174,7 @@ def limits(options):
 
     def first_row(program, wanted):
         output = subprocess.run([folder / program, f"--benchmark_filter={wanted}", "--benchmark_format=json"], capture_output=True, text=True,
-                                check=True).stdout
+                                check=True, env=ffzero_runs.environment(1)).stdout
         return json.loads(output)["benchmarks"][0]
 
     product = first_row("bench_dense", "product_nt/64/100/784")
@@ -257,6 +257,13 @@ def ratio_text(row, who):
     return f"**{middle:.2f}** ({low:.2f} .. {high:.2f})"
 
 
+def floor_text(floor, ours):
+    if not floor or not ours:
+        return ""
+    # What is beaten is no floor: the limits were measured at a slower moment, or by slower kernels.
+    return f"{seconds_text(floor)} ({ours / floor:.2f})" if ours >= floor else "none: ours is below what was measured as the limit"
+
+
 def print_earlier(result):
     """What has become of each row since the earlier program: its seconds over those of now."""
     print("\n| work | earlier | now | earlier / now |\n|---|---|---|---|")
@@ -269,7 +276,7 @@ def print_earlier(result):
 def print_table(result):
     facts = result["machine"]
     others = any(row.get("other") for row in result["rows"].values())
-    print(f"{facts['processor']} ({facts['vectors']}), {result['threads']} thread(s), medians of "
+    print(f"{facts['processor']} ({facts['vectors']}), {result['threads']} thread(s), OpenBLAS for {facts.get('blas', 'an unknown processor')}, medians of "
           f"{max(len(r['ours']) for r in result['rows'].values())} interleaved repetitions; ratio: peer / ours, with quartiles. Memory: peak, peer / ours. "
           f"Floor: see below; in brackets how many times longer ours takes.\n")
     print("| work | ffzero | PyTorch | ratio | " + ("other peer | ratio | " if others else "") + "memory | floor |")
@@ -282,7 +289,7 @@ def print_table(result):
             cells += [seconds_text(value) if value else "", ratio_text(row, who)]
         memory = [p["memory"] / o["memory"] for p, o in zip(row.get("peer", []), row["ours"])]
         floor = row.get("floor_s")
-        cells += [f"{statistics.median(memory):.1f}" if memory else "", f"{seconds_text(floor)} ({ours / floor:.2f})" if floor and ours else ""]
+        cells += [f"{statistics.median(memory):.1f}" if memory else "", floor_text(floor, ours)]
         print("| " + " | ".join(cells) + " |")
     if any(row.get("earlier") for row in result["rows"].values()):
         print_earlier(result)
