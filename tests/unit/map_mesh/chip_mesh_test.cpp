@@ -77,6 +77,8 @@ TEST(Chip, DefinitionHasTheSlopesOfItsDifferences) {
     const MeshLayout layout(n, geometry);
     Chip drawn = draw_chip(layout, visible(static_cast<std::uint64_t>(n)), 3);
     if (n > 3) drawn.stuck[2] = 0.4;
+    // The gain that a twin gives to a heater that is stuck.
+    if (n > 5) drawn.errors[ErrorLayout(layout).theta_gain() + 1] = -1.0;
     ChipMesh<double> chip(layout, {drawn});
     const Vector<double> theta = haar(chip, 5);
     const Matrix<double> x = light<double>(3, n, 6), weights = normal_matrix(3, n, 7);

@@ -144,15 +144,25 @@ ChipWriter<S>::ChipWriter(const MeshLayout& layout, const Chip& chip)
                                       : S{0}),
       drift_(chip.options.seed, chip.part, 2 * at_.block, chip.options.drift_rms, chip.options.drift_time, chip.options.age) {}
 
+namespace {
+
+/// levels: the steps nearest to theta.  step: of the converters, 0: none
+template <class S>
+void convert(std::span<const S> theta, S step, std::span<S> levels) {
+  if (step > S{0}) {
+    const S per_turn = S{1} / step;
+    for (std::size_t i = 0; i < theta.size(); ++i) levels[i] = step * std::nearbyint(theta[i] * per_turn);
+  } else {
+    std::copy(theta.begin(), theta.end(), levels.begin());
+  }
+}
+
+}  // namespace
+
 template <class S>
 void ChipWriter<S>::drive(std::span<const S> theta, std::span<S> driven) const {
   const Index heaters = 2 * at_.block;
-  if (step_ > S{0}) {
-    const S per_turn = S{1} / step_;
-    for (std::size_t i = 0; i < theta.size(); ++i) driven[i] = step_ * std::nearbyint(theta[i] * per_turn);
-  } else {
-    std::copy(theta.begin(), theta.end(), driven.begin());
-  }
+  convert(theta, step_, driven);
   as_vector(driven.first(usize(heaters))).array() *= gain_.array();
   if (has_stuck_)
     for (Index i = 0; i < heaters; ++i)
@@ -214,14 +224,16 @@ void ChipWriter<S>::pull(std::span<const S> theta, std::span<const double> gset,
   for (Index i = 0; i < heaters; ++i) gtheta[usize(i)] += static_cast<S>(driven[i] * static_cast<double>(gain_[i]));
   for (std::size_t i = usize(heaters); i < gset.size(); ++i) gtheta[i] += static_cast<S>(gset[i]);
   if (gerrors.empty()) return;
-  Vector<S> drives(isize(theta.size()));
+  Vector<S> levels(isize(theta.size())), drives(isize(theta.size()));
+  convert(theta, step_, as_span(levels));
   drive(theta, as_span(drives));
-  Vector<double> neighbours = Vector<double>::Zero(heaters), level = drives.head(heaters).template cast<double>();
+  Vector<double> neighbours = Vector<double>::Zero(heaters), strength = drives.head(heaters).template cast<double>();
   for (const Index begin : {Index{0}, block})
-    add_neighbours<double>(part(std::span<const double>(level.data(), usize(heaters)), begin), 1.0, part(as_span(neighbours), begin));
+    add_neighbours<double>(part(std::span<const double>(strength.data(), usize(heaters)), begin), 1.0, part(as_span(neighbours), begin));
   for (Index i = 0; i < heaters; ++i) {
     gerrors[usize(at_.theta_offset() + i)] += own[i];
-    gerrors[usize(at_.theta_gain() + i)] += driven[i] * level[i] / static_cast<double>(gain_[i]);
+    // Not what drives the heater over its gain: a twin gives a heater that is stuck a gain of 0.
+    gerrors[usize(at_.theta_gain() + i)] += driven[i] * static_cast<double>(levels[i]);
     gerrors[usize(at_.crosstalk())] += own[i] * neighbours[i];
   }
 }
