@@ -363,7 +363,7 @@ Model fit(const std::string& toml, const Overrides& overrides, const py::dict& a
         on_epoch(ffzero::to_json(record, metric).dump());
       };
     const ffzero::Index size = splits.train.size(), batch = std::min(size, config.values().integer("training.batch_size"));
-    model.steps = config.values().integer("training.epochs") * divide_up(size, batch);
+    model.steps = config.values().integer("training.epochs") * ffzero::divide_up(size, batch);
     model.fewest_steps = ffzero::fewest_steps(config.values(), ffzero::data_facts(splits)).value_or(0);
     auto trainer = ffzero::make_trainer<float>(config, splits, executor, events, maps);
     const ffzero::RunRecord record = trainer.run();
