@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/head/prototypes.hpp"
 
-#include <Eigen/Eigenvalues>
-#include <Eigen/LU>
 #include <Eigen/QR>
 #include <algorithm>
 #include <cmath>
@@ -13,6 +11,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm.hpp"
+#include "ffzero/tensor/hermitian.hpp"
 #include "ffzero/tensor/reduce.hpp"
 
 namespace ffzero {
@@ -26,10 +25,16 @@ Matrix<double> haar_frame(const Matrix<double>& gaussian) {
   const Index k = gaussian.cols();
   const Eigen::HouseholderQR<Eigen::MatrixXd> qr(gaussian);
   Eigen::MatrixXd q = qr.householderQ() * Eigen::MatrixXd::Identity(d, k);
+  // Each reflection, and each column that is turned, changes the sign of the determinant.
+  bool rotation = true;
   for (Index i = 0; i < k; ++i) {
-    if (qr.matrixQR()(i, i) < 0.0) q.col(i) = -q.col(i);
+    if (qr.hCoeffs()(i) != 0.0) rotation = !rotation;
+    if (qr.matrixQR()(i, i) < 0.0) {
+      q.col(i) = -q.col(i);
+      rotation = !rotation;
+    }
   }
-  if (k == d && q.determinant() < 0.0) q.col(0) = -q.col(0);
+  if (k == d && !rotation) q.col(0) = -q.col(0);
   return q;
 }
 
@@ -103,12 +108,11 @@ Matrix<double> gram_pseudo_inverse(const Matrix<double>& gram, double precision)
       return inverse;
     }
   }
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(gram);
-  const auto& values = solver.eigenvalues();
+  const auto [values, vectors] = symmetric_eigen(gram, classes);
   // The decomposition itself is right to some roundings of double.
   const double least = k * std::max(precision, 16.0 * std::numeric_limits<double>::epsilon()) * values.maxCoeff();
   const Eigen::VectorXd inverse = values.unaryExpr([least](double value) { return value > least ? 1.0 / value : 0.0; });
-  return solver.eigenvectors() * inverse.asDiagonal() * solver.eigenvectors().transpose();
+  return vectors * inverse.asDiagonal() * vectors.transpose();
 }
 
 template <class S>

@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/pca.hpp"
 
-#include <Eigen/Eigenvalues>
-
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm.hpp"
+#include "ffzero/tensor/hermitian.hpp"
 
 namespace ffzero {
 
@@ -31,20 +30,20 @@ void Pca<S>::absorb(std::span<const S> /*theta*/, const ConstMatrixRef<S>& x) {
 
 template <class S>
 void Pca<S>::finish_statistics() {
-  const Index d = this->input_shape().size();
+  const Index components = this->output_shape().size();
   if (count_ == 0) throw DataError("model.pca", "needs at least one sample to fit");
   const Vector<double> mean = sum_ / static_cast<double>(count_);
-  const Matrix<double> all = products_.template selfadjointView<Eigen::Upper>();
-  const Matrix<double> covariance = all / static_cast<double>(count_) - mean * mean.transpose();
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(covariance);
+  // Only the upper triangle is meant.
+  const Matrix<double> covariance = products_ / static_cast<double>(count_) - mean * mean.transpose();
+  const SymmetricEigen eigen = symmetric_eigen(covariance, components);
   this->set_mean(mean + shift_.template cast<double>());
-  const double least = this->least_variance(solver.eigenvalues().maxCoeff());
-  for (Index c = 0; c < this->output_shape().size(); ++c) {
-    Vector<double> axis = solver.eigenvectors().col(d - 1 - c);
+  const double least = this->least_variance(eigen.values(components - 1));
+  for (Index c = 0; c < components; ++c) {
+    Vector<double> axis = eigen.vectors.col(components - 1 - c);
     Index largest = 0;
     axis.cwiseAbs().maxCoeff(&largest);
     if (axis(largest) < 0.0) axis = -axis;
-    this->set_axis(c, axis, solver.eigenvalues()(d - 1 - c), least);
+    this->set_axis(c, axis, eigen.values(components - 1 - c), least);
   }
   products_.resize(0, 0);
 }

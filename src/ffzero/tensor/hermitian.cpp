@@ -1,5 +1,5 @@
-// Eigenvalues of Hermitian matrices by LAPACK, which every OpenBLAS carries: Eigen's takes a quarter of a minute to compile.
-// SPDX-License-Identifier: MIT
+// Eigenvalues by LAPACK, which every OpenBLAS carries: Eigen's takes a quarter of a minute to compile, and has no way to ask for some of
+// them. SPDX-License-Identifier: MIT
 #include "ffzero/tensor/hermitian.hpp"
 
 #include <limits>
@@ -13,6 +13,10 @@
 extern "C" void zheevd_(const char* job, const char* triangle, const int* n, std::complex<double>* a, const int* stride, double* values,
                         std::complex<double>* work, const int* work_size, double* real_work, const int* real_work_size, int* int_work,
                         const int* int_work_size, int* info);
+extern "C" void dsyevr_(const char* job, const char* range, const char* triangle, const int* n, double* a, const int* stride,
+                        const double* least, const double* most, const int* first, const int* last, const double* tolerance, int* found,
+                        double* values, double* vectors, const int* vectors_stride, int* support, double* work, const int* work_size,
+                        int* int_work, const int* int_work_size, int* info);
 
 namespace ffzero {
 
@@ -40,6 +44,40 @@ HermitianEigen hermitian_eigen(const ComplexMatrix& a) {
   if (info != 0) return result;
   result.values = values;
   result.vectors = columns.adjoint();
+  return result;
+}
+
+SymmetricEigen symmetric_eigen(const Matrix<double>& a, Index count) {
+  if (a.rows() != a.cols())
+    throw ShapeError("symmetric_eigen", "the matrix must be square", std::to_string(a.rows()) + " x " + std::to_string(a.cols()));
+  if (count < 0 || count > a.rows())
+    throw ShapeError("symmetric_eigen", "there must be 0 to " + std::to_string(a.rows()) + " eigenvalues", std::to_string(count));
+  SymmetricEigen result{.values = Vector<double>::Constant(count, std::numeric_limits<double>::quiet_NaN()),
+                        .vectors = Matrix<double>::Constant(a.rows(), count, std::numeric_limits<double>::quiet_NaN())};
+  if (count == 0) return result;
+  for (Index i = 0; i < a.rows(); ++i)
+    if (!a.row(i).tail(a.rows() - i).allFinite()) return result;
+  const auto admitted = admit_to_blas();
+  const int n = static_cast<int>(a.rows()), ask = -1, last = n, first = n - static_cast<int>(count) + 1;
+  // LAPACK overwrites both. Row by row, the upper triangle of a is its lower one column by column; the vectors come row by row.
+  Matrix<double> columns = a, vectors(count, a.rows());
+  Vector<double> values(a.rows());
+  std::vector<int> support(2 * usize(count));
+  const double none = 0.0;  // the bounds of another range; as a tolerance: the best there is
+  double work_size = 0.0;
+  int found = 0, int_work_size = 0, info = 0;
+  const auto call = [&](double* work, const int* size, int* int_work, const int* int_size) {
+    dsyevr_("V", "I", "L", &n, columns.data(), &n, &none, &none, &first, &last, &none, &found, values.data(), vectors.data(), &n,
+            support.data(), work, size, int_work, int_size, &info);
+  };
+  call(&work_size, &ask, &int_work_size, &ask);
+  std::vector<double> work(static_cast<std::size_t>(work_size));
+  std::vector<int> int_work(usize(int_work_size));
+  const int size = static_cast<int>(work.size());
+  call(work.data(), &size, int_work.data(), &int_work_size);
+  if (info != 0 || found != static_cast<int>(count)) return result;
+  result.values = values.head(count);
+  result.vectors = vectors.transpose();
   return result;
 }
 

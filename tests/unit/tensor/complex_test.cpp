@@ -1,4 +1,4 @@
-// Products of complex matrices and eigenvalues of Hermitian ones, over shapes.
+// Products of complex matrices, and eigenvalues of Hermitian and symmetric ones, over shapes.
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include "ffzero/base/random.hpp"
 #include "ffzero/tensor/gemm.hpp"
 #include "ffzero/tensor/hermitian.hpp"
+#include "support/property.hpp"
 
 namespace ffzero {
 namespace {
@@ -71,6 +72,47 @@ TEST(HermitianEigen, MakesTheMatrixAgainFromItsUpperTriangle) {
     EXPECT_LE(most_off(by_entries(stretched, v.adjoint()), hermitian), 1e-11);
     EXPECT_LE(most_off(by_entries(v.adjoint(), v), ComplexMatrix::Identity(n, n)), 1e-12);
   }
+}
+
+TEST(SymmetricEigen, FindsTheLargestFromTheUpperTriangle) {
+  for (const Index n : {1, 2, 3, 10, 65, 200}) {
+    const Matrix<double> any = test::normal_matrix(n, n, 5);
+    Matrix<double> symmetric = any + any.transpose();
+    // Several times the same value, as pixels without contrast give: any basis of their space is right.
+    if (n > 10) {
+      symmetric.topRows(n / 2).setZero();
+      symmetric.leftCols(n / 2).setZero();
+    }
+    Matrix<double> upper = symmetric;
+    for (Index i = 0; i < n; ++i)
+      for (Index j = 0; j < i; ++j) upper(i, j) = std::numeric_limits<double>::quiet_NaN();
+    const Vector<double> all = symmetric_eigen(upper, n).values;
+    ASSERT_EQ(all.size(), n);
+    EXPECT_NEAR(all.sum(), symmetric.trace(), 1e-10 * static_cast<double>(n));
+    for (const Index count : {Index{0}, Index{1}, n / 2, n}) {
+      SCOPED_TRACE(std::to_string(n) + ", the largest " + std::to_string(count));
+      const auto [values, vectors] = symmetric_eigen(upper, count);
+      ASSERT_EQ(values.size(), count);
+      ASSERT_EQ(vectors.rows(), n);
+      ASSERT_EQ(vectors.cols(), count);
+      if (count == 0) continue;
+      EXPECT_LE((values - all.tail(count)).cwiseAbs().maxCoeff(), 1e-11);
+      const Matrix<double> stretched = vectors * values.asDiagonal();
+      EXPECT_LE((symmetric * vectors - stretched).cwiseAbs().maxCoeff(), 1e-11);
+      EXPECT_LE((vectors.transpose() * vectors - Matrix<double>::Identity(count, count)).cwiseAbs().maxCoeff(), 1e-12);
+    }
+  }
+}
+
+TEST(SymmetricEigen, SaysWhatItCannotDo) {
+  EXPECT_THROW(static_cast<void>(symmetric_eigen(Matrix<double>::Zero(2, 3), 1)), ShapeError);
+  EXPECT_THROW(static_cast<void>(symmetric_eigen(Matrix<double>::Zero(2, 2), 3)), ShapeError);
+  EXPECT_THROW(static_cast<void>(symmetric_eigen(Matrix<double>::Zero(2, 2), -1)), ShapeError);
+  Matrix<double> broken = Matrix<double>::Identity(3, 3);
+  broken(0, 1) = std::numeric_limits<double>::infinity();
+  const auto [values, vectors] = symmetric_eigen(broken, 2);
+  EXPECT_TRUE(std::isnan(values[0]) && std::isnan(values[1]));
+  EXPECT_TRUE(std::isnan(vectors(2, 1)));
 }
 
 TEST(HermitianEigen, SaysWhatItCannotDo) {
