@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Reads the runs of these studies into one file, prints medians and worst chips, and draws errors over readings of the chip (needs gnuplot).
 # python3 studies/imperfect/collect.py twin=runs/imperfect_twin pat=runs/imperfect_pat --out studies/imperfect/results.json --figure docs/figures/imperfect.svg
-# What --out holds of other studies stays; without folders it is drawn and printed. It is simulation: docs/imperfect.md.
+# What --out holds of other studies, and of other seeds of the same one, stays; without folders it is drawn and printed. It is simulation: docs/imperfect.md.
 # SPDX-License-Identifier: MIT
 import argparse
 import json
@@ -39,9 +39,11 @@ def run_of(folder, study):
             "stages": {**stages, "last": tests[max(tests)]}, "head": summary["final"]["test"]}
 
 
-def study_of(folders, study):
+def study_of(folders, study, before):
+    """The runs of these folders, and those of `before` with other seeds than theirs."""
     found = [run_of(path.parent, study) for folder in folders for path in sorted(folder.glob("runs/*/summary.json"))]
-    return sorted(found, key=lambda run: (run["seed"], run["coupler"], run["phase"], run["chip"]))
+    seeds = {run["seed"] for run in found}
+    return sorted(found + [run for run in before if run["seed"] not in seeds], key=lambda run: (run["seed"], run["coupler"], run["phase"], run["chip"]))
 
 
 def spread(runs, value):
@@ -107,7 +109,7 @@ def main():
             study, _, folder = word.partition("=")
             folders.setdefault(study, []).append(pathlib.Path(folder))
         before = json.loads(options.out.read_text()) if options.out.exists() else {}
-        results = {**before, **{study: study_of(own, study) for study, own in folders.items()}}
+        results = {**before, **{study: study_of(own, study, before.get(study, [])) for study, own in folders.items()}}
         options.out.write_text("{\n" + ",\n".join(f"{json.dumps(study)}: [\n" + ",\n".join(map(json.dumps, runs)) + "]" for study, runs in results.items()) + "\n}\n")
     results = json.loads(options.out.read_text())
     print_tables(results)
