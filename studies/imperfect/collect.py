@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Reads the runs of these studies into one file, prints medians and worst chips, and draws errors over readings of the chip (needs gnuplot).
 # python3 studies/imperfect/collect.py twin=runs/imperfect_twin pat=runs/imperfect_pat --out studies/imperfect/results.json --figure docs/figures/imperfect.svg
-# What --out holds of other studies, and of other seeds of the same one, stays; without folders it is drawn and printed. It is simulation: docs/imperfect.md.
+# What --out holds of other studies, and of other seeds and chips of the same one, stays; without folders it is drawn and printed. It is simulation: docs/imperfect.md.
 # SPDX-License-Identifier: MIT
 import argparse
 import json
@@ -40,10 +40,13 @@ def run_of(folder, study):
 
 
 def study_of(folders, study, before):
-    """The runs of these folders, and those of `before` with other seeds than theirs."""
+    """The runs of these folders, and those of `before` with another seed or on another chip."""
+    def which(run):
+        return run["seed"], run["coupler"], run["phase"], run["chip"]
+
     found = [run_of(path.parent, study) for folder in folders for path in sorted(folder.glob("runs/*/summary.json"))]
-    seeds = {run["seed"] for run in found}
-    return sorted(found + [run for run in before if run["seed"] not in seeds], key=lambda run: (run["seed"], run["coupler"], run["phase"], run["chip"]))
+    runs = {which(run): run for run in before + found}
+    return [runs[key] for key in sorted(runs)]
 
 
 def spread(runs, value):

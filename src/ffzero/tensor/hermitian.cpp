@@ -1,5 +1,5 @@
-// Eigenvalues by LAPACK, which every OpenBLAS carries: Eigen's takes a quarter of a minute to compile, and has no way to ask for some of
-// them. SPDX-License-Identifier: MIT
+// Eigenvalues by LAPACK, which every OpenBLAS carries: Eigen's take a quarter of a minute to compile, and come all or none.
+// SPDX-License-Identifier: MIT
 #include "ffzero/tensor/hermitian.hpp"
 
 #include <limits>
@@ -20,9 +20,16 @@ extern "C" void dsyevr_(const char* job, const char* range, const char* triangle
 
 namespace ffzero {
 
+namespace {
+
+void require_square(const char* place, Index rows, Index columns) {
+  if (rows != columns) throw ShapeError(place, "the matrix must be square", std::to_string(rows) + " x " + std::to_string(columns));
+}
+
+}  // namespace
+
 HermitianEigen hermitian_eigen(const ComplexMatrix& a) {
-  if (a.rows() != a.cols())
-    throw ShapeError("hermitian_eigen", "the matrix must be square", std::to_string(a.rows()) + " x " + std::to_string(a.cols()));
+  require_square("hermitian_eigen", a.rows(), a.cols());
   HermitianEigen result{.values = Vector<double>::Constant(a.rows(), std::numeric_limits<double>::quiet_NaN()),
                         .vectors = ComplexMatrix::Constant(a.rows(), a.cols(), std::numeric_limits<double>::quiet_NaN())};
   if (a.size() == 0 || !a.allFinite()) return result;
@@ -48,8 +55,7 @@ HermitianEigen hermitian_eigen(const ComplexMatrix& a) {
 }
 
 SymmetricEigen symmetric_eigen(const Matrix<double>& a, Index count) {
-  if (a.rows() != a.cols())
-    throw ShapeError("symmetric_eigen", "the matrix must be square", std::to_string(a.rows()) + " x " + std::to_string(a.cols()));
+  require_square("symmetric_eigen", a.rows(), a.cols());
   if (count < 0 || count > a.rows())
     throw ShapeError("symmetric_eigen", "there must be 0 to " + std::to_string(a.rows()) + " eigenvalues", std::to_string(count));
   SymmetricEigen result{.values = Vector<double>::Constant(count, std::numeric_limits<double>::quiet_NaN()),
