@@ -10,9 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr StepTolerance kTolerance{.loss = 1e-10, .parameters = 1e-8};
-
-bool is_regression(const json& j) { return j.at("config").at("task") == "regression"; }
+constexpr StepTolerance kConvTolerance{.loss = 1e-10, .parameters = 1e-8};
 
 Vector<double> concatenated(const std::vector<json>& parts) {
   std::vector<double> all;
@@ -24,7 +22,7 @@ Vector<double> concatenated(const std::vector<json>& parts) {
 }
 
 /// A convolutional layer with its fixed projections, its prototypes, and the paper's local loss.
-TestBlock<double> local_block(const json& j) {
+TestBlock<double> local_conv_block(const json& j) {
   const json &config = j.at("config"), &inputs = j.at("inputs");
   const auto size = [&](const char* key) { return config.at(key).get<Index>(); };
   TestBlock<double> block;
@@ -59,7 +57,7 @@ class DefectiveSteps {
   DefectiveSteps(const json& file, std::string what)
       : file_(file),
         what_(std::move(what)),
-        block_(local_block(file)),
+        block_(local_conv_block(file)),
         x_(matrix_of(file.at("inputs").at("x"))),
         targets_(golden_targets(file.at("inputs").at("y"), is_regression(file))),
         ledger_(1),
@@ -74,7 +72,7 @@ class DefectiveSteps {
     for (const json& step : sequence.at("steps")) {
       for (Index c = 0; c < channels_; ++c) move_channel(step, c, sequence.at("eps").get<double>(), sequence.at("lr").get<double>(), theta);
       const Vector<double> after = concatenated({step.at("conv_weight_after"), step.at("bn_weight_after"), step.at("bn_bias_after")});
-      expect_near(theta, after, kTolerance.parameters, kTolerance.parameters, what_ + " parameters");
+      expect_near(theta, after, kConvTolerance.parameters, kConvTolerance.parameters, what_ + " parameters");
       theta = after;
     }
   }
@@ -98,7 +96,7 @@ class DefectiveSteps {
     for (Index k = 0; k < m; ++k) {
       const auto plus = flat(step.at("loss_pos").at(usize(c)).at(usize(k))), minus = flat(step.at("loss_neg").at(usize(c)).at(usize(k)));
       const std::size_t own = is_regression(file_) ? 0 : usize(c);
-      EXPECT_NEAR(differences.delta(k, c), plus[own] - minus[own], kTolerance.loss * (1.0 + plus[own])) << what_ << " channel " << c;
+      EXPECT_NEAR(differences.delta(k, c), plus[own] - minus[own], kConvTolerance.loss * (1.0 + plus[own])) << what_ << " channel " << c;
       expect_losses(theta + eps * directions.row(k).transpose(), plus, c);
       expect_losses(theta - eps * directions.row(k).transpose(), minus, c);
       slope += differences.delta(k, c) / (2.0 * eps) * directions.row(k).transpose();
@@ -110,7 +108,7 @@ class DefectiveSteps {
     std::vector<double> losses(expected.size());
     loss_.values(as_span(theta), losses);
     for (std::size_t g = 0; g < losses.size(); ++g)
-      EXPECT_NEAR(losses[g], expected[g], kTolerance.loss * (1.0 + expected[g])) << what_ << " channel " << channel << " loss " << g;
+      EXPECT_NEAR(losses[g], expected[g], kConvTolerance.loss * (1.0 + expected[g])) << what_ << " channel " << channel << " loss " << g;
   }
 
   const json& file_;
@@ -146,7 +144,7 @@ TEST(GoldenConvBlock, GradientsAndAdamStepsAreTheReferences) {
       const json j = read_json(path);
       if (!j.contains("adam_steps")) continue;
       const std::string what = path.filename().string();
-      TestBlock<double> block = local_block(j);
+      TestBlock<double> block = local_conv_block(j);
       const Matrix<double> x = matrix_of(j.at("inputs").at("x"));
       const GoldenTargets targets = golden_targets(j.at("inputs").at("y"), is_regression(j));
       const Executor executor(2);
@@ -178,7 +176,7 @@ TEST(GoldenConvBlock, CoordinateDifferencesOfAllChannelsAtOnceReproduceTheGradie
   for (const auto& path : golden_files("mlp-cnn", "cnn_")) {
     const json j = read_json(path);
     if (!j.contains("adam_steps") || j.at("inputs").contains("params")) continue;
-    const TestBlock<double> block = local_block(j);
+    const TestBlock<double> block = local_conv_block(j);
     const Matrix<double> x = matrix_of(j.at("inputs").at("x"));
     const GoldenTargets targets = golden_targets(j.at("inputs").at("y"), is_regression(j));
     const Executor executor(1);
@@ -295,7 +293,7 @@ TEST(GoldenConvBlock, EndToEndStepsLeaveBatchNormAloneAndAreTheReferences) {
                    .loss_pos = flat(step.at("loss_pos")),
                    .loss_neg = flat(step.at("loss_neg")),
                    .after = network.gather(step.at("params_after"), start)},
-                  what, kTolerance);
+                  what, kConvTolerance);
     }
     const Executor executor(2);
     Ledger ledger(isize(network.block.layers.size()));

@@ -52,8 +52,6 @@ Evaluated evaluate(const Head<double>& head, const Loss<double>& loss, const Mat
   return e;
 }
 
-bool is_regression(const nlohmann::json& j) { return j.at("config").at("task") == "regression"; }
-
 /// The local loss of a layer of the reference, and by how much the batch sum is divided.
 struct LocalLoss {
   std::unique_ptr<Loss<double>> loss;
@@ -62,19 +60,19 @@ struct LocalLoss {
 };
 
 LocalLoss local_loss_of(const nlohmann::json& j, Index batch) {
-  if (!is_regression(j)) return {.loss = make_margin_loss<double>(j.at("config").at("margin").get<double>())};
+  if (!test::is_regression(j)) return {.loss = make_margin_loss<double>(j.at("config").at("margin").get<double>())};
   return {.loss = make_squared_loss<double>(), .divisor = static_cast<double>(batch)};
 }
 
 void expect_dense_forward(const nlohmann::json& j, const std::string& what) {
   const Matrix<double> z = test::matrix_of(j.at("expected").at("z"));
-  const GoldenTargets targets = targets_of(j.at("inputs").at("y"), is_regression(j));
+  const GoldenTargets targets = targets_of(j.at("inputs").at("y"), test::is_regression(j));
   const LocalLoss local = local_loss_of(j, z.rows());
   const Evaluated e = evaluate(PrototypeHead<double>({test::matrix_of(j.at("inputs").at("ref"))}), *local.loss, z, targets.view());
   test::expect_near(e.scores, test::matrix_of(j.at("expected").at("similarity")), kTolerance.forward, 0.0, what + " similarity");
   const double loss = j.at("expected").at("loss").get<double>();
   EXPECT_NEAR(e.losses.sum() / local.divisor, loss, local.tolerance * (1.0 + loss)) << what;
-  if (is_regression(j)) {
+  if (test::is_regression(j)) {
     test::expect_near(e.scores, test::matrix_of(j.at("expected").at("prediction")), kTolerance.forward, 0.0, what + " prediction");
   } else {
     const auto predicted = predict<double>(e.scores);
@@ -123,7 +121,7 @@ void expect_vector(const std::vector<double>& a, const std::vector<double>& b, d
 
 void expect_dense_adjoint(const nlohmann::json& j, const std::string& what) {
   const Matrix<double> x = test::matrix_of(j.at("inputs").at("x"));
-  const GoldenTargets targets = targets_of(j.at("inputs").at("y"), is_regression(j));
+  const GoldenTargets targets = targets_of(j.at("inputs").at("y"), test::is_regression(j));
   const LocalLoss local = local_loss_of(j, x.rows());
   const PrototypeHead<double> head({test::matrix_of(j.at("inputs").at("ref"))});
   const PlainDense map{.in = j.at("config").at("in_dim").get<Index>(), .out = j.at("config").at("out_dim").get<Index>()};
@@ -153,7 +151,7 @@ TEST(GoldenHeadLoss, HasTheGradientsAndAdamStepsOfDenseLayers) {
 
 /// The last layer's outputs end to end: mean cross-entropy of logits, or mean squared error.
 void expect_end_to_end(const nlohmann::json& j, const std::string& what) {
-  const bool regression = is_regression(j);
+  const bool regression = test::is_regression(j);
   const Matrix<double> logits = test::matrix_of(j.at("expected").at("logits"));
   const GoldenTargets targets = targets_of(j.at("inputs").at("y"), regression);
   const LogitsHead<double> head(logits.cols(), regression ? 1 : logits.cols());
@@ -187,14 +185,14 @@ void expect_channels(const nlohmann::json& j, const std::string& what) {
   for (const auto& r : j.at("inputs").at("refs")) prototypes.push_back(test::matrix_of(r));
   const PrototypeHead<double> head(prototypes);
   const Matrix<double> z = side_by_side(j.at("expected").at("z_mapping"));
-  const GoldenTargets targets = targets_of(j.at("inputs").at("y"), is_regression(j));
+  const GoldenTargets targets = targets_of(j.at("inputs").at("y"), test::is_regression(j));
   const LocalLoss local = local_loss_of(j, z.rows());
   const Evaluated e = evaluate(head, *local.loss, z, targets.view());
   test::expect_near(e.scores, side_by_side(j.at("expected").at("similarity")), kTolerance.forward, 0.0, what + " similarity");
   const Vector<double> losses = e.losses.colwise().sum().transpose() / local.divisor;
   test::expect_near(losses, test::vector_of(j.at("expected").at("loss")), local.tolerance, local.tolerance, what + " loss");
   const Matrix<double> joint = class_scores<double>(e.scores, head.classes());
-  if (is_regression(j)) {  // `prediction` of these files has a known defect: the last channel alone
+  if (test::is_regression(j)) {  // `prediction` of these files has a known defect: the last channel alone
     const Vector<double> predicted = joint.col(0) / static_cast<double>(head.groups());
     test::expect_near(predicted, test::vector_of(j.at("expected").at("forward_pass").at("y_pred")), kTolerance.forward, 0.0, what);
   } else {

@@ -10,8 +10,6 @@ using nlohmann::json;
 constexpr double kGradient = 1e-11;
 constexpr double kAdam = 1e-9;
 
-bool is_regression(const json& j) { return j.at("config").at("task") == "regression"; }
-
 Vector<double> joined(const std::vector<std::pair<json, json>>& layers) {
   std::vector<double> all;
   for (const auto& [weight, bias] : layers)

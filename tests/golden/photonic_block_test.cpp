@@ -10,9 +10,9 @@ namespace {
 using nlohmann::json;
 
 constexpr double kForward = 1e-12;
-constexpr double kGradient = 1e-11;
+constexpr double kMeshGradient = 1e-11;
 constexpr double kFloor = 1e-6;  // |z| is sqrt(max(sum I^2, 1e-12))
-constexpr StepTolerance kTolerance{.loss = 1e-12, .parameters = 1e-11};
+constexpr StepTolerance kMeshTolerance{.loss = 1e-12, .parameters = 1e-11};
 
 Matrix<double> nested(const json& j) {
   const auto v = flat(j);
@@ -97,7 +97,7 @@ void expect_gradient(const TestBlock<double>& block, const Batch<double>& batch,
   objective.set_batch(batch);
   Vector<double> g(block.theta.size());
   EXPECT_NEAR(objective.value_and_gradient(as_span(block.theta), as_span(g)), loss, kForward) << what;
-  expect_near(g, gradient, kGradient, 0.0, what + " gradient");
+  expect_near(g, gradient, kMeshGradient, 0.0, what + " gradient");
 }
 
 TEST(GoldenPhotonicBlock, LossesAndGradientsOfLayersAndNetworkAreTheReferences) {
@@ -147,7 +147,7 @@ TEST(GoldenPhotonicBlock, DirectionalStepsOfLayersAndNetworkAreTheReferences) {
                    .loss_pos = flat(layer.at("loss_pos")),
                    .loss_neg = flat(layer.at("loss_neg")),
                    .after = phases(layer, "", "_new")},
-                  what + " layer " + std::to_string(l), kTolerance);
+                  what + " layer " + std::to_string(l), kMeshTolerance);
     }
     const json& bp = j.at("bp_dd");
     const TestBlock<double> block = block_of(j, 0, layers, true);
@@ -167,7 +167,7 @@ TEST(GoldenPhotonicBlock, DirectionalStepsOfLayersAndNetworkAreTheReferences) {
                  .loss_pos = flat(bp.at("loss_pos")),
                  .loss_neg = flat(bp.at("loss_neg")),
                  .after = joined(after)},
-                what + " end to end", kTolerance);
+                what + " end to end", kMeshTolerance);
   }
 }
 

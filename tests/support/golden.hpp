@@ -35,6 +35,9 @@ inline std::vector<std::filesystem::path> golden_files(const std::string& folder
   return found;
 }
 
+/// Whether a golden file of a layer is one of a regression.
+inline bool is_regression(const nlohmann::json& file) { return file.at("config").at("task") == "regression"; }
+
 inline nlohmann::json read_json(const std::filesystem::path& path) {
   std::ifstream in(path);
   if (!in) throw std::runtime_error("cannot open golden file " + path.string());

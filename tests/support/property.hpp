@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <span>
@@ -40,5 +41,14 @@ inline std::vector<std::int32_t> random_labels(Index count, Index classes, std::
   for (const std::uint32_t w : words) labels.push_back(static_cast<std::int32_t>(w % static_cast<std::uint32_t>(classes)));
   return labels;
 }
+
+/// The elements that a span shows, to be compared with a list.
+template <class T>
+std::vector<T> copy(std::span<const T> elements) {
+  return {elements.begin(), elements.end()};
+}
+
+/// The root of the mean square of an array's entries.
+double rms(const auto& values) { return std::sqrt(values.square().mean()); }
 
 }  // namespace ffzero::test

@@ -10,6 +10,7 @@
 
 #include "ffzero/dataset/functions.hpp"
 #include "support/expect_error.hpp"
+#include "support/property.hpp"
 
 namespace ffzero {
 namespace {
@@ -28,22 +29,17 @@ Dataset four_bytes() {
           std::vector<std::int32_t>{2, 0, 1, 2}};
 }
 
-template <class T>
-std::vector<T> copy(std::span<const T> s) {
-  return {s.begin(), s.end()};
-}
-
 TEST(Dataset, GivesSamplesAndLabels) {
   const Dataset set = four_bytes();
   EXPECT_EQ(set.size(), 4);
   EXPECT_TRUE(set.is_bytes());
-  EXPECT_EQ(copy(set.bytes(2)), (std::vector<std::uint8_t>{4, 5}));
-  EXPECT_EQ(copy(set.labels()), (std::vector<std::int32_t>{2, 0, 1, 2}));
+  EXPECT_EQ(test::copy(set.bytes(2)), (std::vector<std::uint8_t>{4, 5}));
+  EXPECT_EQ(test::copy(set.labels()), (std::vector<std::int32_t>{2, 0, 1, 2}));
   EXPECT_TRUE(set.targets().empty());
   const Dataset floats(info_of(Task::regression, 0, {2, 1, 1}), std::vector<float>{1, 2, 3, 4}, std::vector<float>{-1, 1});
   EXPECT_FALSE(floats.is_bytes());
-  EXPECT_EQ(copy(floats.values(1)), (std::vector<float>{3, 4}));
-  EXPECT_EQ(copy(floats.targets()), (std::vector<float>{-1, 1}));
+  EXPECT_EQ(test::copy(floats.values(1)), (std::vector<float>{3, 4}));
+  EXPECT_EQ(test::copy(floats.targets()), (std::vector<float>{-1, 1}));
   EXPECT_TRUE(Dataset().empty());
 }
 
@@ -51,7 +47,7 @@ TEST(Dataset, SharesItsSamplesWithSlices) {
   const Dataset set = four_bytes();
   const Dataset part = set.slice(1, 3).slice(1, 2);
   EXPECT_EQ(part.bytes(0).data(), set.bytes(2).data());
-  EXPECT_EQ(copy(part.labels()), (std::vector<std::int32_t>{1, 2}));
+  EXPECT_EQ(test::copy(part.labels()), (std::vector<std::int32_t>{1, 2}));
   EXPECT_TRUE(set.slice(4, 0).empty());
   EXPECT_THROW((void)set.slice(3, 2), ShapeError);
   EXPECT_THROW((void)set.slice(-1, 2), ShapeError);
@@ -60,9 +56,9 @@ TEST(Dataset, SharesItsSamplesWithSlices) {
 TEST(Dataset, RelabelsTheChosenClassesInTheOrderOfTheList) {
   const Dataset chosen = four_bytes().slice(1, 3).with_classes(std::vector<std::int32_t>{2, 0});
   EXPECT_EQ(chosen.classes(), 2);
-  EXPECT_EQ(copy(chosen.labels()), (std::vector<std::int32_t>{1, 0}));
-  EXPECT_EQ(copy(chosen.bytes(0)), (std::vector<std::uint8_t>{2, 3}));
-  EXPECT_EQ(copy(chosen.bytes(1)), (std::vector<std::uint8_t>{6, 7}));
+  EXPECT_EQ(test::copy(chosen.labels()), (std::vector<std::int32_t>{1, 0}));
+  EXPECT_EQ(test::copy(chosen.bytes(0)), (std::vector<std::uint8_t>{2, 3}));
+  EXPECT_EQ(test::copy(chosen.bytes(1)), (std::vector<std::uint8_t>{6, 7}));
   EXPECT_EQ(chosen.info().class_names, (std::vector<std::int32_t>{2, 0}));
   const Dataset again = chosen.with_classes(std::vector<std::int32_t>{1, 0});
   EXPECT_EQ(again.info().class_names, (std::vector<std::int32_t>{0, 2})) << "names are those of the file";
@@ -74,7 +70,7 @@ TEST(Dataset, RelabelsTheChosenClassesInTheOrderOfTheList) {
 TEST(Dataset, MakesTargetsOfLabels) {
   const Dataset set = four_bytes().slice(0, 3).with_labels_as_targets();
   EXPECT_EQ(set.task(), Task::regression);
-  EXPECT_EQ(copy(set.targets()), (std::vector<float>{1, -1, 0}));
+  EXPECT_EQ(test::copy(set.targets()), (std::vector<float>{1, -1, 0}));
   EXPECT_TRUE(set.labels().empty());
   EXPECT_EQ(set.target_scale().original(1.0), 2.0);
   EXPECT_THROW((void)set.with_labels_as_targets(), ShapeError);
@@ -143,9 +139,9 @@ TEST_P(SyntheticFunction, HasPointsInTheCubeAndNoiseOnTheTrainTargetsOnly) {
 
 TEST_P(SyntheticFunction, DependsOnTheSeedAlone) {
   const Splits a = make(1), b = make(1), c = make(2);
-  EXPECT_EQ(copy(a.train.targets()), copy(b.train.targets()));
-  EXPECT_EQ(copy(a.test.values(1999)), copy(b.test.values(1999)));
-  EXPECT_NE(copy(a.train.values(0)), copy(c.train.values(0)));
+  EXPECT_EQ(test::copy(a.train.targets()), test::copy(b.train.targets()));
+  EXPECT_EQ(test::copy(a.test.values(1999)), test::copy(b.test.values(1999)));
+  EXPECT_NE(test::copy(a.train.values(0)), test::copy(c.train.values(0)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, SyntheticFunction, testing::Values(1, 2));

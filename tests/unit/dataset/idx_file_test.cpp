@@ -15,7 +15,7 @@ namespace {
 
 IdxImages parse_images(const std::string& bytes) { return parse_idx_images(std::as_bytes(std::span(bytes)), "images"); }
 std::vector<std::uint8_t> parse_labels(const std::string& bytes) { return parse_idx_labels(std::as_bytes(std::span(bytes)), "labels"); }
-std::string refusal(const std::string& bytes) {
+std::string refusal_of_images(const std::string& bytes) {
   return test::message_of<DataError>([&] { (void)parse_images(bytes); });
 }
 
@@ -46,27 +46,30 @@ TEST(IdxFile, ReadsFilesLargerThanItsBuffers) {
 TEST(IdxFile, SaysWhatIsWrong) {
   const std::string again = "; copy or download the file again";
   const std::string good = test::idx_images(2, 3, 4), packed = test::gzipped(good);
-  EXPECT_EQ(refusal(test::idx_labels({1})),
+  EXPECT_EQ(refusal_of_images(test::idx_labels({1})),
             "images: must be an IDX file with magic number 2051 (images); got magic number 2049 (labels); check that image and label files "
             "are not mixed up");
   EXPECT_EQ(test::message_of<DataError>([&] { (void)parse_labels(good); }),
             "labels: must be an IDX file with magic number 2049 (labels); got magic number 2051 (images); check that image and label files "
             "are not mixed up");
-  EXPECT_EQ(refusal("<!DOCTYPE html>"), "images: must be an IDX file with magic number 2051 (images); got magic number 1008813135" + again);
-  EXPECT_EQ(refusal(good.substr(0, 9)), "images: must have an IDX header of 16 bytes; got 9 bytes" + again);
-  EXPECT_EQ(refusal(""), "images: must have an IDX header of 16 bytes; got 0 bytes" + again);
-  EXPECT_EQ(refusal(good.substr(0, 30)), "images: must hold 2 x 3 x 4 bytes, as its header says; got 14 of 24 bytes" + again);
-  EXPECT_EQ(refusal(good + "x"), "images: must hold 2 x 3 x 4 bytes, as its header says; got a longer file" + again);
-  EXPECT_EQ(refusal(test::gzipped(good + "x")), "images: must hold 2 x 3 x 4 bytes, as its header says; got a longer file" + again);
-  EXPECT_EQ(refusal(test::gzipped(good.substr(0, 30))),
+  EXPECT_EQ(refusal_of_images("<!DOCTYPE html>"),
+            "images: must be an IDX file with magic number 2051 (images); got magic number 1008813135" + again);
+  EXPECT_EQ(refusal_of_images(good.substr(0, 9)), "images: must have an IDX header of 16 bytes; got 9 bytes" + again);
+  EXPECT_EQ(refusal_of_images(""), "images: must have an IDX header of 16 bytes; got 0 bytes" + again);
+  EXPECT_EQ(refusal_of_images(good.substr(0, 30)), "images: must hold 2 x 3 x 4 bytes, as its header says; got 14 of 24 bytes" + again);
+  EXPECT_EQ(refusal_of_images(good + "x"), "images: must hold 2 x 3 x 4 bytes, as its header says; got a longer file" + again);
+  EXPECT_EQ(refusal_of_images(test::gzipped(good + "x")),
+            "images: must hold 2 x 3 x 4 bytes, as its header says; got a longer file" + again);
+  EXPECT_EQ(refusal_of_images(test::gzipped(good.substr(0, 30))),
             "images: must hold 2 x 3 x 4 bytes, as its header says; got 14 of 24 bytes" + again);
-  EXPECT_EQ(refusal(packed.substr(0, packed.size() - 9)), "images: must be a complete gzip file; got a truncated one" + again);
-  EXPECT_EQ(refusal(packed + "x"), "images: must end with its gzip data; got more bytes" + again);
+  EXPECT_EQ(refusal_of_images(packed.substr(0, packed.size() - 9)), "images: must be a complete gzip file; got a truncated one" + again);
+  EXPECT_EQ(refusal_of_images(packed + "x"), "images: must end with its gzip data; got more bytes" + again);
   std::string flipped = packed;
   flipped[flipped.size() - 6] = static_cast<char>(flipped[flipped.size() - 6] ^ 1);
-  EXPECT_EQ(refusal(flipped), "images: must hold undamaged gzip data; got incorrect data check" + again);
-  EXPECT_EQ(refusal(test::idx_images(0, 3, 4)), "images: must hold at least one item of at least one byte; got sizes 0 x 3 x 4" + again);
-  EXPECT_EQ(refusal(test::big_endian(0x803) + std::string(12, '\xFF')),
+  EXPECT_EQ(refusal_of_images(flipped), "images: must hold undamaged gzip data; got incorrect data check" + again);
+  EXPECT_EQ(refusal_of_images(test::idx_images(0, 3, 4)),
+            "images: must hold at least one item of at least one byte; got sizes 0 x 3 x 4" + again);
+  EXPECT_EQ(refusal_of_images(test::big_endian(0x803) + std::string(12, '\xFF')),
             "images: must hold 4294967295 x 4294967295 x 4294967295 bytes, as its header says; got a shorter file" + again);
 }
 

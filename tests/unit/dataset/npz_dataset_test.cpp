@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "support/expect_error.hpp"
+#include "support/property.hpp"
 
 namespace ffzero {
 namespace {
@@ -36,19 +37,14 @@ std::string refusal(const NpzArchive& a, std::optional<Task> task = {}) {
   return test::message_of<DataError>([&] { (void)npz_dataset(a, task, "my.npz"); });
 }
 
-template <class T>
-std::vector<T> copy(std::span<const T> s) {
-  return {s.begin(), s.end()};
-}
-
 TEST(NpzDataset, TakesIntegersAsClasses) {
   const Splits s = npz_dataset(good(), {}, "my.npz");
   EXPECT_EQ(s.train.task(), Task::classification);
   EXPECT_EQ(s.train.classes(), 2);
   EXPECT_EQ(s.train.shape(), (Shape{1, 1, 2}));
-  EXPECT_EQ(copy(s.train.values(2)), (std::vector<float>{5, 6}));
-  EXPECT_EQ(copy(s.train.labels()), (std::vector<std::int32_t>{0, 1, 0}));
-  EXPECT_EQ(copy(s.test.values(0)), (std::vector<float>{7, 8}));
+  EXPECT_EQ(test::copy(s.train.values(2)), (std::vector<float>{5, 6}));
+  EXPECT_EQ(test::copy(s.train.labels()), (std::vector<std::int32_t>{0, 1, 0}));
+  EXPECT_EQ(test::copy(s.test.values(0)), (std::vector<float>{7, 8}));
   EXPECT_TRUE(s.validation.empty());
 }
 
@@ -57,8 +53,8 @@ TEST(NpzDataset, TakesRealsAsTargetsScaledByTheTrainingRange) {
   a["y_test"] = reals({41.5, 10}, {2});
   const Splits s = npz_dataset(a, {}, "my.npz");
   EXPECT_EQ(s.train.task(), Task::regression);
-  EXPECT_EQ(copy(s.train.targets()), (std::vector<float>{-1, 0, 1}));
-  EXPECT_EQ(copy(s.test.targets()), (std::vector<float>{2, -1})) << "test targets are not clipped";
+  EXPECT_EQ(test::copy(s.train.targets()), (std::vector<float>{-1, 0, 1}));
+  EXPECT_EQ(test::copy(s.test.targets()), (std::vector<float>{2, -1})) << "test targets are not clipped";
   EXPECT_EQ(s.test.target_scale().original(2.0), 41.5);
 }
 
@@ -68,7 +64,7 @@ TEST(NpzDataset, KeepsBytesAsImages) {
   const Splits s = npz_dataset(a, {}, "my.npz");
   EXPECT_TRUE(s.train.is_bytes());
   EXPECT_EQ(s.train.shape(), (Shape{1, 2, 2}));
-  EXPECT_EQ(copy(s.train.bytes(1)), (std::vector<std::uint8_t>{5, 6, 7, 8}));
+  EXPECT_EQ(test::copy(s.train.bytes(1)), (std::vector<std::uint8_t>{5, 6, 7, 8}));
 }
 
 TEST(NpzDataset, ReadsShapesWithAndWithoutChannels) {
@@ -90,15 +86,15 @@ TEST(NpzDataset, SplitsComplexVectorsIntoPlanes) {
   a["x_test"] = x;
   const Splits s = npz_dataset(a, {}, "my.npz");
   EXPECT_EQ(s.train.shape(), (Shape{2, 1, 2}));
-  EXPECT_EQ(copy(s.train.values(1)), (std::vector<float>{3, 4, -3, -4}));
+  EXPECT_EQ(test::copy(s.train.values(1)), (std::vector<float>{3, 4, -3, -4}));
 }
 
 TEST(NpzDataset, FollowsTheTaskThatIsAskedFor) {
   NpzArchive a = with("y_train", reals({0, 1, 1}, {3}));
   a["y_test"] = reals({1, 0}, {2});
-  EXPECT_EQ(copy(npz_dataset(a, Task::classification, "my.npz").train.labels()), (std::vector<std::int32_t>{0, 1, 1}));
-  EXPECT_EQ(copy(npz_dataset(a, Task::regression, "my.npz").train.targets()), (std::vector<float>{-1, 1, 1}));
-  EXPECT_EQ(copy(npz_dataset(good(), Task::regression, "my.npz").train.targets()), (std::vector<float>{-1, 1, -1}));
+  EXPECT_EQ(test::copy(npz_dataset(a, Task::classification, "my.npz").train.labels()), (std::vector<std::int32_t>{0, 1, 1}));
+  EXPECT_EQ(test::copy(npz_dataset(a, Task::regression, "my.npz").train.targets()), (std::vector<float>{-1, 1, 1}));
+  EXPECT_EQ(test::copy(npz_dataset(good(), Task::regression, "my.npz").train.targets()), (std::vector<float>{-1, 1, -1}));
   EXPECT_EQ(
       refusal(a),
       "my.npz: y_train: must be integers (classes) or real numbers (targets); got real numbers that are all whole; set dataset.task to "
@@ -176,8 +172,8 @@ TEST(NpzDataset, TakesTextsAsClassesInAlphabeticalOrder) {
   a["y_test"] = texts({"ant", "wolf"});
   const Splits s = npz_dataset(a, {}, "my.npz");
   EXPECT_EQ(s.train.info().class_texts, (std::vector<std::string>{"ant", "bear", "wolf"}));
-  EXPECT_EQ(copy(s.train.labels()), (std::vector<std::int32_t>{2, 1, 2}));
-  EXPECT_EQ(copy(s.test.labels()), (std::vector<std::int32_t>{0, 2}));
+  EXPECT_EQ(test::copy(s.train.labels()), (std::vector<std::int32_t>{2, 1, 2}));
+  EXPECT_EQ(test::copy(s.test.labels()), (std::vector<std::int32_t>{0, 2}));
   const std::vector<std::int32_t> chosen{2, 1};
   EXPECT_EQ(s.train.with_classes(chosen).info().class_texts, (std::vector<std::string>{"wolf", "bear"}));
   EXPECT_EQ(refusal(a, Task::regression),
@@ -223,8 +219,8 @@ TEST(NpzDataset, TakesSeveralTargetsEachWithItsScale) {
   const Splits s = npz_dataset(a, {}, "my.npz");
   EXPECT_EQ(s.train.outputs(), 2);
   EXPECT_EQ(s.train.size(), 3);
-  EXPECT_EQ(copy(s.train.targets()), (std::vector<float>{-1, -1, 0, 0, 1, 1}));
-  EXPECT_EQ(copy(s.test.slice(1, 1).targets()), (std::vector<float>{3, -1.5F}));
+  EXPECT_EQ(test::copy(s.train.targets()), (std::vector<float>{-1, -1, 0, 0, 1, 1}));
+  EXPECT_EQ(test::copy(s.test.slice(1, 1).targets()), (std::vector<float>{3, -1.5F}));
   EXPECT_EQ(s.test.info().scale_of(1).original(0.5), 250);
   a["y_test"] = reals({1, 2}, {2});
   EXPECT_EQ(refusal(a), "my.npz: y_test: must have as many columns as y_train, 2; got 1; save matching arrays");
@@ -238,9 +234,9 @@ TEST(NpzDataset, TakesSeveralTargetsEachWithItsScale) {
 TEST(NpzDataset, TakesWeightsByName) {
   NpzArchive a = with("w_train", reals({1, 0, 2.5}, {3}));
   const Splits s = npz_dataset(a, {}, "my.npz", "w_train");
-  EXPECT_EQ(copy(s.train.weights()), (std::vector<float>{1, 0, 2.5F}));
+  EXPECT_EQ(test::copy(s.train.weights()), (std::vector<float>{1, 0, 2.5F}));
   EXPECT_TRUE(s.test.weights().empty());
-  EXPECT_EQ(copy(s.train.slice(1, 2).weights()), (std::vector<float>{0, 2.5F}));
+  EXPECT_EQ(test::copy(s.train.slice(1, 2).weights()), (std::vector<float>{0, 2.5F}));
   EXPECT_TRUE(npz_dataset(a, {}, "my.npz").train.weights().empty()) << "only on request";
   const auto wrong = [](const NpyArray& w) {
     return test::message_of<DataError>([&] { (void)npz_dataset(with("w_train", w), {}, "my.npz", "w_train"); });

@@ -34,8 +34,6 @@ Vector<double> equal_cells(Index count, double weight) {
   return theta;
 }
 
-double rms(const auto& values) { return std::sqrt(values.square().mean()); }
-
 TEST(Crossbar, WithoutErrorsIsADenseLayer) {
   test::expect_property("the same sums, whatever the scales", [] {
     const auto inputs = *rc::gen::inRange<Index>(1, 20), outputs = *rc::gen::inRange<Index>(1, 20), rows = *rc::gen::inRange<Index>(0, 9);
@@ -117,8 +115,8 @@ TEST(Crossbar, NoiseOfOutputsIsAShareOfTheLargestInputAndWeight) {
   options.output_noise = 0.0;
   const Matrix<double> clean = outputs_of(Crossbar<double>({.width = 2}, 1000, options), theta, x);
   const Matrix<double> noise = outputs_of(map, theta, x) - clean;
-  EXPECT_NEAR(rms(noise.row(0).array()), 0.06 * 4.0 * range, 0.06 * 4.0 * range * 0.12);
-  EXPECT_NEAR(rms(noise.row(1).array()), 0.06 * 0.02 * range, 0.06 * 0.02 * range * 0.12);
+  EXPECT_NEAR(test::rms(noise.row(0).array()), 0.06 * 4.0 * range, 0.06 * 4.0 * range * 0.12);
+  EXPECT_NEAR(test::rms(noise.row(1).array()), 0.06 * 0.02 * range, 0.06 * 0.02 * range * 0.12);
   EXPECT_LT(std::abs((noise.row(0) / 4.0).dot(noise.row(1) / 0.02)) / (1000.0 * 0.06 * 0.06 * range * range), 0.16);
 }
 
@@ -159,7 +157,7 @@ TEST(PhaseChangeMemory, StandsWithTheseLawsInTheCells) {
   options.seconds = 180.0;
   const Vector<double> exponents = -(weights(options, 1.0).array()).log10();
   EXPECT_NEAR(exponents.mean(), pcm::drift_mean(0.5), 3e-4);
-  EXPECT_NEAR(rms((exponents.array() - exponents.mean())), pcm::drift_spread(0.5), 3e-4);
+  EXPECT_NEAR(test::rms((exponents.array() - exponents.mean())), pcm::drift_spread(0.5), 3e-4);
   options.seconds = 0.0;
   EXPECT_EQ(weights(options, 1.0), Vector<double>::Ones(kCells));
   // Reading alone.
@@ -168,7 +166,7 @@ TEST(PhaseChangeMemory, StandsWithTheseLawsInTheCells) {
   options.seconds = 1000.0;
   const Vector<double> read = weights(options, 1.0);
   EXPECT_NEAR(read.mean(), 1.0, 0.002);
-  EXPECT_NEAR(rms((read.array() - 1.0)) / pcm::read_noise(0.5, 1000.0), 1.0, 0.03);
+  EXPECT_NEAR(test::rms((read.array() - 1.0)) / pcm::read_noise(0.5, 1000.0), 1.0, 0.03);
 }
 
 TEST(Crossbar, TheSameReadingIsTheSameAgain) {

@@ -29,8 +29,6 @@ Matrix<double> outputs_of(const ForwardMap<double>& map, const Vector<double>& t
 
 void begin(const ForwardMap<double>& map, const ReadingSeries& series) { dynamic_cast<const AddressedReadings&>(map).begin_series(series); }
 
-double rms(const auto& values) { return std::sqrt(values.square().mean()); }
-
 /// A map that shows its parameters: y = theta, whatever x is.
 class Show final : public ForwardMap<double> {
  public:
@@ -83,8 +81,8 @@ TEST(Imperfect, SpreadsAreWhatTheySay) {
   const Map show = std::make_shared<Show>(kOutputs);
   const Vector<double> ones = Vector<double>::Ones(kOutputs);
   const auto drawn = [&](const ImperfectOptions& o) { return Vector<double>(stands(*imperfect_map<double>(show, o), ones)); };
-  EXPECT_NEAR(rms((drawn({.gain = 0.05}) - ones).array()), 0.05, 0.002);
-  EXPECT_NEAR(rms((drawn({.offset = 0.5}) - ones).array()), 0.5, 0.02);
+  EXPECT_NEAR(test::rms((drawn({.gain = 0.05}) - ones).array()), 0.05, 0.002);
+  EXPECT_NEAR(test::rms((drawn({.offset = 0.5}) - ones).array()), 0.5, 0.02);
   EXPECT_NEAR((drawn({.offset = 0.5}) - ones).mean(), 0.0, 0.02);
   EXPECT_NEAR(static_cast<double>((drawn({.dead = 0.1}).array() == 0.0).count()), 0.1 * kOutputs, 200.0);
   EXPECT_NEAR(static_cast<double>((drawn({.stuck = 0.1}).array() != 1.0).count()), 0.1 * kOutputs, 200.0);
@@ -92,7 +90,7 @@ TEST(Imperfect, SpreadsAreWhatTheySay) {
   EXPECT_EQ(drawn({.gain = 0.05}), drawn({.gain = 0.05}));
   const Vector<double> stuck = drawn({.dac_range = 3.0, .stuck = 1.0});
   EXPECT_LE(stuck.cwiseAbs().maxCoeff(), 3.0);
-  EXPECT_NEAR(rms(stuck.array()), 3.0 / std::sqrt(3.0), 0.05);
+  EXPECT_NEAR(test::rms(stuck.array()), 3.0 / std::sqrt(3.0), 0.05);
   // What is drawn of one kind does not move when another is switched on; layers are drawn apart.
   const Vector<double> gain = drawn({.gain = 0.05}), more = drawn({.gain = 0.05, .stuck = 0.5});
   for (Index i = 0; i < kOutputs; ++i)
@@ -115,10 +113,10 @@ TEST(Imperfect, ReadNoiseHasItsSizeInEveryRow) {
     const Matrix<double> first = outputs_of(*noisy, theta, x), second = outputs_of(*noisy, theta, x);
     Matrix<double> z(rows, outputs), again(rows, outputs);
     for (Index b = 0; b < rows; ++b) {
-      const double r = sigma * rms(y.row(b).array());
+      const double r = sigma * test::rms(y.row(b).array());
       z.row(b) = (first.row(b) - y.row(b)) / r;
       again.row(b) = (second.row(b) - y.row(b)) / r;
-      RC_ASSERT(std::abs(rms(z.row(b).array()) - 1.0) < 5.0 / std::sqrt(2.0 * static_cast<double>(outputs)));
+      RC_ASSERT(std::abs(test::rms(z.row(b).array()) - 1.0) < 5.0 / std::sqrt(2.0 * static_cast<double>(outputs)));
       RC_ASSERT(std::abs(z.row(b).mean()) < 5.0 / std::sqrt(static_cast<double>(outputs)));
     }
     // Neither rows nor readings share numbers.
@@ -205,7 +203,7 @@ TEST(Imperfect, ReadingsHaveStepsOfTheirSize) {
     const Map ideal = std::make_shared<Show>(50), map = imperfect_map<double>(ideal, {.adc_bits = bits, .adc_range = range});
     const Vector<double> theta = test::normal_matrix(50, 1, static_cast<std::uint32_t>(*rc::gen::inRange(1, 100)));
     const Vector<double> read = stands(*map, theta);
-    const double r = rms(theta.array()), step = 2.0 * range * r / static_cast<double>((Index{1} << bits) - 2);
+    const double r = test::rms(theta.array()), step = 2.0 * range * r / static_cast<double>((Index{1} << bits) - 2);
     for (Index k = 0; k < 50; ++k) {
       const double inside = std::min(std::max(theta[k], -range * r), range * r);
       RC_ASSERT(std::abs(read[k] - inside) <= 0.5 * step * (1.0 + 1e-9));
@@ -229,8 +227,8 @@ TEST(Imperfect, WhatIsWrittenStandsUntilItIsWrittenAgain) {
   const Map map = imperfect_map<double>(std::make_shared<Show>(kCount), {.write_noise = 0.03});
   const Vector<double> zero = Vector<double>::Zero(kCount), ones = Vector<double>::Ones(kCount);
   const Vector<double> first = stands(*map, zero), second = stands(*map, zero), third = stands(*map, ones) - ones;
-  EXPECT_NEAR(rms(first.array()), 0.03, 0.0015);
-  EXPECT_NEAR(rms(third.array()), 0.03, 0.0015);
+  EXPECT_NEAR(test::rms(first.array()), 0.03, 0.0015);
+  EXPECT_NEAR(test::rms(third.array()), 0.03, 0.0015);
   EXPECT_EQ(first, second);
   EXPECT_NEAR(first.cwiseProduct(third).mean() / (0.03 * 0.03), 0.0, 0.08);
   begin(*map, {.stream = 0, .step = 1});
@@ -247,8 +245,8 @@ TEST(Imperfect, DriftBeginsAtNothingAndReachesItsSpread) {
     return stands(*map, zero);
   };
   EXPECT_EQ(at(0, 0).cwiseAbs().maxCoeff(), 0.0);
-  EXPECT_NEAR(rms(at(2, 0).array()), 0.2 * std::sqrt(0.5), 0.01) << "after half the time";
-  for (const double writes : {4.0, 5.0, 40.0, 1000.0}) EXPECT_NEAR(rms(at(writes, 0).array()), 0.2, 0.01);
+  EXPECT_NEAR(test::rms(at(2, 0).array()), 0.2 * std::sqrt(0.5), 0.01) << "after half the time";
+  for (const double writes : {4.0, 5.0, 40.0, 1000.0}) EXPECT_NEAR(test::rms(at(writes, 0).array()), 0.2, 0.01);
   EXPECT_EQ(at(4, 0), at(0, 8)) << "0.5 s a write, 0.25 s a row";
   EXPECT_NEAR(at(40, 0).cwiseProduct(at(44, 0)).mean() / 0.04, 0.0, 0.08);
   EXPECT_GT(at(40, 0).cwiseProduct(at(40, 1)).mean() / 0.04, 0.95);

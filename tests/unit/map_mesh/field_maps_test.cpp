@@ -16,7 +16,7 @@ namespace ffzero::test {
 namespace {
 
 template <class S>
-Matrix<S> forward(const ForwardMap<S>& map, const Matrix<S>& x) {
+Matrix<S> outputs(const ForwardMap<S>& map, const Matrix<S>& x) {
   Matrix<S> y(x.rows(), map.output_shape().size());
   map.forward({}, x, y);
   return y;
@@ -39,9 +39,9 @@ TEST(FieldMaps, PullBackTheirDerivatives) {
     const Matrix<double> gy = normal_matrix(3, map->output_shape().size(), 2);
     Matrix<double> gx(3, 10);
     MatrixRef<double> gx_ref = gx;
-    map->pullback({}, x, forward(*map, x), gy, {}, &gx_ref);
-    expect_matrix_gradient([&](const Matrix<double>& v) { return forward(*map, v).cwiseProduct(gy).sum(); }, x, gx, map->kind());
-    map->pullback({}, x, forward(*map, x), gy, {}, nullptr);
+    map->pullback({}, x, outputs(*map, x), gy, {}, &gx_ref);
+    expect_matrix_gradient([&](const Matrix<double>& v) { return outputs(*map, v).cwiseProduct(gy).sum(); }, x, gx, map->kind());
+    map->pullback({}, x, outputs(*map, x), gy, {}, nullptr);
   }
 }
 
@@ -49,7 +49,7 @@ TEST(FieldMaps, KeepDarkSamplesDark) {
   Matrix<double> x = normal_matrix(3, 10, 3);
   x.row(1).setZero();
   for (const auto& map : all_maps(5)) {
-    const Matrix<double> y = forward(*map, x);
+    const Matrix<double> y = outputs(*map, x);
     EXPECT_EQ(y.row(1).cwiseAbs().maxCoeff(), 0.0) << map->kind();
     EXPECT_GT(y.row(0).norm(), 0.0) << map->kind();
     Matrix<double> gx(3, 10);
@@ -64,7 +64,7 @@ TEST(FieldMaps, KeepDarkSamplesDark) {
 TEST(ElectroOptic, TransmitsAtMostTheUntappedPower) {
   const ElectroOptic<double> map(5);
   const Matrix<double> x = normal_matrix(40, 10, 4);
-  const Matrix<double> y = forward(map, x);
+  const Matrix<double> y = outputs(map, x);
   for (Index b = 0; b < 40; ++b) EXPECT_LE(y.row(b).squaredNorm(), 0.9 * x.row(b).squaredNorm());
 }
 
@@ -73,21 +73,21 @@ TEST(Detect, EmitsPowersWithPhaseZero) {
   x << 3.0, 1.0, 4.0, -2.0;
   Matrix<double> expected(1, 4);
   expected << 25.0, 5.0, 0.0, 0.0;
-  EXPECT_EQ(forward(Detect<double>(2), x), expected);
-  EXPECT_EQ(forward(Intensity<double>(2), x), expected.leftCols(2));
+  EXPECT_EQ(outputs(Detect<double>(2), x), expected);
+  EXPECT_EQ(outputs(Intensity<double>(2), x), expected.leftCols(2));
 }
 
 TEST(Gain, GivesEverySampleUnitPower) {
   Matrix<float> x = normal_matrix<float>(4, 8, 5);
   x.row(1) *= 1e-30F;  // its power is no float
   x.row(2) *= 1e+30F;
-  const Matrix<float> y = forward(Gain<float>::unit_power(4), x);
+  const Matrix<float> y = outputs(Gain<float>::unit_power(4), x);
   for (Index b = 0; b < 4; ++b) EXPECT_NEAR(y.row(b).cast<double>().squaredNorm(), 1.0, 1e-6);
 }
 
 TEST(Gain, MultipliesPowersByItsFactor) {
   const Matrix<double> x = normal_matrix(2, 8, 6);
-  EXPECT_NEAR(forward(Gain<double>::fixed(4, 9.0), x).squaredNorm(), 9.0 * x.squaredNorm(), 1e-12);
+  EXPECT_NEAR(outputs(Gain<double>::fixed(4, 9.0), x).squaredNorm(), 9.0 * x.squaredNorm(), 1e-12);
 }
 
 TEST(Gain, RefusesFactorsThatAreNotPositive) {
@@ -103,7 +103,7 @@ TEST(ElectroOptic, RefusesToTapAllOfTheLight) {
 }
 
 TEST(FieldMaps, NameWrongSizes) {
-  EXPECT_EQ(message_of<ShapeError>([] { forward<float>(Detect<float>(4), Matrix<float>::Zero(2, 6)); }),
+  EXPECT_EQ(message_of<ShapeError>([] { outputs<float>(Detect<float>(4), Matrix<float>::Zero(2, 6)); }),
             "Detect: x must have 8 columns; got 2 x 6");
 }
 

@@ -18,14 +18,14 @@
 namespace ffzero::test {
 namespace {
 
-struct Fixture {
+struct PowersOfMesh {
   InterferometerMesh<double> mesh{MeshLayout(6, MeshGeometry::rectangular, true)};
   Intensity<double> intensity{6};
   Vector<double> theta = Vector<double>::Zero(mesh.parameter_count());
   Matrix<double> x = normal_matrix(3, 12, 1);
   Matrix<double> gI = normal_matrix(3, 6, 2);
   std::vector<Segment> half_angles{mesh.layout().half_angles()};
-  Fixture() { mesh.initialise(as_span(theta), RandomStream(3, Stream::test)); }
+  PowersOfMesh() { mesh.initialise(as_span(theta), RandomStream(3, Stream::test)); }
 
   [[nodiscard]] Matrix<double> powers(const Vector<double>& at) const {
     Matrix<double> y(3, 12), read(3, 6);
@@ -36,7 +36,7 @@ struct Fixture {
 };
 
 TEST(ShiftReads, PowersArePureSinusoidsInPhiAndGammaAndHaveTheHalfFrequencyTooInTheta) {
-  const Fixture f;
+  const PowersOfMesh f;
   const Matrix<double> here = f.powers(f.theta);
   bool theta_needs_four = false;
   for (Index i = 0; i < f.theta.size(); ++i) {
@@ -62,14 +62,14 @@ TEST(ShiftReads, PowersArePureSinusoidsInPhiAndGammaAndHaveTheHalfFrequencyTooIn
 }
 
 TEST(ShiftReads, GiveTheExactGradient) {
-  const Fixture f;
+  const PowersOfMesh f;
   Vector<double> gtheta = Vector<double>::Zero(f.theta.size());
   take_shift_reads<double>(f.mesh, &f.intensity, f.half_angles, as_span(f.theta), f.x, f.gI, as_span(gtheta));
   expect_gradient([&](const Vector<double>& t) { return f.powers(t).cwiseProduct(f.gI).sum(); }, f.theta, gtheta, "theta");
 }
 
 TEST(ShiftReads, AreWhatTheSimulationSays) {
-  const Fixture f;
+  const PowersOfMesh f;
   Vector<double> taken = Vector<double>::Ones(f.theta.size());
   Vector<double> simulated = taken;
   take_shift_reads<double>(f.mesh, &f.intensity, f.half_angles, as_span(f.theta), f.x, f.gI, as_span(taken));
@@ -93,7 +93,7 @@ TEST(ShiftReads, AreSimulatedForParallelMeshesInFloat) {
 /// A device that answers in powers and knows nothing else.
 class PowerMeter final : public ForwardMap<double> {
  public:
-  explicit PowerMeter(const Fixture& f) : f_(f) {}
+  explicit PowerMeter(const PowersOfMesh& f) : f_(f) {}
   [[nodiscard]] Shape input_shape() const override { return {2, 1, 6}; }
   [[nodiscard]] Shape output_shape() const override { return {1, 1, 6}; }
   [[nodiscard]] Index parameter_count() const override { return f_.theta.size(); }
@@ -104,12 +104,12 @@ class PowerMeter final : public ForwardMap<double> {
   [[nodiscard]] Index rows() const noexcept { return rows_; }
 
  private:
-  const Fixture& f_;
+  const PowersOfMesh& f_;
   mutable Index rows_ = 0;
 };
 
 TEST(ShiftReads, WorkOnADeviceThatAnswersInPowersAndCostFourReadsPerThetaTwoPerOtherPhase) {
-  const Fixture f;
+  const PowersOfMesh f;
   const PowerMeter device(f);
   Vector<double> taken = Vector<double>::Zero(f.theta.size()), expected = taken;
   take_shift_reads<double>(device, nullptr, f.half_angles, as_span(f.theta), f.x, f.gI, as_span(taken));
@@ -120,7 +120,7 @@ TEST(ShiftReads, WorkOnADeviceThatAnswersInPowersAndCostFourReadsPerThetaTwoPerO
 }
 
 TEST(ShiftReads, NameWrongSizes) {
-  const Fixture f;
+  const PowersOfMesh f;
   Vector<double> g = Vector<double>::Zero(f.theta.size());
   EXPECT_EQ(message_of<ShapeError>([&] {
               take_shift_reads<double>(f.mesh, &f.intensity, f.half_angles, as_span(f.theta), f.x, Matrix<double>::Zero(3, 5), as_span(g));

@@ -13,20 +13,20 @@ namespace {
 
 using test::Case;
 
-struct Numbers {
+struct NumbersOfRank {
   std::vector<double> values, means;
   std::vector<Matrix<double>> deltas;
   std::vector<Vector<float>> estimates;
   std::vector<Evaluations> bill;
-  bool operator==(const Numbers&) const = default;
+  bool operator==(const NumbersOfRank&) const = default;
 };
 
-Numbers numbers_of(const Case<float>& c, const std::shared_ptr<Exchange>& ranks, int threads) {
+NumbersOfRank numbers_of(const Case<float>& c, const std::shared_ptr<Exchange>& ranks, int threads) {
   const Executor executor(threads, ranks);
   Ledger ledger(isize(c.block.layers.size()));
   AdjointBlockLoss<float> loss(c.block.view(), executor, ledger);
   loss.set_batch(c.batch());
-  Numbers n;
+  NumbersOfRank n;
   n.values.resize(usize(loss.layout().groups));
   loss.values(as_span(c.block.theta), n.values);
   for (const Index m : {1, 2, 5}) {
@@ -114,7 +114,7 @@ std::vector<Case<float>> cases() {
 void expect_same_bits_for_any_number_of_ranks(Index rows) {
   // Every rank has maps of its own.
   const auto run = [rows](const std::shared_ptr<Exchange>& ranks) {
-    std::vector<Numbers> numbers;
+    std::vector<NumbersOfRank> numbers;
     for (Case<float>& c : cases()) {
       c.draw(rows, c.block.view().head->classes(), 60);
       numbers.push_back(numbers_of(c, ranks, ranks->rank() == 1 ? 2 : 1));
@@ -122,9 +122,9 @@ void expect_same_bits_for_any_number_of_ranks(Index rows) {
     return numbers;
   };
   const auto names = cases();
-  const std::vector<Numbers> alone = run(std::make_shared<AloneExchange>());
+  const std::vector<NumbersOfRank> alone = run(std::make_shared<AloneExchange>());
   for (const int size : {2, 3, 4, 7})
-    for (const auto& numbers : test::results_of_ranks<std::vector<Numbers>>(size, run))
+    for (const auto& numbers : test::results_of_ranks<std::vector<NumbersOfRank>>(size, run))
       for (std::size_t i = 0; i < names.size(); ++i)
         EXPECT_TRUE(numbers[i] == alone[i]) << names[i].name << " on " << size << " ranks, " << rows << " samples";
 }

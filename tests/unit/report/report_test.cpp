@@ -29,18 +29,12 @@ namespace ffzero {
 namespace {
 
 namespace fs = std::filesystem;
+using test::text_of;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
 using Overrides = std::vector<std::pair<std::string, std::string>>;
-
-std::string text_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 // Two classes of a data set of a few samples, so that a run takes milliseconds.
 fs::path small_data(const test::TemporaryFolder& folder) {

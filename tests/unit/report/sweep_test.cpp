@@ -25,6 +25,7 @@ namespace ffzero {
 namespace {
 
 namespace fs = std::filesystem;
+using test::text_of;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -39,13 +40,6 @@ update.lr = [1e-2, 1e-3]
 )";
 
 Study small_study() { return parse_study(kStudy, "small.toml", "."); }
-
-std::string text_of(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 TEST(Study, IsTheProductOfItsAxesAndSeeds) {
   const Study study = small_study();

@@ -14,17 +14,17 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kInputs = 4, kOutputs = 6;
+constexpr Index kPortsIn = 4, kPortsOut = 6;
 
 Dataset table(std::uint64_t seed, Index count) {
-  std::vector<float> x(usize(kInputs * count));
+  std::vector<float> x(usize(kPortsIn * count));
   RandomStream(seed, Stream::data).fill_normal(std::span<float>(x));
   std::vector<std::int32_t> labels;
   for (Index i = 0; i < count; ++i) {
     labels.push_back(static_cast<std::int32_t>(i % 3));
-    x[usize(kInputs * i + i % 3)] += 3.0F;
+    x[usize(kPortsIn * i + i % 3)] += 3.0F;
   }
-  return {{.name = "npz", .classes = 3, .shape = {.width = kInputs}, .class_names = {}, .target_scale = {}}, x, labels};
+  return {{.name = "npz", .classes = 3, .shape = {.width = kPortsIn}, .class_names = {}, .target_scale = {}}, x, labels};
 }
 
 Splits splits() { return {.train = table(1, 48), .validation = {}, .test = table(2, 24)}; }
@@ -32,11 +32,11 @@ Splits splits() { return {.train = table(1, 48), .validation = {}, .test = table
 std::vector<CallDescription> benches(std::size_t count) {
   std::vector<CallDescription> all;
   for (std::size_t i = 0; i < count; ++i) {
-    const Index inputs = i == 0 ? kInputs : kOutputs;
+    const Index inputs = i == 0 ? kPortsIn : kPortsOut;
     all.push_back({.inputs = inputs,
-                   .outputs = kOutputs,
-                   .parameters = inputs * kOutputs,
-                   .ranges = {{.first = 0, .count = inputs * kOutputs, .min = -2.0, .max = 2.0}},
+                   .outputs = kPortsOut,
+                   .parameters = inputs * kPortsOut,
+                   .ranges = {{.first = 0, .count = inputs * kPortsOut, .min = -2.0, .max = 2.0}},
                    .noise = 0.0,
                    .name = "bench"});
   }
@@ -53,7 +53,7 @@ Config config(std::size_t devices) {
 }
 
 Matrix<float> measure(std::span<const float> theta, const Matrix<float>& x) {
-  return (x * Eigen::Map<const Matrix<float>>(theta.data(), x.cols(), kOutputs)).array().tanh();
+  return (x * Eigen::Map<const Matrix<float>>(theta.data(), x.cols(), kPortsOut)).array().tanh();
 }
 
 DeviceMaps<float> maps_of(std::size_t devices) {

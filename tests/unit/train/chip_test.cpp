@@ -15,8 +15,6 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kTrain = 60, kTest = 20;
-
 Settings on_chip(Settings more) {
   Settings s{{"model.kind", "photonic"},           {"dataset.crop", "4"},
              {"dataset.optical_field", "fourier"}, {"training.epochs", "3"},

@@ -22,14 +22,14 @@ Config parse(const std::string& toml, std::vector<std::pair<std::string, std::st
   return Config::parse(toml, "a.toml", {.file = {}, .overrides = std::move(overrides)});
 }
 
-Config resolved(const std::string& toml, const DataFacts& facts = kImages) {
+Config resolved_toml(const std::string& toml, const DataFacts& facts = kImages) {
   Config config = parse(toml);
   config.resolve(facts);
   return config;
 }
 
 std::string refusal(const std::string& toml, const DataFacts& facts = kImages) {
-  const std::string message = message_of<ConfigError>([&] { resolved(toml, facts); });
+  const std::string message = message_of<ConfigError>([&] { resolved_toml(toml, facts); });
   EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   return message;
 }
@@ -95,7 +95,7 @@ TEST(Config, TablesGetOneWideLayerAndTheStepsThatLearningNeeds) {
       for (const Index classes : {1, 3})
         for (const std::string& solver : {std::string(), exact, directional}) {
           const DataFacts facts = table_of(samples, features, classes);
-          const Values v = resolved(solver, facts).values();
+          const Values v = resolved_toml(solver, facts).values();
           const std::string what = fmt::format("{}{} x {}, {} classes", solver, samples, features, classes);
           EXPECT_EQ(v.integers("model.layers").size(), 1U) << what;
           EXPECT_LE(v.integer("training.batch_size"), samples) << what;
@@ -105,14 +105,14 @@ TEST(Config, TablesGetOneWideLayerAndTheStepsThatLearningNeeds) {
             EXPECT_LE(v.integers("model.pca").front(), features) << what;
           }
         }
-  EXPECT_EQ(resolved(exact + "objective.scope = \"end_to_end\"", table_of(128, 13)).values().integers("model.layers"),
+  EXPECT_EQ(resolved_toml(exact + "objective.scope = \"end_to_end\"", table_of(128, 13)).values().integers("model.layers"),
             (std::vector<std::int64_t>{400, 3}));
 }
 
 // Many steps on few noisy targets over-fit; on batches of a thirty-second of them they do so less.
 TEST(Config, TablesOfTargetsGetSmallerBatchesThanTablesOfClasses) {
   const auto batch = [](const std::string& toml, Index samples, Index classes) {
-    return resolved(toml, table_of(samples, 10, classes)).values().integer("training.batch_size");
+    return resolved_toml(toml, table_of(samples, 10, classes)).values().integer("training.batch_size");
   };
   EXPECT_EQ(batch("", 200, 1), 8);
   EXPECT_EQ(batch("", 1000, 1), 31);
@@ -124,7 +124,7 @@ TEST(Config, TablesOfTargetsGetSmallerBatchesThanTablesOfClasses) {
 
 TEST(Config, DirectionsPassOverTargetsOftenAsFarAsStepsAllow) {
   const auto epochs = [](Index samples, Index classes) {
-    return resolved("gradient.estimator = \"directional\"", table_of(samples, 10, classes)).values().integer("training.epochs");
+    return resolved_toml("gradient.estimator = \"directional\"", table_of(samples, 10, classes)).values().integer("training.epochs");
   };
   EXPECT_EQ(epochs(320, 1), 600);
   EXPECT_EQ(epochs(1600, 1), 300) << "30000 steps";
@@ -133,7 +133,7 @@ TEST(Config, DirectionsPassOverTargetsOftenAsFarAsStepsAllow) {
 }
 
 TEST(Config, WhatTheUserSaidAboutATableStands) {
-  const Values v = resolved("model.layers = [30, 20]\n[training]\nepochs = 3\nbatch_size = 50", table_of(128, 13)).values();
+  const Values v = resolved_toml("model.layers = [30, 20]\n[training]\nepochs = 3\nbatch_size = 50", table_of(128, 13)).values();
   EXPECT_EQ(v.integers("model.layers"), (std::vector<std::int64_t>{30, 20}));
   EXPECT_EQ(v.integer("training.epochs"), 3);
   EXPECT_EQ(v.integer("training.batch_size"), 50);
@@ -143,7 +143,7 @@ TEST(Config, ThousandsOfImagesAndTheFunctionsKeepThePresetsWords) {
   const DataFacts glyphs{.regression = false, .classes = 10, .train_size = 10000, .images = true, .sample = {1, 28, 28}};
   DataFacts function = table_of(10000, 2, 1);
   for (const auto& [toml, facts] : {std::pair(std::string(), glyphs), std::pair(std::string("dataset.name = \"function1\""), function)}) {
-    const Values v = resolved(toml, facts).values();
+    const Values v = resolved_toml(toml, facts).values();
     EXPECT_EQ(v.integers("model.layers"), (std::vector<std::int64_t>{400, 400})) << toml;
     EXPECT_EQ(v.integer("training.epochs"), 15) << toml;
     EXPECT_EQ(v.integer("training.batch_size"), 64) << toml;
@@ -155,18 +155,18 @@ TEST(Config, TheBestLayerDecidesForTablesAndSmallSets) {
   const auto images = [](Index samples) {
     return DataFacts{.regression = false, .classes = 10, .train_size = samples, .images = true, .sample = {1, 8, 8}};
   };
-  EXPECT_EQ(resolved("", table_of(5000, 13)).values().word("vote.layer"), "best");
-  EXPECT_EQ(resolved("", images(1999)).values().word("vote.layer"), "best");
-  EXPECT_EQ(resolved("", images(2000)).values().word("vote.layer"), "last");
-  EXPECT_EQ(resolved("preset = \"paper\"", images(500)).values().word("vote.layer"), "last");
-  EXPECT_EQ(resolved("vote.layer = \"last\"", images(500)).values().word("vote.layer"), "last");
+  EXPECT_EQ(resolved_toml("", table_of(5000, 13)).values().word("vote.layer"), "best");
+  EXPECT_EQ(resolved_toml("", images(1999)).values().word("vote.layer"), "best");
+  EXPECT_EQ(resolved_toml("", images(2000)).values().word("vote.layer"), "last");
+  EXPECT_EQ(resolved_toml("preset = \"paper\"", images(500)).values().word("vote.layer"), "last");
+  EXPECT_EQ(resolved_toml("vote.layer = \"last\"", images(500)).values().word("vote.layer"), "last");
 }
 
 // Rectified outputs that are few leave a layer at chance now and then: its loss looks at what comes before.
 TEST(Config, NarrowLayersLookBeforeTheNonlinearity) {
   const auto looks = [](const std::string& toml, const DataFacts& facts, Index layer) {
-    const Config config = resolved(toml, facts);
-    const Config again = resolved(config.to_toml(), facts);
+    const Config config = resolved_toml(toml, facts);
+    const Config again = resolved_toml(config.to_toml(), facts);
     EXPECT_EQ(again.to_toml(), config.to_toml()) << toml;
     EXPECT_EQ(again.layer_values(layer).word("model.local_loss_at"), config.layer_values(layer).word("model.local_loss_at")) << toml;
     return config.layer_values(layer).word("model.local_loss_at");
@@ -189,7 +189,7 @@ TEST(Config, NarrowLayersLookBeforeTheNonlinearity) {
 
 TEST(Config, ARuleChosenByValidationNeedsSamplesForIt) {
   expect_parts(refusal("vote.rule = \"validated\""), {"a.toml: vote.rule", "validation samples", "\"validated\"", "dataset.validation"});
-  EXPECT_EQ(resolved("vote.rule = \"validated\"\n[dataset]\nvalidation = 100").values().word("vote.rule"), "validated");
+  EXPECT_EQ(resolved_toml("vote.rule = \"validated\"\n[dataset]\nvalidation = 100").values().word("vote.rule"), "validated");
 }
 
 TEST(Config, TakesTheWordsOfVersion01) {
@@ -216,18 +216,18 @@ TEST(Config, RefusesAControlThatThereIsNot) {
   expect_parts(refusal("baseline.untrained = true\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\""),
                {"baseline.untrained", "local losses", "end_to_end"});
   expect_parts(refusal("baseline.untrained = true\nmodel.kind = \"photonic\"", kFunction), {"baseline.untrained", "regression"});
-  EXPECT_TRUE(resolved("baseline.untrained = true\nmodel.kind = \"photonic\"").values().flag("baseline.untrained"));
+  EXPECT_TRUE(resolved_toml("baseline.untrained = true\nmodel.kind = \"photonic\"").values().flag("baseline.untrained"));
 }
 
 TEST(Config, NeedsALayer) {
   expect_parts(refusal("model.layers = []"), {"a.toml: model.layers", "at least one", "[]"});
   expect_parts(refusal("model.layers = []\nmodel.kind = \"cnn\"\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\""),
                {"model.layers", "at least one"});
-  EXPECT_EQ(resolved("model.layers = []\nmodel.kind = \"cnn\"").layer_count(), 2) << "convolutions alone can classify by local losses";
+  EXPECT_EQ(resolved_toml("model.layers = []\nmodel.kind = \"cnn\"").layer_count(), 2) << "convolutions alone can classify by local losses";
 }
 
 TEST(Config, PaperMeansThePapersNumbers) {
-  const Config config = resolved("preset = \"paper\"");
+  const Config config = resolved_toml("preset = \"paper\"");
   const Values& v = config.values();
   EXPECT_EQ(v.integers("model.layers"), (std::vector<std::int64_t>{100, 100, 100, 10}));
   EXPECT_EQ(v.word("model.activation"), "none");
@@ -241,8 +241,8 @@ TEST(Config, PaperMeansThePapersNumbers) {
   EXPECT_EQ(v.word("gradient.distribution"), "gaussian");
   EXPECT_EQ(v.integer("training.batch_size"), 256);
   EXPECT_EQ(config.solver(), "ff_dd");
-  EXPECT_EQ(resolved("preset = \"paper_stable\"").values().number("update.lr"), 1e-4);
-  const Values adjoint = resolved("preset = \"paper\"\ngradient.estimator = \"adjoint\"").values();
+  EXPECT_EQ(resolved_toml("preset = \"paper_stable\"").values().number("update.lr"), 1e-4);
+  const Values adjoint = resolved_toml("preset = \"paper\"\ngradient.estimator = \"adjoint\"").values();
   EXPECT_EQ(adjoint.word("update.rule"), "adam");
   EXPECT_EQ(adjoint.number("update.lr"), 1e-3);
   EXPECT_EQ(adjoint.number("update.weight_decay"), 0.0);
@@ -250,11 +250,12 @@ TEST(Config, PaperMeansThePapersNumbers) {
 
 TEST(Config, PaperKnowsCnnAndPhotonicRuns) {
   const Values cnn =
-      resolved("preset = \"paper\"\nmodel.kind = \"cnn\"\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\"").values();
+      resolved_toml("preset = \"paper\"\nmodel.kind = \"cnn\"\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\"")
+          .values();
   EXPECT_EQ(cnn.number("update.weight_decay"), 1e-5);
   EXPECT_EQ(cnn.word("model.activation"), "relu");
   EXPECT_EQ(cnn.word("objective.reduction"), "mean");
-  const Values mesh = resolved("preset = \"paper\"\nmodel.kind = \"photonic\"\ngradient.estimator = \"adjoint\"").values();
+  const Values mesh = resolved_toml("preset = \"paper\"\nmodel.kind = \"photonic\"\ngradient.estimator = \"adjoint\"").values();
   EXPECT_EQ(mesh.word("objective.loss"), "cosine");
   EXPECT_EQ(mesh.word("objective.reduction"), "mean");
   EXPECT_EQ(mesh.word("update.epsilon_form"), "keras");
@@ -264,13 +265,14 @@ TEST(Config, PaperKnowsCnnAndPhotonicRuns) {
 }
 
 TEST(Config, RegressionTakesTheSquaredLossAndOneOutput) {
-  const Values v = resolved("preset = \"paper\"\ndataset.name = \"function1\"", kFunction).values();
+  const Values v = resolved_toml("preset = \"paper\"\ndataset.name = \"function1\"", kFunction).values();
   EXPECT_EQ(v.word("objective.loss"), "squared");
   EXPECT_EQ(v.word("objective.reduction"), "mean");
   EXPECT_EQ(v.word("dataset.task"), "regression");
-  const Values whole = resolved("preset = \"paper\"\ndataset.name = \"function1\"\nobjective.scope = \"end_to_end\"", kFunction).values();
+  const Values whole =
+      resolved_toml("preset = \"paper\"\ndataset.name = \"function1\"\nobjective.scope = \"end_to_end\"", kFunction).values();
   EXPECT_EQ(whole.integers("model.layers").back(), 1);
-  EXPECT_EQ(resolved("preset = \"adjoint\"\nobjective.scope = \"end_to_end\"").values().integers("model.layers").back(), 10)
+  EXPECT_EQ(resolved_toml("preset = \"adjoint\"\nobjective.scope = \"end_to_end\"").values().integers("model.layers").back(), 10)
       << "one output a class";
 }
 
@@ -278,13 +280,13 @@ TEST(Config, SolverNamesTheCell) {
   for (const char* solver : {"ff_dd", "ff_ad", "bp_dd", "bp_ad", "ff_activity"}) {
     std::string toml;
     for (const auto& [key, value] : solver_overrides(solver)) toml += key + " = \"" + value + "\"\n";
-    EXPECT_EQ(resolved(toml).solver(), solver);
+    EXPECT_EQ(resolved_toml(toml).solver(), solver);
   }
   expect_parts(message_of<ConfigError>([] { static_cast<void>(solver_overrides("ff_da")); }), {"--solver", "ff_dd", "\"ff_da\""});
 }
 
 TEST(Config, LayerTablesDifferFromTheRun) {
-  const Config config = resolved("preset = \"paper\"\n[[layer]]\nindex = 1\nupdate.lr = 0.5\ntraining.epochs = 7\n");
+  const Config config = resolved_toml("preset = \"paper\"\n[[layer]]\nindex = 1\nupdate.lr = 0.5\ntraining.epochs = 7\n");
   EXPECT_EQ(config.layer_values(0).number("update.lr"), 1e-3);
   EXPECT_EQ(config.layer_values(1).number("update.lr"), 0.5);
   EXPECT_EQ(config.layer_values(1).integer("training.epochs"), 7);
@@ -325,7 +327,7 @@ TEST(Config, RefusesInOneLineNamingPlaceRequirementValueAndRemedy) {
 }
 
 TEST(Config, AnEmptyTextSaysNothing) {
-  EXPECT_EQ(resolved("model.map = \"dense\"\nmodel.map_options = \"\"").values().word("model.map"), "dense");
+  EXPECT_EQ(resolved_toml("model.map = \"dense\"\nmodel.map_options = \"\"").values().word("model.map"), "dense");
   expect_parts(refusal("model.map = \"dense\"\nmodel.map_options = \"seed = 1\""), {"model.map_options", "no effect", "remove it"});
 }
 
@@ -398,7 +400,7 @@ TEST(Config, EveryPresetOfEveryKindReadsBack) {
       for (const char* scope : {"local", "end_to_end"}) {
         Config config;
         try {
-          config = resolved("preset = \"" + preset + "\"\nmodel.kind = \"" + kind + "\"\nobjective.scope = \"" + scope + "\"");
+          config = resolved_toml("preset = \"" + preset + "\"\nmodel.kind = \"" + kind + "\"\nobjective.scope = \"" + scope + "\"");
         } catch (const ConfigError&) {
           continue;  // an estimator that needs local losses
         }
@@ -410,57 +412,57 @@ TEST(Config, EveryPresetOfEveryKindReadsBack) {
 }
 
 TEST(Config, PresetsFollowTheEstimator) {
-  const Values known = resolved("").values();
+  const Values known = resolved_toml("").values();
   EXPECT_EQ(known.word("gradient.estimator"), "activity");
   EXPECT_EQ(known.integer("model.groups"), 1);
-  const Values grouped = resolved("gradient.estimator = \"directional\"").values();
+  const Values grouped = resolved_toml("gradient.estimator = \"directional\"").values();
   EXPECT_EQ(grouped.word("gradient.distribution"), "rademacher");
   EXPECT_GT(grouped.integer("model.groups"), 1);
   EXPECT_EQ(grouped.at("model.pca").size(), grouped.at("model.layers").size());
-  const Values opaque = resolved("preset = \"opaque\"").values();
+  const Values opaque = resolved_toml("preset = \"opaque\"").values();
   EXPECT_EQ(opaque.word("gradient.estimator"), "directional");
   EXPECT_EQ(opaque.integer("model.groups"), 1);
-  EXPECT_TRUE(resolved("preset = \"opaque\"\nmodel.kind = \"cnn\"").values().flag("gradient.one_loss"));
+  EXPECT_TRUE(resolved_toml("preset = \"opaque\"\nmodel.kind = \"cnn\"").values().flag("gradient.one_loss"));
   for (const char* kind : {"mlp", "cnn", "photonic"}) {
-    const Values whole = resolved(std::string("model.kind = \"") + kind + "\"\nobjective.scope = \"end_to_end\"").values();
+    const Values whole = resolved_toml(std::string("model.kind = \"") + kind + "\"\nobjective.scope = \"end_to_end\"").values();
     EXPECT_EQ(whole.word("gradient.estimator"), "directional") << kind << ": activity perturbation needs local losses";
   }
-  EXPECT_EQ(resolved("objective.scope = \"grouped\"").values().word("gradient.estimator"), "directional");
+  EXPECT_EQ(resolved_toml("objective.scope = \"grouped\"").values().word("gradient.estimator"), "directional");
 }
 
 TEST(Config, PresetsMakeRoomForWhatTheUserAndTheDataSay) {
   const std::string directional = "gradient.estimator = \"directional\"\n";
-  const Values narrow = resolved(directional + "model.layers = [120, 20, 60]").values();
+  const Values narrow = resolved_toml(directional + "model.layers = [120, 20, 60]").values();
   EXPECT_EQ(narrow.integer("model.groups"), 1) << "a group needs 30 outputs";
-  EXPECT_EQ(resolved(directional + "model.layers = [128, 64]").values().integer("model.groups"), 2);
+  EXPECT_EQ(resolved_toml(directional + "model.layers = [128, 64]").values().integer("model.groups"), 2);
   EXPECT_EQ(narrow.integers("model.pca").size(), 3U);
   EXPECT_EQ(narrow.integers("model.pca")[2], 20) << "no more than inputs";
-  EXPECT_EQ(resolved(directional + "model.layers = [40]\nmodel.groups = 4").values().integer("model.groups"), 4) << "the user's stay";
+  EXPECT_EQ(resolved_toml(directional + "model.layers = [40]\nmodel.groups = 4").values().integer("model.groups"), 4) << "the user's stay";
   DataFacts small = kImages;
   small.sample = Shape{.channels = 1, .height = 5, .width = 5};
-  EXPECT_EQ(resolved(directional, small).values().integers("model.pca")[0], 25);
+  EXPECT_EQ(resolved_toml(directional, small).values().integers("model.pca")[0], 25);
   small.images = false;
   small.sample = Shape{.channels = 1, .height = 1, .width = 6};
-  EXPECT_EQ(resolved(directional, small).values().integers("model.pca")[0], 6);
+  EXPECT_EQ(resolved_toml(directional, small).values().integers("model.pca")[0], 6);
   small.images = true;
   small.sample = Shape{.channels = 1, .height = 12, .width = 12};
-  const Values maps = resolved(directional +
-                                   "[model]\nkind = \"cnn\"\nconv.channels = [4, 4]\nconv.kernel = [3]\nconv.padding = [1]\n"
-                                   "conv.projection_pool = 0\n",
-                               small)
+  const Values maps = resolved_toml(directional +
+                                        "[model]\nkind = \"cnn\"\nconv.channels = [4, 4]\nconv.kernel = [3]\nconv.padding = [1]\n"
+                                        "conv.projection_pool = 0\n",
+                                    small)
                           .values();
   EXPECT_EQ(maps.integers("model.pca")[0], 4 * 3 * 3);
-  EXPECT_EQ(resolved(directional, kFunction).values().integer("model.groups"), 1) << "groups would share the loss of a regression";
+  EXPECT_EQ(resolved_toml(directional, kFunction).values().integer("model.groups"), 1) << "groups would share the loss of a regression";
 }
 
 TEST(Config, MeasuredLengthsBelongToDirections) {
-  EXPECT_EQ(resolved("gradient.estimator = \"directional\"\ngradient.eps = \"measured\"").values().word("gradient.eps"), "measured");
-  EXPECT_EQ(resolved("update.lr = \"measured\"").values().word("update.lr"), "measured");
+  EXPECT_EQ(resolved_toml("gradient.estimator = \"directional\"\ngradient.eps = \"measured\"").values().word("gradient.eps"), "measured");
+  EXPECT_EQ(resolved_toml("update.lr = \"measured\"").values().word("update.lr"), "measured");
   expect_parts(refusal("gradient.estimator = \"activity\"\ngradient.eps = \"measured\""), {"gradient.eps", "directional"});
 }
 
 TEST(Config, LayerTablesReadBackToo) {
-  const Config config = resolved("[[layer]]\nindex = 1\nupdate.lr = 0.5\nmodel.activation = \"tanh\"\n");
+  const Config config = resolved_toml("[[layer]]\nindex = 1\nupdate.lr = 0.5\nmodel.activation = \"tanh\"\n");
   Config again = Config::parse(config.to_toml(), "config.toml");
   again.resolve(kImages);
   EXPECT_EQ(again.to_toml(), config.to_toml());
@@ -472,15 +474,15 @@ TEST(Config, ScaleFollowsTheData) {
   DataFacts table = kImages;
   table.images = false;
   table.table = true;
-  EXPECT_EQ(resolved("", table).values().word("dataset.scale"), "sphere");
-  EXPECT_EQ(resolved("dataset.scale = \"unit\"", table).values().word("dataset.scale"), "unit");
-  EXPECT_EQ(resolved("dataset.scale = \"none\"", table).values().word("dataset.scale"), "none");
-  EXPECT_EQ(resolved("", kImages).values().word("dataset.scale"), "none");
+  EXPECT_EQ(resolved_toml("", table).values().word("dataset.scale"), "sphere");
+  EXPECT_EQ(resolved_toml("dataset.scale = \"unit\"", table).values().word("dataset.scale"), "unit");
+  EXPECT_EQ(resolved_toml("dataset.scale = \"none\"", table).values().word("dataset.scale"), "none");
+  EXPECT_EQ(resolved_toml("", kImages).values().word("dataset.scale"), "none");
   table.regression = true;
-  EXPECT_EQ(resolved("dataset.name = \"npz\"", table).values().word("dataset.scale"), "sphere");
-  EXPECT_EQ(resolved("dataset.name = \"function2\"", table).values().word("dataset.scale"), "none");
+  EXPECT_EQ(resolved_toml("dataset.name = \"npz\"", table).values().word("dataset.scale"), "sphere");
+  EXPECT_EQ(resolved_toml("dataset.name = \"function2\"", table).values().word("dataset.scale"), "none");
   table.table = false;
-  EXPECT_EQ(resolved("", table).values().word("dataset.scale"), "none") << "complex vectors and bytes";
+  EXPECT_EQ(resolved_toml("", table).values().word("dataset.scale"), "none") << "complex vectors and bytes";
 }
 
 TEST(Config, CompleteFilesFromBeforeAKeyMeanWhatTheyMeantThen) {
@@ -489,7 +491,7 @@ TEST(Config, CompleteFilesFromBeforeAKeyMeanWhatTheyMeantThen) {
   table.table = true;
   for (const char* toml :
        {"", "model.kind = \"photonic\"", "preset = \"paper\"\nobjective.scope = \"end_to_end\"\ngradient.estimator = \"adjoint\""}) {
-    std::string text = resolved(std::string(toml) + "\ndataset.scale = \"none\"", table).to_toml();
+    std::string text = resolved_toml(std::string(toml) + "\ndataset.scale = \"none\"", table).to_toml();
     const std::string now = text, line = "scale = \"none\"\n";
     text.erase(text.find(line), line.size());
     Config earlier = Config::parse(text, "config.toml");
@@ -500,7 +502,7 @@ TEST(Config, CompleteFilesFromBeforeAKeyMeanWhatTheyMeantThen) {
     changed.resolve(table);
     EXPECT_EQ(changed.values().word("dataset.scale"), "unit") << "the command line is stronger";
   }
-  EXPECT_EQ(resolved("training.epochs = 3", table).values().word("dataset.scale"), "sphere") << "a user's file says but a part";
+  EXPECT_EQ(resolved_toml("training.epochs = 3", table).values().word("dataset.scale"), "sphere") << "a user's file says but a part";
 }
 
 TEST(Keys, HaveNamesFallbacksAndDocumentation) {

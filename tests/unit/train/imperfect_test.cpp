@@ -10,8 +10,6 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kTrain = 60, kTest = 20;
-
 Settings plus(Settings s, const Settings& more) {
   s.insert(s.end(), more.begin(), more.end());
   return s;

@@ -7,7 +7,8 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kTrain = 50, kTest = 20, kLogged = 30, kEpochs = 2, kClasses = 4;  // of batches of 16 the last holds 2 samples
+constexpr Index kBilledTrain = 50, kBilledTest = 20, kLogged = 30, kEpochs = 2,
+                kBilledClasses = 4;  // of batches of 16 the last holds 2 samples
 
 Settings common(Settings more) {
   Settings s{{"training.epochs", "2"}, {"training.batch_size", "16"}, {"training.log_samples", "30"}, {"model.layers", "[12, 8]"}};
@@ -26,10 +27,10 @@ struct Expected {
 };
 
 Expected formula(std::int64_t cost, bool last_block, bool pullbacks) {
-  return {.training = cost * kTrain * kEpochs,
-          .propagation = last_block ? 0 : kTrain,
-          .logging = kEpochs * (kLogged + kTest) + kTest + (last_block ? kTrain : 0) + kCheck,
-          .pullbacks = pullbacks ? kTrain * kEpochs : 0};
+  return {.training = cost * kBilledTrain * kEpochs,
+          .propagation = last_block ? 0 : kBilledTrain,
+          .logging = kEpochs * (kLogged + kBilledTest) + kBilledTest + (last_block ? kBilledTrain : 0) + kCheck,
+          .pullbacks = pullbacks ? kBilledTrain * kEpochs : 0};
 }
 
 void expect_layer(const Ledger& ledger, Index layer, const Expected& expected, const std::string& what) {
@@ -47,7 +48,7 @@ struct Cell {
   Settings settings;
   std::int64_t cost;  ///< evaluations a sample and layer
   bool one_block, pullbacks;
-  Index classes = kClasses;
+  Index classes = kBilledClasses;
   std::int64_t more_checks = 0;  ///< read-outs of the activities; differences of each group by itself
 };
 
@@ -68,25 +69,31 @@ TEST(Ledger, FollowsTheClosedFormulaOfEveryCell) {
       {"bp_ad", {{"objective.scope", "end_to_end"}, {"gradient.estimator", "adjoint"}}, 1, true, true},
       {"grouped layers", {{"objective.scope", "blocks"}, {"gradient.estimator", "directional"}}, 2, true, false},
       {"ff_ad", {{"gradient.estimator", "adjoint"}}, 1, false, true},
-      {"activity, prototypes", {{"gradient.estimator", "activity"}}, 1 + 2 * kClasses, false, true, kClasses, 1 + 2 * kClasses},
+      {"activity, prototypes",
+       {{"gradient.estimator", "activity"}},
+       1 + 2 * kBilledClasses,
+       false,
+       true,
+       kBilledClasses,
+       1 + 2 * kBilledClasses},
       {"activity, span",
        {{"gradient.estimator", "activity"}, {"gradient.distribution", "span"}, {"gradient.directions", "3"}},
        7,
        false,
        true,
-       kClasses,
-       1 + 2 * kClasses},
+       kBilledClasses,
+       1 + 2 * kBilledClasses},
       {"activity, full",
        {{"gradient.estimator", "activity"}, {"gradient.distribution", "full"}},
        3,
        false,
        true,
-       kClasses,
-       1 + 2 * kClasses},
+       kBilledClasses,
+       1 + 2 * kBilledClasses},
       {"activity, regression in groups", {{"gradient.estimator", "activity"}, {"model.groups", "4"}}, 9, false, true, 1, 9 + 3 * 24},
   };
   for (const Cell& cell : cells) {
-    const Splits splits = small_splits(kTrain, kTest, 6, cell.classes);
+    const Splits splits = small_splits(kBilledTrain, kBilledTest, 6, cell.classes);
     const auto result = run<float>(resolved(common(cell.settings), splits), splits, 2);
     ASSERT_EQ(result.record.ledger.layers(), 2);
     for (Index l = 0; l < 2; ++l) {
@@ -100,7 +107,7 @@ TEST(Ledger, FollowsTheClosedFormulaOfEveryCell) {
 }
 
 TEST(Ledger, BillsTheStatisticsOfBatchNormAsLoggingOnceAnEpoch) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Splits splits = make_glyphs(1, kBilledTrain, kBilledTest);
   const auto run_epochs = [&](const char* epochs) {
     return run<float>(resolved({{"training.epochs", epochs},
                                 {"training.batch_size", "16"},
@@ -117,30 +124,31 @@ TEST(Ledger, BillsTheStatisticsOfBatchNormAsLoggingOnceAnEpoch) {
   };
   const auto result = run_epochs("2");
   Expected conv = formula(6, false, false);
-  conv.logging += kEpochs * kTrain;
+  conv.logging += kEpochs * kBilledTrain;
   expect_layer(result.record.ledger, 0, conv, "conv");
   expect_layer(result.record.ledger, 1, formula(6, true, false), "dense");
   // Untrained layers have no epoch, but are evaluated with the statistics of the train set too.
   expect_layer(run_epochs("0").record.ledger, 0,
-               {.training = 0, .propagation = kTrain, .logging = kTest + kTrain, .pullbacks = 0, .checks = 0}, "untrained");
+               {.training = 0, .propagation = kBilledTrain, .logging = kBilledTest + kBilledTrain, .pullbacks = 0, .checks = 0},
+               "untrained");
 }
 
 TEST(Ledger, BillsFrozenLayersAgainWhereTheyAreEvaluatedAgain) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Splits splits = make_glyphs(1, kBilledTrain, kBilledTest);
   const auto result = run<float>(
       resolved(common({{"gradient.estimator", "directional"}, {"dataset.shift", "1"}, {"model.layers", "[12, 10]"}, {"model.pca", "[]"}}),
                splits),
       splits);
   // Shifted images are new in every epoch, so nothing can be kept of the train set; the test set is.
   Expected first = formula(2, false, false);
-  first.propagation += kEpochs * kTrain;        // inputs of the second layer's steps
-  first.logging += kEpochs * kLogged + kTrain;  // its train metric, and the pass behind it
+  first.propagation += kEpochs * kBilledTrain;        // inputs of the second layer's steps
+  first.logging += kEpochs * kLogged + kBilledTrain;  // its train metric, and the pass behind it
   expect_layer(result.record.ledger, 0, first, "shifted");
   expect_layer(result.record.ledger, 1, formula(2, true, false), "shifted");
 }
 
 TEST(Ledger, StopsBeforeTheBudgetIsPassed) {
-  const Splits splits = small_splits(kTrain, kTest, 6, kClasses);
+  const Splits splits = small_splits(kBilledTrain, kBilledTest, 6, kBilledClasses);
   for (const std::int64_t budget : {1, 31, 32, 33, 63, 64, 95, 100, 101, 200, 400}) {
     // Batches of 16, 16, 16 and 2 samples at 2 evaluations each, again in the second epoch, then the second layer.
     std::int64_t spent = 0;
@@ -158,7 +166,7 @@ TEST(Ledger, StopsBeforeTheBudgetIsPassed) {
 }
 
 TEST(Ledger, LoggingDoesNotChangeWhatTrainingIsBilledNorWhatItLearns) {
-  const Splits splits = small_splits(kTrain, kTest, 6, kClasses);
+  const Splits splits = small_splits(kBilledTrain, kBilledTest, 6, kBilledClasses);
   const auto a = run<float>(resolved(common({{"gradient.estimator", "directional"}}), splits), splits);
   const auto b = run<float>(resolved({{"training.epochs", "2"},
                                       {"training.batch_size", "16"},
@@ -170,8 +178,8 @@ TEST(Ledger, LoggingDoesNotChangeWhatTrainingIsBilledNorWhatItLearns) {
                             splits);
   EXPECT_TRUE(a.theta == b.theta);
   EXPECT_EQ(a.record.ledger.total().training, b.record.ledger.total().training);
-  EXPECT_EQ(b.record.ledger.layer(0).logging, kTest + kCheck);
-  EXPECT_EQ(b.record.ledger.layer(1).logging, kTest + kTrain + kCheck);
+  EXPECT_EQ(b.record.ledger.layer(0).logging, kBilledTest + kCheck);
+  EXPECT_EQ(b.record.ledger.layer(1).logging, kBilledTest + kBilledTrain + kCheck);
 }
 
 }  // namespace

@@ -13,8 +13,6 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kTrain = 60, kTest = 20;
-
 Settings one_sided(Settings more) {
   Settings s{{"gradient.estimator", "coordinate"}, {"gradient.distribution", "one_sided"}};
   s.insert(s.end(), more.begin(), more.end());
@@ -158,7 +156,7 @@ TEST(OneSided, FloatMeasuresWhatDoubleDoes) {
   }
 }
 
-Settings on_chip(Settings more) {
+Settings single_phases(Settings more) {
   Settings s = one_sided({{"model.kind", "photonic"},
                           {"model.mesh.layers", "1"},
                           {"dataset.crop", "4"},
@@ -173,13 +171,13 @@ Settings on_chip(Settings more) {
 
 TEST(OneSided, ResumesAndSharesWorkBitForBit) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
-  for (const Settings& settings : {on_chip({{"model.mesh.chip.read_noise", "0.01"},
-                                            {"model.mesh.chip.dac_bits", "8"},
-                                            {"model.mesh.chip.drift_rms", "0.1"},
-                                            {"model.mesh.chip.drift_time", "0.001"},
-                                            {"model.mesh.linear_head", "trained"},
-                                            {"gradient.directions", "100"}}),
-                                   on_chip({{"model.mesh.parallel", "2"}, {"gradient.directions", "7"}}),
+  for (const Settings& settings : {single_phases({{"model.mesh.chip.read_noise", "0.01"},
+                                                  {"model.mesh.chip.dac_bits", "8"},
+                                                  {"model.mesh.chip.drift_rms", "0.1"},
+                                                  {"model.mesh.chip.drift_time", "0.001"},
+                                                  {"model.mesh.linear_head", "trained"},
+                                                  {"gradient.directions", "100"}}),
+                                   single_phases({{"model.mesh.parallel", "2"}, {"gradient.directions", "7"}}),
                                    one_sided({{"model.layers", "[20, 20]"},
                                               {"model.groups", "2"},
                                               {"training.epochs", "2"},
@@ -191,13 +189,13 @@ TEST(OneSided, ResumesAndSharesWorkBitForBit) {
 
 TEST(OneSided, BillsOneReadingAndOneForEachParameter) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
-  const auto one = run<float>(resolved(on_chip({{"gradient.directions", "9"}}), splits), splits);
+  const auto one = run<float>(resolved(single_phases({{"gradient.directions", "9"}}), splits), splits);
   EXPECT_EQ(one.record.ledger.layer(0).training, 3 * kTrain * (1 + 9));
   EXPECT_EQ(one.record.ledger.layer(0).pullbacks, 0);
   EXPECT_EQ(one.record.information, Information::opaque);
-  EXPECT_EQ(run<float>(resolved(on_chip({}), splits), splits).record.ledger.layer(0).training, 3 * kTrain * (1 + 32));
+  EXPECT_EQ(run<float>(resolved(single_phases({}), splits), splits).record.ledger.layer(0).training, 3 * kTrain * (1 + 32));
   // Two meshes are read at the same time.
-  const auto two = run<float>(resolved(on_chip({{"gradient.directions", "9"}, {"model.mesh.parallel", "2"}}), splits), splits);
+  const auto two = run<float>(resolved(single_phases({{"gradient.directions", "9"}, {"model.mesh.parallel", "2"}}), splits), splits);
   EXPECT_EQ(two.record.ledger.layer(0).training, 3 * kTrain * (1 + 9));
   EXPECT_EQ(two.record.information, Information::grouped);
 }
@@ -210,14 +208,15 @@ TEST(OneSided, EveryParameterHasItsOwnAdam) {
     TrainEvents events;
     std::vector<TrainerState> kept;
     events.stop_requested = [&] { return ++done == steps; };
-    const Config config = resolved(
-        on_chip({{"gradient.directions", "100"}, {"training.epochs", epochs}, {"update.schedule", "constant"}, {"update.lr", "0.01"}}),
-        splits);
+    const Config config =
+        resolved(single_phases(
+                     {{"gradient.directions", "100"}, {"training.epochs", epochs}, {"update.schedule", "constant"}, {"update.lr", "0.01"}}),
+                 splits);
     auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(1), events);
     static_cast<void>(trainer.run());
     return Vector<float>(as_vector(trainer.network().theta(0, 1)));
   };
-  const Vector<float> start = run<float>(resolved(on_chip({{"training.epochs", "0"}}), splits), splits).theta;
+  const Vector<float> start = run<float>(resolved(single_phases({{"training.epochs", "0"}}), splits), splits).theta;
   const Vector<float> first = after("1", 1), second = after("1", 2), third = after("1", 99);
   // The first step of Adam is as long as the rate, whatever the slope.
   for (Index i = 0; i < start.size(); ++i) {
@@ -235,9 +234,9 @@ TEST(OneSided, EveryParameterHasItsOwnAdam) {
 TEST(OneSided, LearnsBetterThanDirectionsAtEqualEvaluations) {
   const Splits splits = make_glyphs(1, 400, 200);
   const auto trained = [&](const Settings& settings) { return run<float>(resolved(settings, splits), splits).record; };
-  const RunRecord single = trained(on_chip(
+  const RunRecord single = trained(single_phases(
       {{"gradient.directions", "39"}, {"training.epochs", "8"}, {"update.lr", "0.1"}, {"update.beta1", "0.5"}, {"update.beta2", "0.95"}}));
-  Settings random = on_chip({{"gradient.directions", "20"}, {"training.epochs", "8"}, {"gradient.estimator", "directional"}});
+  Settings random = single_phases({{"gradient.directions", "20"}, {"training.epochs", "8"}, {"gradient.estimator", "directional"}});
   std::erase_if(random, [](const auto& kv) { return kv.second == "one_sided" || kv.second == "coordinate"; });
   const RunRecord directions = trained(random);
   EXPECT_EQ(single.ledger.layer(0).training, directions.ledger.layer(0).training);

@@ -15,8 +15,6 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kTrain = 60, kTest = 20;
-
 Settings photonic(Settings more) {
   Settings s{{"model.kind", "photonic"},          {"dataset.crop", "4"},         {"training.epochs", "3"},
              {"training.batch_size", "16"},       {"training.log_samples", "0"}, {"training.log_test", "false"},

@@ -14,7 +14,7 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kTrain = 100, kTest = 30;
+constexpr Index kRanksTrain = 100, kRanksTest = 30;
 
 Settings small(Settings more) {
   Settings s{{"training.epochs", "2"}, {"training.batch_size", "40"}, {"training.log_samples", "20"}};
@@ -57,12 +57,6 @@ std::vector<Settings> cells() {
   return all;
 }
 
-std::string name_of(const Settings& s) {
-  std::string name;
-  for (const auto& [key, value] : s) name += key + "=" + value + " ";
-  return name;
-}
-
 struct Finished {
   TrainerState state;
   RunRecord record;
@@ -93,7 +87,7 @@ void expect_same(const Finished& a, const Finished& b, const std::string& what) 
 }
 
 TEST(RanksOfATraining, GiveTheSameRunWhateverTheirNumber) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Splits splits = make_glyphs(1, kRanksTrain, kRanksTest);
   for (const Settings& s : cells()) {
     const Finished alone = train(s, splits, nullptr);
     for (const int size : {2, 3, 4, 7})
@@ -103,7 +97,7 @@ TEST(RanksOfATraining, GiveTheSameRunWhateverTheirNumber) {
 }
 
 TEST(RanksOfATraining, GoOnFromACheckpointOfAnyOtherNumber) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Splits splits = make_glyphs(1, kRanksTrain, kRanksTest);
   for (const Settings& s : {cells()[0], cells()[1], cells()[11]}) {
     const Finished whole = train(s, splits, nullptr);
     for (const int stopped : {2, 4}) {
@@ -129,7 +123,7 @@ TEST(RanksOfATraining, GoOnFromACheckpointOfAnyOtherNumber) {
 }
 
 TEST(RanksOfATraining, RefuseWhatTheyCannotShareOut) {
-  const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Splits splits = make_glyphs(1, kRanksTrain, kRanksTest);
   const auto refused = [&](const Settings& s) {
     const auto messages = results_of_ranks<std::string>(
         2, [&](const auto& ranks) { return message_of<ConfigError>([&] { static_cast<void>(train(small(s), splits, ranks)); }); });

@@ -15,7 +15,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr Index kInputs = 6, kOutputs = 4, kTrain = 60, kBatch = 6, kEpochs = 3, kSteps = kTrain / kBatch;
+constexpr Index kInputs = 6, kOutputs = 4, kBatch = 6, kEpochs = 3, kSteps = kTrain / kBatch;
 
 /// A dense layer that gives nothing in some steps of each epoch, and would answer in the others.
 class Chip final : public ForwardMap<float>, public Instrument<float> {

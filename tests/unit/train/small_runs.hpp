@@ -38,11 +38,20 @@ inline Dataset small_dataset(Index size, Index width, Index classes, std::uint64
   return {info, std::move(samples), std::move(targets)};
 }
 
+/// Samples of a run that is over in milliseconds.
+constexpr Index kTrain = 60, kTest = 20;
+
 inline Splits small_splits(Index train, Index test, Index width, Index classes) {
   return {.train = small_dataset(train, width, classes, 1), .validation = {}, .test = small_dataset(test, width, classes, 2)};
 }
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
+
+inline std::string name_of(const Settings& settings) {
+  std::string name;
+  for (const auto& [key, value] : settings) name += key + "=" + value + " ";
+  return name;
+}
 
 inline Config resolved(const Settings& settings, const Splits& splits, const std::string& toml = {}) {
   Config config = Config::parse(toml, "test", {.file = {}, .overrides = settings});

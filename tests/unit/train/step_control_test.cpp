@@ -54,7 +54,7 @@ TEST(StepControl, LongerPerturbationsForNoisierReadings) {
 EstimatorOptions directions(Index m) { return DirectionalOptions{.directions = m, .distribution = Distribution::rademacher}; }
 
 /// A dense layer with a batch of its own, as a block to estimate on.
-struct Bench {
+struct StepBench {
   Executor executor{1};
   TestBlock<double> block;
   Matrix<double> x = normal_matrix<double>(24, 7, 5);
@@ -62,7 +62,7 @@ struct Bench {
   Ledger ledger{1};
   BlockSetup<double> setup;
 
-  explicit Bench(const BlockOptions& options, std::shared_ptr<ForwardMap<double>> map = nullptr) {
+  explicit StepBench(const BlockOptions& options, std::shared_ptr<ForwardMap<double>> map = nullptr) {
     block.layers.push_back(dense_layer<double>({.width = 7}, 8, 4, {.activation = ActivationKind::relu, .loss_after_all = true}));
     if (map) block.layers[0].map = std::move(map);
     block.set_loss(kCrossEntropy, Reduction::mean).draw_parameters(3);
@@ -77,7 +77,7 @@ struct Bench {
 TEST(StepControl, ScansUntilTheLossRisesAndFindsTheLowest) {
   for (const RuleOptions& options : {RuleOptions(SgdOptions{}), RuleOptions(AdamOptions{}), RuleOptions(MomentumOptions{})}) {
     const std::string rule = make_rule<double>(options, 64)->name();
-    Bench bench({.estimator = AdjointOptions{}, .update = {.rule = options}});
+    StepBench bench({.estimator = AdjointOptions{}, .update = {.rule = options}});
     const auto batch = [&](Index) { return bench.batch(); };
     const StepScan scan = scan_steps<double>(*bench.setup.gradient, bench.setup.options.update.rule,
                                              as_span(std::as_const(bench.block.theta)), 2, batch, RandomStream(1, Stream::direction));
@@ -104,7 +104,7 @@ TEST(StepControl, ScansUntilTheLossRisesAndFindsTheLowest) {
 TEST(StepControl, CostsNoMoreThanItSays) {
   for (const EstimatorOptions& options : {directions(3), EstimatorOptions(AdjointOptions{})}) {
     const std::string estimator = estimator_name(options);
-    Bench bench({.estimator = options, .update = {.lr = kMeasured}});
+    StepBench bench({.estimator = options, .update = {.lr = kMeasured}});
     const auto batch = [&](Index) { return bench.batch(); };
     const MeasuredControl control =
         measure_control<double>(*bench.setup.gradient, bench.setup.options, as_span(std::as_const(bench.block.theta)), batch,
@@ -116,7 +116,7 @@ TEST(StepControl, CostsNoMoreThanItSays) {
 }
 
 TEST(BlockProbe, MeasuresTheCosineThatTheoryExpects) {
-  Bench bench({.estimator = directions(8)});
+  StepBench bench({.estimator = directions(8)});
   const auto batch = [&](Index) { return bench.batch(); };
   const BlockProbe probe = probe_block<double>(bench.setup, as_span(std::as_const(bench.block.theta)), batch, 400,
                                                RandomStream(4, Stream::direction), bench.executor, bench.ledger);
@@ -153,9 +153,9 @@ class NoisyDevice final : public ForwardMap<double> {
 };
 
 TEST(BlockProbe, OfADeviceTellsWhatNeedsNoExactGradient) {
-  Bench quiet({.estimator = directions(1)}, std::make_shared<NoisyDevice>(1e-4));
-  Bench loud({.estimator = directions(1)}, std::make_shared<NoisyDevice>(1e-2));
-  const auto probe_of = [](Bench& bench) {
+  StepBench quiet({.estimator = directions(1)}, std::make_shared<NoisyDevice>(1e-4));
+  StepBench loud({.estimator = directions(1)}, std::make_shared<NoisyDevice>(1e-2));
+  const auto probe_of = [](StepBench& bench) {
     return probe_block<double>(
         bench.setup, as_span(std::as_const(bench.block.theta)), [&](Index) { return bench.batch(); }, 16,
         RandomStream(4, Stream::direction), bench.executor, bench.ledger);

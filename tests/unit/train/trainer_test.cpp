@@ -48,12 +48,6 @@ std::vector<Settings> many_settings() {
       quick({{"preset", "paper"}})};
 }
 
-std::string name_of(const Settings& s) {
-  std::string name;
-  for (const auto& [key, value] : s) name += key + "=" + value + " ";
-  return name;
-}
-
 // What a run gives that goes on from a checkpoint.
 RunResult<float> resumed(const Config& config, const Splits& splits, const TrainerState& checkpoint, int threads) {
   auto trainer = make_trainer<float>(config, splits, std::make_shared<const Executor>(threads));

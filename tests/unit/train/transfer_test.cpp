@@ -16,9 +16,9 @@ namespace ffzero::test {
 namespace {
 
 /// A chip in double: its matrix and what it says.
-class Bench {
+class FieldBench {
  public:
-  Bench(Index ports, std::uint64_t seed, double noise = 0.0, Index bits = 0)
+  FieldBench(Index ports, std::uint64_t seed, double noise = 0.0, Index bits = 0)
       : layout_(ports),
         chip_(layout_, {draw_chip(layout_, {.seed = seed, .coupler = 0.06, .phase = 0.06, .dac_bits = bits}, 0)}),
         theta_(layout_.parameter_count()),
@@ -77,7 +77,7 @@ double apart(const ComplexMatrix& a, const ComplexMatrix& b) {
 TEST(TransferMatrix, IsRetrievedFromDesignedProbes) {
   for (const Index ports : {4, 5, 8, 16})
     for (std::uint64_t seed = 0; seed < 4; ++seed) {
-      Bench bench(ports, seed);
+      FieldBench bench(ports, seed);
       const ComplexMatrix found = retrieve_transfer(ports, bench.read(transfer_probes(ports)));
       EXPECT_LT(apart(found, bench.matrix()), 1e-3) << ports << " ports, seed " << seed;
       const Matrix<float> x = bench.inputs(10, 9);
@@ -86,7 +86,7 @@ TEST(TransferMatrix, IsRetrievedFromDesignedProbes) {
 }
 
 TEST(TransferMatrix, SaysHowFarItMissesUnderNoise) {
-  Bench bench(16, 1, 0.05);
+  FieldBench bench(16, 1, 0.05);
   const ComplexMatrix found = retrieve_transfer(16, bench.read(transfer_probes(16)));
   const Matrix<float> x = bench.inputs(40, 9);
   const double miss = transfer_error(found, fields_of(x), bench.read(x));
@@ -96,7 +96,7 @@ TEST(TransferMatrix, SaysHowFarItMissesUnderNoise) {
 }
 
 TEST(TransferMatrix, IsCorrectedByReadings) {
-  Bench bench(8, 2);
+  FieldBench bench(8, 2);
   ComplexMatrix u = bench.matrix();
   u += 0.02 * (normal_matrix<double>(8, 8, 1) + std::complex<double>(0, 1) * normal_matrix<double>(8, 8, 2));
   double before = apart(u, bench.matrix());
@@ -111,7 +111,7 @@ TEST(TransferMatrix, GeneratorsAreThoseOfTheMesh) {
   Index judged = 0, good = 0;
   for (const Index ports : {4, 6, 9, 12, 16})
     for (std::uint64_t seed = 0; seed < 3; ++seed) {
-      Bench bench(ports, seed);
+      FieldBench bench(ports, seed);
       const ComplexMatrix u = bench.matrix();
       const Matrix<float> x = bench.inputs(16, seed);
       const ComplexMatrix y = u * fields_of(x);
@@ -143,7 +143,7 @@ TEST(TransferMatrix, GeneratorsSurviveNoiseAndBits) {
   Index judged = 0, kept = 0, right = 0;
   for (const Index ports : {4, 8, 16})
     for (std::uint64_t seed = 0; seed < 2; ++seed) {
-      Bench bench(ports, seed, 0.02, 8);
+      FieldBench bench(ports, seed, 0.02, 8);
       const ComplexMatrix u = bench.matrix();
       const Matrix<float> x = bench.inputs(16, seed);
       const ComplexMatrix y = u * fields_of(x);
@@ -168,7 +168,7 @@ TEST(TransferMatrix, GeneratorsSurviveNoiseAndBits) {
 }
 
 TEST(TransferMatrix, TurnsAsTheExponential) {
-  Bench bench(6, 3);
+  FieldBench bench(6, 3);
   const ComplexMatrix u = bench.matrix();
   const Matrix<float> x = bench.inputs(16, 1);
   const ComplexMatrix y = u * fields_of(x);
@@ -183,8 +183,6 @@ TEST(TransferMatrix, TurnsAsTheExponential) {
     EXPECT_LT(apart(moved, u), 1e-2) << p;
   }
 }
-
-constexpr Index kTrain = 60, kTest = 20;
 
 Settings with_transfer(Settings more) {
   Settings s{{"model.kind", "photonic"},          {"model.mesh.layers", "1"},        {"dataset.crop", "4"},
