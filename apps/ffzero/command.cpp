@@ -88,6 +88,8 @@ std::pair<std::string, std::string> split_assignment(const std::string& text) {
 void catch_interrupts() {
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
+  // A terminal or a connection that is gone; what nohup starts goes on.
+  if (std::signal(SIGHUP, on_interrupt) == SIG_IGN) std::signal(SIGHUP, SIG_IGN);
 }
 
 bool interrupted() { return interrupt_seen != 0; }

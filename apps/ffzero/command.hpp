@@ -69,7 +69,8 @@ void add_plugin_option(CLI::App& command, Commands& commands);
 /// $XDG_CACHE_HOME/ffzero, or ~/.cache/ffzero: where data sets live.
 [[nodiscard]] std::filesystem::path cache_dir();
 
-/// From now on the first Ctrl-C only sets a flag; a second one ends the process the usual way.
+/// From now on the first Ctrl-C (SIGINT), SIGTERM, or SIGHUP that was not ignored (nohup), only sets a flag; a second one ends the process
+/// the usual way.
 void catch_interrupts();
 [[nodiscard]] bool interrupted();
 

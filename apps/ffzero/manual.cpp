@@ -51,7 +51,7 @@ const std::vector<ExitCode>& exit_codes() {
       {7, "diverged: a loss or a parameter stopped being finite; the last good checkpoint is kept"},
       {8, "output: something could not be written"},
       {70, "a defect of ffzero"},
-      {130, "interrupted by Ctrl-C, after saving"}};
+      {130, "interrupted by Ctrl-C, SIGTERM, or SIGHUP (its terminal or connection is gone), after saving"}};
   return codes;
 }
 

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include <sys/stat.h>
 
+#include <csignal>
+
 #include "compare_runs.hpp"
 #include "refusal.hpp"
 
@@ -44,6 +46,38 @@ TEST(Streams, ThatAreLostDoNotEndAStudy) {
     EXPECT_EQ(shell(place, std::string("$P sweep study.toml --out ") + name + " " + lost).code, 0) << name;
     EXPECT_TRUE(fs::exists(place.path(name) / "table.json")) << name;
   }
+}
+
+// The tests may run under nohup themselves: what a process starts inherits that it is ignored.
+class Hangup : public ::testing::Test {
+ protected:
+  ~Hangup() override { std::signal(SIGHUP, before_); }
+
+  // A run that is told, after its first epochs, that its terminal is gone.
+  Outcome hang_up(void (*how)(int), const std::string& run, const std::string& epochs) {
+    std::signal(SIGHUP, how);
+    const auto running = place_.start(train_on(place_) + Arguments{"--layers", "12,6", "--threads", "1", "--epochs", epochs, "--set",
+                                                                   "training.save_every_s=0", "--out", run});
+    EXPECT_TRUE(eventually([&] { return fs::exists(place_.path(run) / "checkpoint.npz"); }));
+    running.signal(SIGHUP);
+    return running.wait();
+  }
+
+  Workplace place_;
+
+ private:
+  void (*before_)(int) = std::signal(SIGHUP, SIG_DFL);
+};
+
+TEST_F(Hangup, SavesARun) {
+  const Outcome outcome = hang_up(SIG_DFL, "run", "100000");
+  EXPECT_EQ(outcome.code, 130) << outcome.err;
+  EXPECT_NE(outcome.err.find("interrupted and saved; go on with: ffzero train --resume run"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Hangup, DoesNothingToARunThatIgnoresIt) {
+  EXPECT_EQ(hang_up(SIG_IGN, "run", "40").code, 0);
+  EXPECT_TRUE(fs::exists(place_.path("run") / "summary.json"));
 }
 
 TEST(Study, WhoseRunFailsSaysSoThoughItIsQuiet) {
