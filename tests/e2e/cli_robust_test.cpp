@@ -51,7 +51,7 @@ TEST(Streams, ThatAreLostDoNotEndAStudy) {
 // The tests may run under nohup themselves: what a process starts inherits that it is ignored.
 class Hangup : public ::testing::Test {
  protected:
-  ~Hangup() override { std::signal(SIGHUP, before_); }
+  void TearDown() override { std::signal(SIGHUP, before_); }
 
   // A run that is told, after its first epochs, that its terminal is gone.
   Outcome hang_up(void (*how)(int), const std::string& run, const std::string& epochs) {

@@ -47,6 +47,8 @@ struct Plugin {
 
 /// Begins the function that registers what a plugin has, once in a shared object:
 ///   FFZERO_PLUGIN(registries) { registries.update_rules.add({.name = "mine", .doc = "One sentence.", .make = ..}); }
+// The name of a parameter cannot stand in parentheses. NOLINTBEGIN(bugprone-macro-parentheses)
 #define FFZERO_PLUGIN(registries)                                                                                      \
   extern "C" __attribute__((visibility("default"))) int ffzero_plugin_interface() { return ffzero::kPluginInterface; } \
   extern "C" __attribute__((visibility("default"))) void ffzero_plugin_register(const ffzero::PluginRegistries& registries)
+// NOLINTEND(bugprone-macro-parentheses)

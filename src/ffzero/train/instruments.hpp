@@ -90,7 +90,7 @@ class Instruments {
   /// What has been said and billed of a replica in this session.
   struct Replica {
     const ReplicatedMap<S>* set;  ///< null: it is none
-    std::size_t member;
+    std::size_t member = 0;
     std::int64_t billed = 0;
     bool told = false;
     [[nodiscard]] typename ReplicatedMap<S>::Attendance attendance() const {

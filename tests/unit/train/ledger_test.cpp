@@ -23,7 +23,7 @@ constexpr std::int64_t kChecked = 16, kCheck = kChecked * (1 + 1 + 2 * 4 * 3);
 /// What a layer is billed, without recomputation: `cost` evaluations a training sample; the pass over the train set at the end of a block
 /// makes the next block's inputs, and is a mere evaluation behind the last one.
 struct Expected {
-  std::int64_t training, propagation, logging, pullbacks, checks = kChecked;
+  std::int64_t training = 0, propagation = 0, logging = 0, pullbacks = 0, checks = kChecked;
 };
 
 Expected formula(std::int64_t cost, bool last_block, bool pullbacks) {

@@ -13,7 +13,6 @@ namespace ffzero::test {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 constexpr Index kInputs = 6, kOutputs = 4, kBatch = 6, kEpochs = 3, kSteps = kTrain / kBatch;
 
