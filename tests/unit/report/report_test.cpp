@@ -11,7 +11,6 @@
 #include <fstream>
 #include <regex>
 #include <set>
-#include <sstream>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/report/interactive.hpp"
