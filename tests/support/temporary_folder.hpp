@@ -43,7 +43,7 @@ class TemporaryFolder {
 };
 
 /// All bytes of a file; empty where it cannot be read.
-inline std::string text_of(const std::filesystem::path& path) {
+inline std::string read_file(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }

@@ -7,7 +7,6 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
 #include <iterator>
 #include <string>
 
@@ -16,11 +15,6 @@
 
 namespace ffzero {
 namespace {
-
-std::string content_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::size_t entries(const std::filesystem::path& folder) {
   return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator()));
@@ -31,12 +25,12 @@ TEST(AtomicFile, ReplacesTheWholeContent) {
   const auto path = folder.path() / "state";
   const std::string large(3'000'000, 'x');
   write_file_atomically(path, large);
-  EXPECT_EQ(content_of(path), large);
+  EXPECT_EQ(test::read_file(path), large);
   const std::string zeros("a\0b", 3);
   write_file_atomically(path, zeros);
-  EXPECT_EQ(content_of(path), zeros);
+  EXPECT_EQ(test::read_file(path), zeros);
   write_file_atomically(path, "");
-  EXPECT_EQ(content_of(path), "");
+  EXPECT_EQ(test::read_file(path), "");
   EXPECT_EQ(entries(folder.path()), 1U);
 }
 
@@ -75,7 +69,7 @@ TEST(AtomicFileDeathTest, KeepsTheOldContentWhenTheDiskIsFull) {
   const auto path = folder.path() / "state";
   write_file_atomically(path, "old");
   EXPECT_EXIT(write_beyond_the_limit(path), testing::ExitedWithCode(7), "");
-  EXPECT_EQ(content_of(path), "old");
+  EXPECT_EQ(test::read_file(path), "old");
   EXPECT_EQ(entries(folder.path()), 1U);
 }
 

@@ -18,7 +18,6 @@
 namespace ffzero {
 namespace {
 
-using test::content_of;
 using test::gzipped;
 using test::LoopbackServer;
 using test::message_of;
@@ -61,7 +60,7 @@ TEST_F(Fetch, BringsAFileIntoItsFolderAndLeavesNothingElse) {
   EXPECT_EQ(summary.fetched, 1);
   EXPECT_EQ(summary.kept, 0);
   EXPECT_FALSE(summary.interrupted);
-  EXPECT_EQ(content_of(file()), packed_);
+  EXPECT_EQ(test::read_file(file()), packed_);
   EXPECT_FALSE(std::filesystem::exists(part()));
   EXPECT_TRUE(all_ok(verify_dataset(toy_, dir())));
 }
@@ -79,12 +78,12 @@ TEST_F(Fetch, LeavesFinishedFilesUntouchedWhereverTheyLie) {
 TEST_F(Fetch, ResumesWhereABrokenConnectionEnded) {
   const LoopbackServer broken({{"/images.gz", {.content = packed_, .break_after = 70000}}});
   EXPECT_THAT(message_of<DataError>([&] { fetch({broken.url()}); }), HasSubstr("must come whole and unaltered from a mirror"));
-  EXPECT_EQ(content_of(part()), packed_.substr(0, 70000));
+  EXPECT_EQ(test::read_file(part()), packed_.substr(0, 70000));
   EXPECT_FALSE(std::filesystem::exists(file()));
   const LoopbackServer whole({{"/images.gz", {.content = packed_}}});
   EXPECT_EQ(fetch({whole.url()}).fetched, 1);
   EXPECT_THAT(whole.requests(), ElementsAre("/images.gz 70000-"));
-  EXPECT_EQ(content_of(file()), packed_);
+  EXPECT_EQ(test::read_file(file()), packed_);
 }
 
 TEST_F(Fetch, GoesOnAtTheNextMirrorWithinOneCall) {
@@ -99,7 +98,7 @@ TEST_F(Fetch, StartsAgainWhenTheServerKnowsNoRanges) {
   const LoopbackServer server({{"/images.gz", {.content = packed_, .ranges = false}}});
   EXPECT_EQ(fetch({server.url()}).fetched, 1);
   EXPECT_THAT(server.requests(), ElementsAre("/images.gz 1000-", "/images.gz"));
-  EXPECT_EQ(content_of(file()), packed_);
+  EXPECT_EQ(test::read_file(file()), packed_);
 }
 
 TEST_F(Fetch, StartsAgainWhenThePartBelongsToAnotherPacking) {
@@ -107,13 +106,13 @@ TEST_F(Fetch, StartsAgainWhenThePartBelongsToAnotherPacking) {
   const LoopbackServer server({{"/images.gz", {.content = packed_}}});
   EXPECT_EQ(fetch({server.url()}).fetched, 1);
   EXPECT_THAT(server.requests(), ElementsAre("/images.gz 2000-", "/images.gz"));
-  EXPECT_EQ(content_of(file()), packed_);
+  EXPECT_EQ(test::read_file(file()), packed_);
 }
 
 TEST_F(Fetch, TakesAPartThatIsWholeAlready) {
   folder_.write("toy/images.gz.part", packed_);
   EXPECT_EQ(fetch({LoopbackServer::dead_url()}).fetched, 1);
-  EXPECT_EQ(content_of(file()), packed_);
+  EXPECT_EQ(test::read_file(file()), packed_);
   EXPECT_FALSE(std::filesystem::exists(part()));
 }
 
@@ -123,7 +122,7 @@ TEST_F(Fetch, PassesOverMirrorsThatLackTheFileOrSendAnother) {
   const LoopbackServer honest({{"/images.gz", {.content = packed_}}});
   EXPECT_EQ(fetch({empty.url(), liar.url(), honest.url()}).fetched, 1);
   EXPECT_THAT(honest.requests(), ElementsAre("/images.gz"));
-  EXPECT_EQ(content_of(file()), packed_);
+  EXPECT_EQ(test::read_file(file()), packed_);
 }
 
 TEST_F(Fetch, NamesEveryMirrorsFaultWhenNoneDelivers) {
@@ -153,9 +152,9 @@ TEST_F(Fetch, StopsWhenToldToAndGoesOnNextTime) {
   EXPECT_EQ(first.fetched, 0);
   EXPECT_FALSE(std::filesystem::exists(file()));
   ASSERT_TRUE(std::filesystem::exists(part()));
-  EXPECT_EQ(content_of(part()), packed_.substr(0, std::filesystem::file_size(part())));
+  EXPECT_EQ(test::read_file(part()), packed_.substr(0, std::filesystem::file_size(part())));
   EXPECT_EQ(fetch({server.url()}).fetched, 1);
-  EXPECT_EQ(content_of(file()), packed_);
+  EXPECT_EQ(test::read_file(file()), packed_);
 }
 
 TEST_F(Fetch, ReportsProgressUpToTheWholeFile) {
@@ -183,7 +182,7 @@ TEST_F(Fetch, SetsAFileWithOtherContentAside) {
   folder_.write("toy/images", "something else");
   const LoopbackServer server({{"/images.gz", {.content = packed_}}});
   EXPECT_EQ(fetch({server.url()}).fetched, 1);
-  EXPECT_EQ(content_of(dir() / "toy" / "images.damaged"), "something else");
+  EXPECT_EQ(test::read_file(dir() / "toy" / "images.damaged"), "something else");
   EXPECT_TRUE(all_ok(verify_dataset(toy_, dir())));
 }
 
@@ -202,7 +201,7 @@ TEST_F(Fetch, RefusesAnEndlessAnswer) {
 TEST_F(Fetch, ReadsMirrorsOnTheDisk) {
   const auto mirror = folder_.write("mirror/images.gz", packed_).parent_path();
   EXPECT_EQ(fetch({"file://" + mirror.string() + "/"}).fetched, 1);
-  EXPECT_EQ(content_of(file()), packed_);
+  EXPECT_EQ(test::read_file(file()), packed_);
 }
 
 TEST_F(Fetch, RefusesToWorkBesideAnotherProcess) {

@@ -49,7 +49,7 @@ TEST_F(SmallImages, AreFoundInTheFolderOfTheirNameOrInTheFolderItself) {
 TEST_F(SmallImages, AreFoundGzipped) {
   for (const std::string_view name : kIdxNames) {
     const std::string plain = file(std::string(name));
-    folder_.write(plain + ".gz", test::gzipped(test::content_of(plain)));
+    folder_.write(plain + ".gz", test::gzipped(test::read_file(plain)));
     std::filesystem::remove(plain);
   }
   EXPECT_EQ(load_dataset(small()).train.bytes(1)[0], 16);

@@ -6,9 +6,6 @@
 #include <zlib.h>
 
 #include <array>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -39,11 +36,6 @@ inline std::string sha256_of(std::string_view content) {
     out += "0123456789abcdef"[digest[i] & 15U];
   }
   return out;
-}
-
-inline std::string content_of(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 }  // namespace ffzero::test

@@ -6,7 +6,6 @@
 
 #include <cmath>
 #include <fstream>
-#include <iterator>
 
 #include "ffzero/base/random.hpp"
 #include "ffzero/device/device_map.hpp"
@@ -39,10 +38,7 @@ class ReadingJournalTest : public ::testing::Test {
     const auto found = journal.find(key(number), 100 + number);
     return found ? found->values : "-";
   }
-  [[nodiscard]] std::string content() const {
-    std::ifstream in(file_, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
+  [[nodiscard]] std::string content() const { return read_file(file_); }
 
   TemporaryFolder folder_;
   fs::path file_ = folder_.path() / ReadingJournal::kFile;

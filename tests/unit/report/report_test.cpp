@@ -28,7 +28,7 @@ namespace ffzero {
 namespace {
 
 namespace fs = std::filesystem;
-using test::text_of;
+using test::read_file;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
@@ -156,7 +156,7 @@ TEST(Report, OfADenseRunIsOneSelfContainedPageWithEveryFigure) {
   const ReportResult result = write_report({run});
   EXPECT_TRUE(result.notices.empty()) << result.notices.front();
   EXPECT_EQ(result.file, run / "report.html");
-  const std::string html = text_of(result.file);
+  const std::string html = read_file(result.file);
   expect_well_formed(html);
   expect_self_contained(html);
   expect_unique_ids(html);
@@ -177,7 +177,7 @@ TEST(Report, OfAPhotonicRunShowsPhasesAndLight) {
   const fs::path run = photonic_run(folder);
   const ReportResult result = write_report({run});
   EXPECT_TRUE(result.notices.empty()) << result.notices.front();
-  const std::string html = text_of(result.file);
+  const std::string html = read_file(result.file);
   expect_well_formed(html);
   expect_self_contained(html);
   const FigureGroup light = photonic_figures(read_run(run));
@@ -192,7 +192,7 @@ TEST(Report, OfAConvolutionalRunShowsKernelsAndFeatureMaps) {
   const fs::path run = convolutional_run(folder);
   const ReportResult result = write_report({run});
   EXPECT_TRUE(result.notices.empty()) << result.notices.front();
-  const std::string html = text_of(result.file);
+  const std::string html = read_file(result.file);
   expect_well_formed(html);
   expect_self_contained(html);
   expect_unique_ids(html);
@@ -257,7 +257,7 @@ TEST(Report, WithoutGnuplotComesAndSaysHowToGetIt) {
   ASSERT_EQ(result.notices.size(), 1U);
   EXPECT_THAT(result.notices[0], HasSubstr("apt install gnuplot-nox"));
   EXPECT_EQ(result.figures, 0);
-  const std::string html = text_of(result.file);
+  const std::string html = read_file(result.file);
   expect_well_formed(html);
   EXPECT_THAT(html, HasSubstr("apt install gnuplot-nox"));
   EXPECT_THAT(html, HasSubstr("test accuracy"));
@@ -408,7 +408,7 @@ TEST(Report, SaysForEachClassHowOftenItIsRightAndWhatItIsTakenFor) {
   for (Index k = 0; k < classes; ++k)
     EXPECT_NEAR(counts(k, k) / counts.row(k).sum(), run.summary.at("classes")[usize(k)].at("recall").get<double>(), 1e-12);
   EXPECT_EQ(confusion_counts(run, 1).size(), 0) << "other classes than the run's";
-  const std::string html = text_of(write_report({path}).file);
+  const std::string html = read_file(write_report({path}).file);
   EXPECT_THAT(html, HasSubstr("precision"));
   const Index k = 0;
   const double taken = counts.col(k).sum();
@@ -489,7 +489,7 @@ TEST(Page, LeavesOutWhatGnuplotDrawsForNothing) {
                       .data = "$cells << EOD\n0 1\n2 3\nEOD\n",
                       .plot = amount_palette() + "set cbrange [0:3]\nplot $cells matrix with image pixels, x with points pt 9\n"};
   ASSERT_TRUE(draw({figure}, folder.path()).failures.empty());
-  const std::string whole = text_of(folder.path() / "map.svg"), svg = inline_svg(folder.path() / "map.svg", "p");
+  const std::string whole = read_file(folder.path() / "map.svg"), svg = inline_svg(folder.path() / "map.svg", "p");
   EXPECT_LT(svg.size() + 12000, whole.size());
   EXPECT_THAT(svg,
               AllOf(HasSubstr("<linearGradient id=\"p-scale\""), HasSubstr("fill=\"url(#p-scale)\""), HasSubstr("rgb( 68,   1,  84)")));
@@ -504,7 +504,7 @@ TEST(Report, OfSeveralRunsSetsThemSideBySide) {
   const test::TemporaryFolder one, two, out;
   const fs::path a = dense_run(one), b = photonic_run(two);
   const ReportResult result = write_report({a, b}, {.out = out.path(), .gnuplot = {}});
-  const std::string html = text_of(result.file);
+  const std::string html = read_file(result.file);
   expect_well_formed(html);
   expect_self_contained(html);
   EXPECT_THAT(html, HasSubstr("2 runs side by side"));
@@ -629,7 +629,7 @@ TEST(Light, OfASampleAgreesWithWhatTheRunKept) {
   EXPECT_EQ(light.summary.at("prediction"), opinions.decision[0]);
   const auto similarity = light.summary.at("similarities").at(usize(opinions.decision[0])).get<double>();
   EXPECT_NEAR(similarity, joint_scores(trained, opinions)(0, opinions.decision[0]), 1e-6);
-  const std::string html = text_of(folder.path() / "light" / "light.html");
+  const std::string html = read_file(folder.path() / "light" / "light.html");
   expect_well_formed(html);
   EXPECT_THAT(html,
               AllOf(HasSubstr("aria-label=\"the sample\" style=\"background-image:url(data:image/png;base64,"), HasSubstr("is 0<br><b"),

@@ -25,7 +25,7 @@ namespace ffzero {
 namespace {
 
 namespace fs = std::filesystem;
-using test::text_of;
+using test::read_file;
 using testing::AllOf;
 using testing::HasSubstr;
 
@@ -145,14 +145,14 @@ TEST(Sweep, StoppedAndGoneOnWithGivesTheSameTable) {
   std::ofstream(whole.path() / "s/runs" / study.runs[1].name / "report.html") << "written by ffzero report";
   for (const fs::path& out : {whole.path() / "s", parts.path() / "s"}) (void)write_study_report(study, out, {.program = "no-such-gnuplot"});
   for (const char* file : {"table.md", "table.csv", "table.json"}) {
-    const std::string expected = text_of(whole.path() / "s" / file);
+    const std::string expected = read_file(whole.path() / "s" / file);
     EXPECT_GT(expected.size(), 100U);
-    EXPECT_EQ(text_of(parts.path() / "s" / file), expected) << file;
+    EXPECT_EQ(read_file(parts.path() / "s" / file), expected) << file;
   }
-  const std::string page = text_of(whole.path() / "s/report.html");
+  const std::string page = read_file(whole.path() / "s/report.html");
   EXPECT_LT(page.size(), 1'500'000U);
   EXPECT_THAT(page, AllOf(HasSubstr("class=\"curves\""), HasSubstr("showCurves()")));
-  const auto first = nlohmann::json::parse(text_of(whole.path() / "s/table.json")).at("runs")[0];
+  const auto first = nlohmann::json::parse(read_file(whole.path() / "s/table.json")).at("runs")[0];
   EXPECT_THAT(page, HasSubstr(fmt::format("<td>{:.4f}</td><td>{:.4f}</td><td>{:.0f}</td></tr>", first.at("test").get<double>(),
                                           first.at("train").get<double>(), first.at("training_evaluations").get<double>())));
   EXPECT_THAT(page, HasSubstr("<a href=\"runs/" + study.runs[1].name + "/report.html\">"));
@@ -234,7 +234,7 @@ TEST(Reproduction, IsWrittenFromRunsThatAreThere) {
   const test::TemporaryFolder folder;
   const ReproduceOptions options{.quick = true, .mnist = "somewhere"};
   (void)write_reproduction(options, folder.path(), {.program = "no-such-gnuplot"});
-  const std::string report = text_of(folder.path() / "report.md");
+  const std::string report = read_file(folder.path() / "report.md");
   EXPECT_THAT(report, HasSubstr("the reference program"));
   EXPECT_THAT(report, HasSubstr("## Two meshes of 25 ports"));
   EXPECT_THAT(report, HasSubstr("missing"));
@@ -250,7 +250,7 @@ TEST(Reproduction, HasAPageWithTablesWordsRunsAndCommands) {
     std::ofstream(runs / study.runs[i].name / (i == 0 ? "report.html" : "summary.json")) << "{}";
   }
   (void)write_reproduction(options, folder.path(), {.program = "no-such-gnuplot"});
-  const std::string page = text_of(folder.path() / "report.html");
+  const std::string page = read_file(folder.path() / "report.html");
   EXPECT_LT(page.size(), 1'500'000U);
   EXPECT_THAT(page, AllOf(HasSubstr("<h1>The paper's comparison</h1>"), HasSubstr("<h2>Two meshes of 25 ports, digits 0 to 4</h2>"),
                           HasSubstr("<strong>Quick</strong>"), HasSubstr("<code>ffzero reproduce --quick</code>"),
@@ -344,12 +344,12 @@ TEST(ImperfectStudy, IsATableWithWorstChipRecoveryReadingsAndWrites) {
     if (arm == "twin" && chip != "2") pretend(folder.path(), run, 0.9, 0.95, 1088.0 + 6400.0);
   }
   (void)write_imperfect_study(options, folder.path(), {.program = "no-such-gnuplot"});
-  const std::string report = text_of(folder.path() / "report.md");
-  const std::string table = text_of(folder.path() / "table.csv");
+  const std::string report = read_file(folder.path() / "report.md");
+  const std::string table = read_file(folder.path() / "table.csv");
   EXPECT_THAT(report, HasSubstr("Everything is simulation"));
   EXPECT_THAT(report, HasSubstr("figures/imperfect.png"));
   EXPECT_LT(report.find("| random directions"), report.find("figures/imperfect.png"));
-  const std::string page = text_of(folder.path() / "report.html");
+  const std::string page = read_file(folder.path() / "report.html");
   EXPECT_THAT(page, AllOf(HasSubstr("<strong>Everything is simulation</strong>"), HasSubstr("<td>random directions</td>"),
                           HasSubstr("href=\"runs/" + study.runs[0].name + "/summary.json\""),
                           HasSubstr("<pre>ffzero reproduce imperfect --quick\n")));

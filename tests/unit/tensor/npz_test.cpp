@@ -6,8 +6,6 @@
 #include <zlib.h>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <numeric>
 
@@ -23,11 +21,6 @@ namespace {
 using Type = NpyArray::Type;
 
 std::filesystem::path fixture(const std::string& name) { return test::project_folder() / "tests/unit/tensor/fixtures" / name; }
-
-std::string content_of(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 NpzArchive parse(const std::string& bytes) { return parse_npz(std::as_bytes(std::span(bytes)), "some.npz"); }
 
@@ -144,7 +137,7 @@ TEST(Npz, ComesBackFromAFile) {
   const auto path = folder.path() / "a.npz";
   const NpzArchive a{{"weights", floats({1, -2})}, {"gr\u00fc\u00dfe", floats({3})}};
   write_npz(path, a);
-  EXPECT_EQ(content_of(path), npz_bytes(a));
+  EXPECT_EQ(test::read_file(path), npz_bytes(a));
   EXPECT_TRUE(read_npz(path) == a);
   EXPECT_TRUE(parse(npz_bytes({})).empty());
 }
@@ -172,7 +165,7 @@ TEST(Npz, RoundTripsAnyArrays) {
 
 TEST(Npz, RefusesATruncatedArchiveAtEveryLength) {
   for (const char* name : {"numpy_stored.npz", "numpy_deflated.npz"}) {
-    const std::string whole = content_of(fixture(name));
+    const std::string whole = test::read_file(fixture(name));
     for (std::size_t length = 0; length < whole.size(); ++length)
       EXPECT_THROW((void)parse(whole.substr(0, length)), DataError) << name << " cut to " << length;
   }
@@ -180,7 +173,7 @@ TEST(Npz, RefusesATruncatedArchiveAtEveryLength) {
 
 TEST(Npz, SurvivesDamageToAnyByteWithoutWrongNumbers) {
   for (const char* name : {"numpy_stored.npz", "numpy_deflated.npz"}) {
-    const std::string whole = content_of(fixture(name));
+    const std::string whole = test::read_file(fixture(name));
     const NpzArchive intact = parse(whole);
     for (std::size_t at = 0; at < whole.size(); ++at)
       for (const int mask : {0x01, 0x80, 0xFF}) {
