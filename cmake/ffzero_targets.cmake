@@ -26,7 +26,7 @@ endfunction()
 # processor read themselves again and stay alone. In these, checks of pointers for null multiply the time to compile by four (all is inlined into
 # one function per processor), and find nothing that the address sanitizer does not: the pointers come from spans.
 function(ffzero_compile_together target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FFZERO_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${FFZERO_UNITY} UNITY_BUILD_BATCH_SIZE ${FFZERO_BATCH})
   foreach(source ${ARGN})
     file(STRINGS ${source} per_processor LIMIT_COUNT 1 REGEX "foreach_target")
     if(per_processor)

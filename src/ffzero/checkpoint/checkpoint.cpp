@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/dataset/dataset.hpp"
 
 namespace ffzero {
 
@@ -67,7 +68,7 @@ void require_consistent(const json& meta, const std::string& place) {
   const auto fail = [&](const std::string& requirement, const std::string& value) {
     throw DataError(place, requirement, value, "the file is damaged");
   };
-  constexpr std::int64_t kMost = std::int64_t{1} << 40, kMostClasses = 65536, kLargestSample = std::int64_t{1} << 31;
+  constexpr std::int64_t kMost = std::int64_t{1} << 40, kLargestSample = std::int64_t{1} << 31;
   for (const char* name : {"block", "epoch", "step", "train_size"})
     if (meta[name].get<std::int64_t>() > kMost) fail(fmt::format("\"{}\" must be a possible number", name), text_of(meta[name]));
   if (meta["train_size"].get<std::int64_t>() < 1) fail("\"train_size\" must be at least 1", text_of(meta["train_size"]));

@@ -17,8 +17,6 @@ namespace ffzero {
 
 namespace {
 
-constexpr std::size_t kMostClasses = 65536;
-
 // Labels of rows as they stand in the file, and what they have in common.
 struct LabelColumn {
   std::size_t column = 0;
@@ -172,7 +170,7 @@ std::vector<std::int32_t> number_classes(const CsvReader& reader, const LabelCol
   labels.reserve(label.texts.size());
   const auto number = [&](auto& classes, const auto& keys) {
     for (const auto& key : keys) classes.emplace(key, 0);
-    if (classes.size() > kMostClasses)
+    if (isize(classes.size()) > kMostClasses)
       throw DataError(reader.place() + ": column \"" + excerpt(reader.names()[label.column]) + "\"",
                       "must have at most " + std::to_string(kMostClasses) + " classes", std::to_string(classes.size()),
                       "check dataset.label");

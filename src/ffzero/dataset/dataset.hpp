@@ -37,6 +37,9 @@ inline constexpr Index kFewValues = 20;
 /// average.
 [[nodiscard]] bool may_be_classes(std::span<const double> values);
 
+/// More classes can only be a mistake: every class needs a prototype in every layer.
+inline constexpr Index kMostClasses = 65536;
+
 /// What all samples of a split have in common.
 struct DatasetInfo {
   std::string name;                          ///< "mnist", "glyphs", ..: as in the configuration

@@ -19,9 +19,6 @@ namespace {
 
 using Type = NpyArray::Type;
 
-// More classes than this can only be a mistake: every class needs a prototype in every layer.
-constexpr std::int64_t kMostClasses = 65536;
-
 // One array of the file with its name for messages.
 struct Named {
   std::string place;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr Index kLabelledClasses = 12;  // more do not fit into the cells of a matrix
 constexpr Index kNamedClasses = 20;     // more do not fit into a legend
-constexpr Index kMostClasses = 100;
+constexpr Index kMostTableClasses = 100;
 
 std::string class_tics(const RunData& run, Index classes) {
   std::string text;
@@ -257,7 +257,7 @@ FigureGroup prediction_figures(const RunData& run) {
     return group;
   }
   const Index classes = run.arrays.at("test_scores").shape.back();
-  if (!run.has("test_labels") || !run.has("test_predictions") || classes > kMostClasses) return group;
+  if (!run.has("test_labels") || !run.has("test_predictions") || classes > kMostTableClasses) return group;
   if (confusion_counts(run, classes).size() > 0) group.figures.push_back(confusion_figure(run, classes));
   group.figures.push_back(similarity_figure(run, classes, run.has("prototypes")));
   if (run.has("features") && run.matrix("features").cols() >= 2) group.figures.push_back(projection_figure(run, classes));

@@ -27,7 +27,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 // Pages are sent by mail: figures of many meshes that would make one heavier than 1.5 MB are named instead.
-constexpr std::size_t kMostBytes = 1'400'000;
+constexpr std::size_t kMostReportBytes = 1'400'000;
 
 std::string short_number(double n) {
   if (n >= 2e9) return fmt::format("{:.2f} G", n / 1e9);
@@ -248,7 +248,7 @@ std::string report_body(const RunData& run, const fs::path& figures, const Gnupl
   body += interactive_html({run}) + overfitting_html(run) + figures_html(groups[0], figures, "l") + figures_html(groups[1], figures, "p") +
           worst_samples_html(run, figures);
   // What follows and the page around it are small.
-  const auto rest = [&] { return body.size() < kMostBytes ? kMostBytes - body.size() : 0; };
+  const auto rest = [&] { return body.size() < kMostReportBytes ? kMostReportBytes - body.size() : 0; };
   body += figures_html(groups[2], figures, "k", rest());
   body += figures_html(groups[3], figures, "m", rest()) + repeat_html(run);
   if (run.summary.is_object()) body += "<h2>What it cost, and where</h2>\n" + cost_table(run).html() + machine_table(run).html();

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // Figures that would make a page heavier than what mail takes are named instead.
-constexpr std::size_t kMostBytes = 1'300'000;
+constexpr std::size_t kMostStudyBytes = 1'300'000;
 
 std::string inline_words(std::string_view line) {
   static const std::regex strong(R"(\*\*([^*]+)\*\*)"), code("`([^`]+)`");
@@ -118,7 +118,7 @@ std::vector<std::string> write_study_page(const StudyPage& page, const Study& st
   int number = 0;
   for (const StudySection& section : page.sections) {
     const std::string prefix = number++ == 0 ? "s" : fmt::format("s{}_", number);
-    body += section_html(section, out / "figures", prefix, kMostBytes - std::min(kMostBytes, body.size()));
+    body += section_html(section, out / "figures", prefix, kMostStudyBytes - std::min(kMostStudyBytes, body.size()));
   }
   body += runs_html(said, study, out);
   std::string notes;

@@ -7,7 +7,7 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kBilledTrain = 50, kBilledTest = 20, kLogged = 30, kEpochs = 2,
+constexpr Index kBilledTrain = 50, kBilledTest = 20, kLogged = 30, kBilledEpochs = 2,
                 kBilledClasses = 4;  // of batches of 16 the last holds 2 samples
 
 Settings common(Settings more) {
@@ -27,10 +27,10 @@ struct Expected {
 };
 
 Expected formula(std::int64_t cost, bool last_block, bool pullbacks) {
-  return {.training = cost * kBilledTrain * kEpochs,
+  return {.training = cost * kBilledTrain * kBilledEpochs,
           .propagation = last_block ? 0 : kBilledTrain,
-          .logging = kEpochs * (kLogged + kBilledTest) + kBilledTest + (last_block ? kBilledTrain : 0) + kCheck,
-          .pullbacks = pullbacks ? kBilledTrain * kEpochs : 0};
+          .logging = kBilledEpochs * (kLogged + kBilledTest) + kBilledTest + (last_block ? kBilledTrain : 0) + kCheck,
+          .pullbacks = pullbacks ? kBilledTrain * kBilledEpochs : 0};
 }
 
 void expect_layer(const Ledger& ledger, Index layer, const Expected& expected, const std::string& what) {
@@ -124,7 +124,7 @@ TEST(Ledger, BillsTheStatisticsOfBatchNormAsLoggingOnceAnEpoch) {
   };
   const auto result = run_epochs("2");
   Expected conv = formula(6, false, false);
-  conv.logging += kEpochs * kBilledTrain;
+  conv.logging += kBilledEpochs * kBilledTrain;
   expect_layer(result.record.ledger, 0, conv, "conv");
   expect_layer(result.record.ledger, 1, formula(6, true, false), "dense");
   // Untrained layers have no epoch, but are evaluated with the statistics of the train set too.
@@ -141,8 +141,8 @@ TEST(Ledger, BillsFrozenLayersAgainWhereTheyAreEvaluatedAgain) {
       splits);
   // Shifted images are new in every epoch, so nothing can be kept of the train set; the test set is.
   Expected first = formula(2, false, false);
-  first.propagation += kEpochs * kBilledTrain;        // inputs of the second layer's steps
-  first.logging += kEpochs * kLogged + kBilledTrain;  // its train metric, and the pass behind it
+  first.propagation += kBilledEpochs * kBilledTrain;        // inputs of the second layer's steps
+  first.logging += kBilledEpochs * kLogged + kBilledTrain;  // its train metric, and the pass behind it
   expect_layer(result.record.ledger, 0, first, "shifted");
   expect_layer(result.record.ledger, 1, formula(2, true, false), "shifted");
 }

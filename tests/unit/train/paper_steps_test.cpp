@@ -10,7 +10,7 @@
 namespace ffzero::test {
 namespace {
 
-constexpr Index kBatch = 64, kSteps = 20, kWidth = 100, kClasses = 10;
+constexpr Index kPaperBatch = 64, kPaperSteps = 20, kWidth = 100, kClasses = 10;
 
 /// ff_dd on one dense layer, as plain as it can be written: every sum in double, losses of both sides from the definition.
 class PlainLoop {
@@ -33,11 +33,11 @@ class PlainLoop {
     theta = (2.0 * theta.array() - 1.0) / std::sqrt(static_cast<double>(inputs));
     std::vector<std::uint32_t> order(usize(x_.rows()));
     RandomStream(seed_, Stream::order, 0, 0).permutation(order);
-    for (Index step = 0; step < kSteps; ++step) {
+    for (Index step = 0; step < kPaperSteps; ++step) {
       Vector<double> d(size);
       RandomStream(seed_, Stream::direction, 0, static_cast<std::uint64_t>(step)).fill_normal(as_span(d));
       d /= d.norm();
-      const std::span<const std::uint32_t> rows = std::span(order).subspan(usize(step * kBatch), usize(kBatch));
+      const std::span<const std::uint32_t> rows = std::span(order).subspan(usize(step * kPaperBatch), usize(kPaperBatch));
       const double eps = 1e-3, lr = 1e-3;
       const double slope = (loss(theta + eps * d, rows) - loss(theta - eps * d, rows)) / (2.0 * eps);
       theta -= lr * static_cast<double>(size) * slope * d;
@@ -66,12 +66,12 @@ class PlainLoop {
 
 template <class S>
 double relative_distance(std::uint64_t seed) {
-  const Splits splits = make_glyphs(3, static_cast<int>(kBatch * kSteps), 20);
+  const Splits splits = make_glyphs(3, static_cast<int>(kPaperBatch * kPaperSteps), 20);
   const Config config = resolved({{"preset", "paper"},
                                   {"seed", std::to_string(seed)},
                                   {"model.layers", "[100]"},
                                   {"training.epochs", "1"},
-                                  {"training.batch_size", std::to_string(kBatch)},
+                                  {"training.batch_size", std::to_string(kPaperBatch)},
                                   {"training.log_samples", "0"}},
                                  splits);
   auto trainer = make_trainer<S>(config, splits, std::make_shared<const Executor>(2));
