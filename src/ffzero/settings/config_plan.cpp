@@ -153,6 +153,7 @@ TrainPlan Config::plan(Index layers) const {
   plan.input_dropout = values_.number("model.input_dropout");
   plan.encoder = encoder_options(values_);
   plan.scale = feature_scale(values_);
+  plan.cache_mib = values_.integer("training.cache_mib");
   plan.log = {.train_samples = values_.integer("training.log_samples"), .test = values_.flag("training.log_test")};
   plan.names = {.solver = solver(),
                 .dataset = values_.word("dataset.name"),

@@ -75,6 +75,7 @@ std::string described(const TrainPlan& plan) {
       fmt::format("training of the library's caller: {}, seed {}, forward_evals {}, crop {}, downsample {}, shift {}, flip {}, scale {}\n",
                   plan.names.solver, plan.seed, plan.forward_evals, e.crop, e.downsample, e.shift, e.flip, static_cast<int>(plan.scale));
   if (plan.budget_split == BudgetSplit::even) text += "budget_split even\n";
+  if (plan.cache_mib != kDefaultCacheMib) text += fmt::format("cache_mib {}\n", plan.cache_mib);
   for (const BlockPlan& block : plan.blocks) text += described(block);
   return text;
 }
@@ -107,6 +108,7 @@ void TrainPlan::validate(Index layers) const {
     refuse("TrainPlan::steadiness_rows", "must be 0, or 2 and more", std::to_string(steadiness_rows));
   if (!(input_dropout >= 0.0 && input_dropout < 1.0))
     refuse("TrainPlan::input_dropout", "must lie in [0, 1)", fmt::format("{}", input_dropout));
+  if (cache_mib < 0) refuse("TrainPlan::cache_mib", "must not be negative", std::to_string(cache_mib));
   if (log.train_samples < 0) refuse("LogOptions::train_samples", "must not be negative", std::to_string(log.train_samples));
 }
 
@@ -127,6 +129,7 @@ void TrainOptions::validate() const {
   for (const auto& [layer, options] : block_of) options.validate(fmt::format("TrainOptions::block_of[{}]", layer));
   if (block_layers < 1) refuse("TrainOptions::block_layers", "must be at least 1", std::to_string(block_layers));
   if (forward_evals < 0) refuse("TrainOptions::forward_evals", "must not be negative", std::to_string(forward_evals));
+  if (cache_mib < 0) refuse("TrainOptions::cache_mib", "must not be negative", std::to_string(cache_mib));
 }
 
 TrainPlan make_plan(const TrainOptions& options, Index layers, const std::string& dataset, bool regression) {
@@ -149,6 +152,7 @@ TrainPlan make_plan(const TrainOptions& options, Index layers, const std::string
   plan.budget_split = options.budget_split;
   plan.encoder = options.encoder;
   plan.scale = options.scale;
+  plan.cache_mib = options.cache_mib;
   plan.log = options.log;
   const std::string estimator = estimator_name(options.block.estimator);
   plan.names = {.solver = solver_name(options.scope, estimator),

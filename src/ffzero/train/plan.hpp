@@ -40,6 +40,9 @@ enum class BudgetSplit {
   even   ///< equal shares; what a block leaves over goes to those after it
 };
 
+/// TrainPlan::cache_mib unless it is said: what a machine of 16 GiB has to spare.
+inline constexpr Index kDefaultCacheMib = 6144;
+
 /// What the training loop reads, and nothing else. Made from a configuration (Config::plan) or from options (make_plan).
 struct TrainPlan {
   std::vector<BlockPlan> blocks;    ///< in the order of the data flow, without gaps
@@ -55,6 +58,9 @@ struct TrainPlan {
   Index most_skipped = 0;
   Index steadiness_rows = 0;   ///< readings by which noise and drift of instruments are judged after each epoch; 0: not at all
   double input_dropout = 0.0;  ///< share of the network's inputs that is dropped in training, in [0, 1)
+  /// Most memory for the outputs of trained layers, of each split by itself, in MiB, >= 0. Outputs that do not fit are computed again (by
+  /// an instrument: read again) whenever they are wanted, and billed.
+  Index cache_mib = kDefaultCacheMib;
   EncoderOptions encoder;
   ScaleKind scale = ScaleKind::none;  ///< of the features of tables, fitted on the train set without labels
   LogOptions log;
@@ -87,7 +93,8 @@ struct TrainOptions {
   std::int64_t forward_evals = 0;  ///< as TrainPlan::forward_evals
   BudgetSplit budget_split = BudgetSplit::none;
   EncoderOptions encoder = {};
-  ScaleKind scale = ScaleKind::none;  ///< as TrainPlan::scale
+  ScaleKind scale = ScaleKind::none;   ///< as TrainPlan::scale
+  Index cache_mib = kDefaultCacheMib;  ///< as TrainPlan::cache_mib
   LogOptions log = {};
 
   /// @throws ConfigError naming the field that is wrong.

@@ -13,8 +13,6 @@ namespace ffzero {
 
 namespace {
 
-constexpr std::size_t kCacheBytes = std::size_t{6} << 30;
-
 template <class S>
 Network<S> fitting(Network<S>&& network, const Encoder& encoder, const Dataset& train) {
   if (encoder.output_shape().size() != network.input_shape().size())
@@ -42,7 +40,7 @@ std::vector<BlockTimeline> timeline_of(const std::vector<BlockSetup<S>>& blocks,
 
 template <class S>
 typename SampleSource<S>::Options source_options(const TrainPlan& plan, bool augment) {
-  return {.augment = augment, .cache_bytes = kCacheBytes, .seed = plan.seed};
+  return {.augment = augment, .cache_bytes = usize(plan.cache_mib) << 20, .seed = plan.seed};
 }
 
 // Ranks see nothing of one another but losses and slopes.

@@ -147,6 +147,23 @@ TEST(Ledger, BillsFrozenLayersAgainWhereTheyAreEvaluatedAgain) {
   expect_layer(result.record.ledger, 1, formula(2, true, false), "shifted");
 }
 
+TEST(Ledger, BillsFrozenLayersAgainWhereTheirOutputsMayNotBeKept) {
+  const Splits splits = small_splits(kBilledTrain, kBilledTest, 6, kBilledClasses);
+  const auto run_with = [&](const char* mib) {
+    return run<float>(resolved(common({{"gradient.estimator", "directional"}, {"training.cache_mib", mib}}), splits), splits, 2);
+  };
+  const auto kept = run_with("1"), again = run_with("0");
+  Expected first = formula(2, false, false);
+  expect_layer(kept.record.ledger, 0, first, "kept");
+  // Inputs of the second layer's steps, and once more to fit the components before it.
+  first.propagation += (kBilledEpochs + 1) * kBilledTrain;
+  // The metrics of every epoch and both passes behind the second layer; its check takes the first batch, which is at hand.
+  first.logging += kBilledEpochs * (kLogged + kBilledTest) + kBilledTrain + kBilledTest;
+  expect_layer(again.record.ledger, 0, first, "computed again");
+  expect_layer(again.record.ledger, 1, formula(2, true, false), "computed again");
+  EXPECT_EQ(again.theta, kept.theta) << "the same outputs, whether they are kept or not";
+}
+
 TEST(Ledger, StopsBeforeTheBudgetIsPassed) {
   const Splits splits = small_splits(kBilledTrain, kBilledTest, 6, kBilledClasses);
   for (const std::int64_t budget : {1, 31, 32, 33, 63, 64, 95, 100, 101, 200, 400}) {
