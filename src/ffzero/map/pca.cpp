@@ -21,10 +21,14 @@ void Pca<S>::absorb(std::span<const S> /*theta*/, const ConstMatrixRef<S>& x) {
   if (x.rows() == 0) return;
   if (count_ == 0) shift_ = x.row(0).transpose();
   const Matrix<S> shifted = x.rowwise() - shift_.transpose();
-  Matrix<S> products(x.cols(), x.cols());
+  const Index d = x.cols();
+  Matrix<S> products(d, d);
   gram_tn<S>(shifted, products);
-  products_.template triangularView<Eigen::Upper>() += products.template cast<double>();
-  sum_ += shifted.template cast<double>().colwise().sum().transpose();
+  // Only the upper triangle, row by row: a triangular view goes down the columns, a line of memory for every number.
+  for (Index i = 0; i < d; ++i) products_.row(i).tail(d - i) += products.row(i).tail(d - i).template cast<double>();
+  Vector<double> sum = Vector<double>::Zero(d);
+  for (Index r = 0; r < x.rows(); ++r) sum += shifted.row(r).transpose().template cast<double>();
+  sum_ += sum;
   count_ += x.rows();
 }
 
