@@ -71,7 +71,10 @@ void Cosines<S>::absorb(std::span<const S> /*theta*/, const ConstMatrixRef<S>& x
   const Matrix<double> shifted = projected.template cast<double>().rowwise() - shift_.transpose();
   parts_ += shifted.colwise().sum().transpose();
   squares_ += shifted.colwise().squaredNorm().transpose();
-  sum_ += x.template cast<double>().colwise().sum().transpose();
+  // Along rows of memory, not down the columns.
+  Vector<double> sum = Vector<double>::Zero(x.cols());
+  for (Index r = 0; r < x.rows(); ++r) sum += x.row(r).transpose().template cast<double>();
+  sum_ += sum;
   count_ += x.rows();
 }
 

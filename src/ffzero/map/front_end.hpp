@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "ffzero/base/executor.hpp"
 #include "ffzero/map/forward_map.hpp"
 
 namespace ffzero {
@@ -21,6 +22,11 @@ class FrontEnd : public ForwardMap<S>, public StatefulMap<S> {
   [[nodiscard]] std::span<const S> state() const override { return {state_.data(), usize(state_.size())}; }
   [[nodiscard]] std::span<S> state() override { return {state_.data(), usize(state_.size())}; }
   void infer(std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const override { forward(theta, x, y); }
+  /// absorb() of each of these batches (N_b, D) in their order, to the same bits. Where statistics are sums, threads of `executor` share
+  /// out the batches. Cost: as absorb().
+  virtual void absorb_many(std::span<const Matrix<S>> batches, const Executor& /*executor*/) {
+    for (const Matrix<S>& x : batches) this->absorb({}, x);
+  }
 
  protected:
   /// power in [0, 1]: 0 leaves the variances, 1 makes them equal. @throws ConfigError if components > D or < 1.

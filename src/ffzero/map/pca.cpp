@@ -2,11 +2,18 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/map/pca.hpp"
 
+#include <algorithm>
+#include <vector>
+
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/gemm.hpp"
 #include "ffzero/tensor/hermitian.hpp"
 
 namespace ffzero {
+
+namespace {
+constexpr Index kAddedRows = 32;  // rows of the triangle that a thread adds at a time
+}  // namespace
 
 template <class S>
 void Pca<S>::begin_statistics() {
@@ -17,19 +24,40 @@ void Pca<S>::begin_statistics() {
 }
 
 template <class S>
-void Pca<S>::absorb(std::span<const S> /*theta*/, const ConstMatrixRef<S>& x) {
-  if (x.rows() == 0) return;
-  if (count_ == 0) shift_ = x.row(0).transpose();
+auto Pca<S>::sums_of(const ConstMatrixRef<S>& x) const -> Sums {
+  Sums sums{.values = Vector<double>::Zero(x.cols()), .products = Matrix<S>::Zero(x.cols(), x.cols())};
+  if (x.rows() == 0) return sums;
   const Matrix<S> shifted = x.rowwise() - shift_.transpose();
-  const Index d = x.cols();
-  Matrix<S> products(d, d);
-  gram_tn<S>(shifted, products);
-  // Only the upper triangle, row by row: a triangular view goes down the columns, a line of memory for every number.
-  for (Index i = 0; i < d; ++i) products_.row(i).tail(d - i) += products.row(i).tail(d - i).template cast<double>();
-  Vector<double> sum = Vector<double>::Zero(d);
-  for (Index r = 0; r < x.rows(); ++r) sum += shifted.row(r).transpose().template cast<double>();
-  sum_ += sum;
-  count_ += x.rows();
+  gram_tn<S>(shifted, sums.products);
+  for (Index r = 0; r < x.rows(); ++r) sums.values += shifted.row(r).transpose().template cast<double>();
+  return sums;
+}
+
+template <class S>
+void Pca<S>::absorb(std::span<const S> /*theta*/, const ConstMatrixRef<S>& x) {
+  const Matrix<S> batch = x;
+  absorb_many({&batch, 1}, Executor(1));
+}
+
+// Each batch is summed by one thread, and what the batches gave is added in their order: bits depend on the batches, not on the threads.
+template <class S>
+void Pca<S>::absorb_many(std::span<const Matrix<S>> batches, const Executor& executor) {
+  for (const Matrix<S>& x : batches) {
+    if (count_ == 0 && x.rows() > 0) shift_ = x.row(0).transpose();
+    count_ += x.rows();
+  }
+  if (count_ == 0) return;
+  std::vector<Sums> sums(batches.size());
+  executor.run(isize(batches.size()), [&](Index b) { sums[usize(b)] = sums_of(batches[usize(b)]); });
+  for (const Sums& of_batch : sums) sum_ += of_batch.values;
+  const Index d = products_.cols();
+  executor.run(divide_up(d, kAddedRows), [&](Index piece) {
+    const Index end = std::min(d, (piece + 1) * kAddedRows);
+    for (const Sums& of_batch : sums)
+      // Row by row: a triangular view of Eigen goes down the columns, a line of memory for every number.
+      for (Index i = piece * kAddedRows; i < end; ++i)
+        products_.row(i).tail(d - i) += of_batch.products.row(i).tail(d - i).template cast<double>();
+  });
 }
 
 template <class S>

@@ -16,9 +16,17 @@ class Pca final : public FrontEnd<S> {
   [[nodiscard]] std::string kind() const override { return "pca"; }
   void begin_statistics() override;
   void absorb(std::span<const S> theta, const ConstMatrixRef<S>& x) override;
+  void absorb_many(std::span<const Matrix<S>> batches, const Executor& executor) override;
   void finish_statistics() override;
 
  private:
+  // Sums over one batch, about shift_.
+  struct Sums {
+    Vector<double> values;
+    Matrix<S> products;  // upper triangle
+  };
+  [[nodiscard]] Sums sums_of(const ConstMatrixRef<S>& x) const;
+
   Index count_ = 0;
   Vector<double> sum_;
   Matrix<double> products_;  // of x - shift with itself

@@ -209,11 +209,13 @@ void SampleSource<S>::gather(std::span<const std::uint32_t> rows, std::uint64_t 
 template <class S>
 void SampleSource<S>::fit_front(Index batch_rows) {
   FrontEnd<S>& front = *network_.front(depth_);
-  Matrix<S> x;
+  std::vector<Matrix<S>> batches(usize(executor_.threads()));
   front.begin_statistics();
-  for (Index first = 0; first < size(); first += batch_rows) {
-    gather_range(first, std::min(batch_rows, size() - first), 0, x);
-    front.absorb({}, x);
+  for (Index first = 0; first < size();) {
+    std::size_t held = 0;
+    for (; held < batches.size() && first < size(); first += batch_rows)
+      gather_range(first, std::min(batch_rows, size() - first), 0, batches[held++]);
+    front.absorb_many({batches.data(), held}, executor_);
   }
   front.finish_statistics();
 }

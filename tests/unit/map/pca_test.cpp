@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 #include <Eigen/Eigenvalues>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "ffzero/base/error.hpp"
 #include "support/expect_error.hpp"
@@ -83,6 +85,31 @@ TEST(Pca, FitsAgainFromTheStart) {
   fit(twice, Matrix<double>(3.0 * x.topRows(100)), 128);
   fit(twice, x, 128);
   EXPECT_TRUE(apply(once, x) == apply(twice, x));
+}
+
+// As many batches at once as there are threads, whole and short ones, and one without samples: the same bits as one after another.
+TEST(Pca, FitsBatchesSideBySideToTheSameBits) {
+  for (const Index width : {Index{1}, Index{7}, kWidth, Index{33}, Index{70}}) {
+    const Matrix<float> x = ((test::normal_matrix(kRows, width, 3) * test::normal_matrix(width, width, 4)).array() + 50.0).cast<float>();
+    Pca<float> in_turn({.width = width}, std::min<Index>(3, width), 0.5);
+    fit(in_turn, x, 40);
+    for (const int threads : {1, 2, 3, 5}) {
+      const Executor executor(threads);
+      Pca<float> together({.width = width}, std::min<Index>(3, width), 0.5);
+      together.begin_statistics();
+      std::vector<Matrix<float>> batches;
+      for (Index first = 0; first < kRows; first += 40) {
+        if (batches.empty()) batches.emplace_back(0, width);
+        batches.emplace_back(x.middleRows(first, std::min<Index>(40, kRows - first)));
+        if (isize(batches.size()) <= threads) continue;
+        together.absorb_many(batches, executor);
+        batches.clear();
+      }
+      together.absorb_many(batches, executor);
+      together.finish_statistics();
+      EXPECT_TRUE(std::ranges::equal(together.state(), in_turn.state())) << "width " << width << ", threads " << threads;
+    }
+  }
 }
 
 TEST(Pca, LeavesDegenerateDirectionsFinite) {
