@@ -277,22 +277,22 @@ std::string worst_samples_html(const RunData& run, const fs::path& folder) {
   if (!run.has("worst_indices") || !run.has("test_scores")) return {};
   const auto samples = run.integers("worst_indices");
   const auto words = words_of_samples(run, samples);
-  constexpr Index kColumns = 6;
+  constexpr Index kSheetColumns = 6;
   std::string html = "<h2>Sample predictions, the worst first</h2>\n";
   const bool pictures = run.has("worst_images") && run.arrays.at("worst_images").shape.size() == 3;
   Index rows = 1;
   if (pictures) {
-    const GreyImage sheet = sheet_of(run.arrays.at("worst_images"), kColumns);
-    rows = divide_up(isize(samples.size()), kColumns);
+    const GreyImage sheet = sheet_of(run.arrays.at("worst_images"), kSheetColumns);
+    rows = divide_up(isize(samples.size()), kSheetColumns);
     html += fmt::format("<style>.sample i{{background-image:{};background-size:{}px {}px}}</style>\n",
-                        png_address(folder / "worst_samples.png", sheet), 84 * kColumns, 84 * rows);
+                        png_address(folder / "worst_samples.png", sheet), 84 * kSheetColumns, 84 * rows);
   }
   html += "<div class=\"samples\">\n";
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const auto at = isize(i);
     const std::string picture =
         pictures ? fmt::format("<i role=\"img\" aria-label=\"test sample {}\" style=\"background-position:-{}px -{}px\"></i>", samples[i],
-                               84 * (at % kColumns), 84 * (at / kColumns))
+                               84 * (at % kSheetColumns), 84 * (at / kSheetColumns))
                  : "";
     html += fmt::format("<div class=\"sample\">{}{}<br><span class=\"quiet\">test {}</span></div>\n", picture, words[i], samples[i]);
   }
