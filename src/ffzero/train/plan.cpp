@@ -18,6 +18,12 @@ namespace {
   throw ConfigError(place, requirement, value, remedy);
 }
 
+// In bytes it must be a number that a machine can count.
+void require_cache(const char* place, Index mib) {
+  constexpr Index kMost = 1'000'000'000;
+  if (mib < 0 || mib > kMost) refuse(place, fmt::format("must lie in 0 .. {}", kMost), std::to_string(mib));
+}
+
 std::string described(const NamedNumbers& numbers) {
   std::string text;
   for (const auto& [name, number] : numbers) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, number);
@@ -108,7 +114,7 @@ void TrainPlan::validate(Index layers) const {
     refuse("TrainPlan::steadiness_rows", "must be 0, or 2 and more", std::to_string(steadiness_rows));
   if (!(input_dropout >= 0.0 && input_dropout < 1.0))
     refuse("TrainPlan::input_dropout", "must lie in [0, 1)", fmt::format("{}", input_dropout));
-  if (cache_mib < 0) refuse("TrainPlan::cache_mib", "must not be negative", std::to_string(cache_mib));
+  require_cache("TrainPlan::cache_mib", cache_mib);
   if (log.train_samples < 0) refuse("LogOptions::train_samples", "must not be negative", std::to_string(log.train_samples));
 }
 
@@ -129,7 +135,7 @@ void TrainOptions::validate() const {
   for (const auto& [layer, options] : block_of) options.validate(fmt::format("TrainOptions::block_of[{}]", layer));
   if (block_layers < 1) refuse("TrainOptions::block_layers", "must be at least 1", std::to_string(block_layers));
   if (forward_evals < 0) refuse("TrainOptions::forward_evals", "must not be negative", std::to_string(forward_evals));
-  if (cache_mib < 0) refuse("TrainOptions::cache_mib", "must not be negative", std::to_string(cache_mib));
+  require_cache("TrainOptions::cache_mib", cache_mib);
 }
 
 TrainPlan make_plan(const TrainOptions& options, Index layers, const std::string& dataset, bool regression) {

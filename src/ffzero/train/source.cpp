@@ -16,6 +16,7 @@ namespace ffzero {
 
 namespace {
 constexpr Index kGatherRows = 32;
+constexpr int kMostBatches = 8;  // that a front end is fitted to at once: each holds a matrix of products
 // Samples lie in memory in another order than they are drawn in: those a few places ahead are on their way while one is copied.
 constexpr Index kAhead = 4;
 
@@ -209,7 +210,7 @@ void SampleSource<S>::gather(std::span<const std::uint32_t> rows, std::uint64_t 
 template <class S>
 void SampleSource<S>::fit_front(Index batch_rows) {
   FrontEnd<S>& front = *network_.front(depth_);
-  std::vector<Matrix<S>> batches(usize(executor_.threads()));
+  std::vector<Matrix<S>> batches(usize(std::min(executor_.threads(), kMostBatches)));
   front.begin_statistics();
   for (Index first = 0; first < size();) {
     std::size_t held = 0;

@@ -30,6 +30,9 @@ std::string refusal(const std::function<void(TrainOptions&)>& change) {
 }
 
 TEST(TrainOptions, RefusesEachFieldByName) {
+  EXPECT_EQ(refusal([](auto& o) { o.cache_mib = -1; }), "TrainOptions::cache_mib: must lie in 0 .. 1000000000; got -1");
+  EXPECT_EQ(refusal([](auto& o) { o.cache_mib = Index{1} << 44; }),
+            "TrainOptions::cache_mib: must lie in 0 .. 1000000000; got 17592186044416");
   EXPECT_EQ(refusal([](auto& o) { o.block.batch_size = 0; }), "TrainOptions::block: BlockOptions::batch_size: must be at least 1; got 0");
   EXPECT_EQ(refusal([](auto& o) { o.block.epochs = -1; }), "TrainOptions::block: BlockOptions::epochs: must not be negative; got -1");
   EXPECT_EQ(refusal([](auto& o) { o.block.update.lr = -1.0; }),
