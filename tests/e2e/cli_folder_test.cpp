@@ -56,7 +56,7 @@ TEST(RunFolder, OfSamplesThatCannotBeTrainedOnDoesNotStay) {
 TEST(RunFolder, OnAFullDiskIsAnOutputErrorAndLeavesNothing) {
   Workplace place;
   const Arguments train = train_on(place) + kSmall + Arguments{"--out", "run"};
-  const Outcome outcome = place.start(train, 1024).wait();
+  const Outcome outcome = place.start(train, 4096).wait();  // the checkpoint alone is larger
   EXPECT_EQ(outcome.code, 8) << outcome.err;
   EXPECT_NE(outcome.err.find("checkpoint.npz"), std::string::npos) << outcome.err;
   EXPECT_EQ(lines_of(outcome.err).size(), 1U) << outcome.err;
