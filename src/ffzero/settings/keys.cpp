@@ -14,6 +14,7 @@
 #include "ffzero/loss/loss.hpp"
 #include "ffzero/map/imperfect.hpp"
 #include "ffzero/map/map_registry.hpp"
+#include "ffzero/train/plan.hpp"
 #include "ffzero/train/step_gradient.hpp"
 #include "ffzero/update/rule.hpp"
 
@@ -464,7 +465,7 @@ std::vector<KeyInfo> make_table() {
       "Train samples (the first ones) in the train metric of each epoch; 0: none until the block ends.");
   add("training.log_test", boolean, true, 0, 0,
       "Evaluate the test set after every epoch, billed as logging; else at the end of each block.");
-  add("training.cache_mib", integer, 6144, 0, 1e9,
+  add("training.cache_mib", integer, kDefaultCacheMib, 0, 1e9,
       "Most memory for the outputs of trained layers, of each split by itself, in MiB. Outputs that do not fit are computed again for "
       "every batch, and billed: a device is read again.");
   add("training.save_every_s", number, 1.0, 0, 1e9,
