@@ -29,7 +29,7 @@ set(CPACK_DEBIAN_PROGRAM_DESCRIPTION "${text}")
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libffzero-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(depends "libeigen3-dev (>= 3.4), libfmt-dev, nlohmann-json3-dev, libtomlplusplus-dev, zlib1g-dev, libpng-dev, libssl-dev, libopenblas-dev, libhwy-dev, pkgconf")
+set(depends "libeigen3-dev (>= 3.4), libfmt-dev, nlohmann-json3-dev, libtomlplusplus-dev, zlib1g-dev, libdeflate-dev, libpng-dev, libssl-dev, libopenblas-dev, libhwy-dev, pkgconf")
 if(FFZERO_FETCH)
   string(APPEND depends ", libcurl4-openssl-dev | libcurl4-gnutls-dev")
 endif()

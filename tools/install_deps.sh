@@ -18,7 +18,7 @@ build_packages=(
   g++ cmake ninja-build pkgconf
   libeigen3-dev "libopenblas-dev|libopenblas-pthread-dev" libhwy-dev librandom123-dev
   libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev
-  zlib1g-dev libpng-dev libssl-dev "libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev" ca-certificates
+  zlib1g-dev libdeflate-dev libpng-dev libssl-dev "libcurl4-openssl-dev|libcurl4-gnutls-dev|libcurl4-nss-dev" ca-certificates
   "gnuplot-nox|gnuplot-qt|gnuplot-x11"
 )
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3)

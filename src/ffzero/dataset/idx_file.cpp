@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/dataset/idx_file.hpp"
 
+#include <libdeflate.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <new>
 #include <system_error>
 
@@ -53,9 +55,19 @@ class Stored {
     at_ += count;
     return count;
   }
-  void rewind() {
-    at_ = 0;
-    if (file_.is_open()) file_.seekg(0);
+  void seek(std::uint64_t at) {
+    at_ = at;
+    if (file_.is_open()) file_.seekg(static_cast<std::streamoff>(at));
+  }
+  // All bytes. Those of a file are read into `space`; what is read next stays the same.
+  std::span<const std::byte> all(std::vector<std::byte>& space) {
+    if (!file_.is_open()) return memory_;
+    const std::uint64_t at = at_;
+    space.resize(static_cast<std::size_t>(size_));
+    seek(0);
+    read(space);
+    seek(at);
+    return space;
   }
 
  private:
@@ -72,7 +84,7 @@ class Content {
   explicit Content(Stored& stored) : stored_(stored) {
     std::array<std::byte, 2> head{};
     const std::size_t got = stored_.read(head);
-    stored_.rewind();
+    stored_.seek(0);
     gzipped_ = got == 2 && head[0] == std::byte{0x1F} && head[1] == std::byte{0x8B};
     if (gzipped_ && inflateInit2(&stream_, 16 + MAX_WBITS) != Z_OK) throw std::bad_alloc();
   }
@@ -92,6 +104,20 @@ class Content {
     std::size_t done = 0;
     while (done < out.size() && !finished_) done += inflate_some(out.subspan(done));
     return done;
+  }
+
+  // The whole content of a gzip file at once, which takes half of the time. False if it is not exactly `out.size()` bytes long, or damaged:
+  // read() says what is wrong.
+  bool read_all(std::span<std::byte> out) {
+    std::vector<std::byte> space;
+    const std::span<const std::byte> packed = stored_.all(space);
+    const std::unique_ptr<libdeflate_decompressor, decltype(&libdeflate_free_decompressor)> decompressor(libdeflate_alloc_decompressor(),
+                                                                                                         libdeflate_free_decompressor);
+    if (!decompressor) throw std::bad_alloc();
+    std::size_t used = 0;  // more bytes behind the gzip data are an error
+    return libdeflate_gzip_decompress_ex(decompressor.get(), packed.data(), packed.size(), out.data(), out.size(), &used, nullptr) ==
+               LIBDEFLATE_SUCCESS &&
+           used == packed.size();
   }
 
  private:
@@ -161,10 +187,14 @@ std::vector<std::uint8_t> read_body(Content& in, std::span<const std::uint64_t> 
     if (s > in.longest() / total) throw DataError(in.place(), promise, "a shorter file", kAgain);
     total *= s;
   }
+  const std::size_t header = 4 + 4 * sizes.size();
   std::vector<std::uint8_t> body;
-  body.reserve(static_cast<std::size_t>(total));
+  body.reserve(static_cast<std::size_t>(total) + header);
   prefer_huge_pages(body.data(), body.capacity());
-  body.resize(static_cast<std::size_t>(total));
+  body.resize(static_cast<std::size_t>(total) + header);
+  const bool complete = in.gzipped() && in.read_all(std::as_writable_bytes(std::span(body)));
+  body.erase(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(header));
+  if (complete) return body;
   const std::size_t got = in.read(std::as_writable_bytes(std::span(body)));
   if (got < body.size()) throw DataError(in.place(), promise, std::to_string(got) + " of " + std::to_string(total) + " bytes", kAgain);
   // Asking for one byte more is also what makes zlib compare the checksum.

@@ -48,7 +48,8 @@ using NpzArchive = std::map<std::string, NpyArray>;
 [[nodiscard]] NpzArchive read_npz(const std::filesystem::path& path);
 /// The same from memory; `place` stands for the path in messages. Safe for any bytes whatsoever.
 [[nodiscard]] NpzArchive parse_npz(std::span<const std::byte> bytes, const std::string& place = "archive");
-/// Members are deflated if that makes them smaller (`compress`); written atomically. numpy.load reads it. Same input: same bytes.
+/// Members are deflated if that makes them smaller (`compress`; of those above 256 KiB the first 64 KiB decide, by an eighth at least);
+/// written atomically. numpy.load reads it. Same input: same bytes.
 /// @throws OutputError if the file cannot be written or would need more than 4 GiB.
 void write_npz(const std::filesystem::path& path, const NpzArchive& arrays, bool compress = false);
 /// The bytes that write_npz would write.

@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/base/random.hpp"
 #include "support/expect_error.hpp"
 #include "support/project_folder.hpp"
 #include "support/property.hpp"
@@ -130,6 +131,16 @@ TEST(Npz, DeflatesOnlyWhatGetsSmaller) {
   EXPECT_LT(npz_bytes(a, true).size(), 500U);
   EXPECT_GT(npz_bytes(a, false).size(), 4000U);
   EXPECT_EQ(parse(npz_bytes(a, true)).at("x").to<float>(), same);
+}
+
+TEST(Npz, StoresLargeArraysThatHardlyShrink) {
+  std::vector<float> noise(80000), same(80000, 1.0F);
+  RandomStream(3, Stream::test).fill_normal(noise);
+  const NpzArchive scores{{"x", NpyArray::of<float>(noise, {80000})}};
+  EXPECT_EQ(npz_bytes(scores, true), npz_bytes(scores, false));
+  const NpzArchive constant{{"x", NpyArray::of<float>(same, {80000})}};
+  EXPECT_LT(npz_bytes(constant, true).size(), 2000U);
+  EXPECT_EQ(parse(npz_bytes(constant, true)).at("x").to<float>(), same);
 }
 
 TEST(Npz, ComesBackFromAFile) {
