@@ -11,7 +11,8 @@ import subprocess
 import tomllib
 
 # Epochs behind which a stage of a study ends, where the last one is not all that is told.
-STAGES = {study: {20: "loaded", 28: "fitted"} for study in ("twin", "twin_large", "twin_fashion", "population", "everything", "hard")}
+STAGES = {study: {20: "loaded", 28: "fitted"} for study in ("twin", "twin_large", "twin_fashion", "population", "hard")}
+STAGES["everything"] = {40: "loaded", 64: "fitted"}
 # Points of the figure: study, stage, what is known, text, and where the text stands.
 POINTS = [
     ("twin", "fitted", 0, "fitted twin", "left offset 1,0.6"), ("twin", "last", 0, "then two epochs on the chip", "center offset 0,-0.9"),

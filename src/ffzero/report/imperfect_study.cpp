@@ -195,29 +195,30 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
     return keys;
   };
   const int start = size(6, 20), refine = size(1, 2), epochs = size(10, 30);
-  const auto started_on_the_model = [&](const char* fit, int epochs_on_chip, double chip_lr) {
+  const int long_start = size(6, 40);  // epochs on the model read nothing
+  const auto started_on_the_model = [&](const char* fit, int epochs_on_the_model, int epochs_on_chip, double chip_lr) {
     return with({{"preset", "adjoint"},
                  {"gradient.estimator", "twin"},
                  {"gradient.twin.order", "along"},
                  {"gradient.twin.fit", fit},
-                 {"gradient.twin.start", start},
+                 {"gradient.twin.start", epochs_on_the_model},
                  {"gradient.twin.chip_lr", chip_lr},
-                 {"training.epochs", start + epochs_on_chip}},
+                 {"training.epochs", epochs_on_the_model + epochs_on_chip}},
                 model);
   };
   // Errors that a model cannot know beside those that it is fitted to.
-  const auto with_more_errors = [&](const ArmKeys& errors) {
+  const auto with_more_errors = [&](int epochs_on_the_model, int all_epochs, const ArmKeys& errors) {
     return with(with({{"preset", "adjoint"},
                       {"gradient.estimator", "twin"},
                       {"gradient.twin.fit", "all"},
                       {"gradient.twin.settings", kSettingsOfAll},
                       {"gradient.twin.samples", kSamplesOfAll},
                       {"gradient.twin.spread", 0.1},
-                      {"gradient.twin.start", start},
+                      {"gradient.twin.start", epochs_on_the_model},
                       {"gradient.twin.calibrated_lr", 3e-3},
                       {"gradient.twin.chip_lr", 3e-3},
                       {"gradient.twin.refine", refine},
-                      {"training.epochs", epochs}},
+                      {"training.epochs", all_epochs}},
                      model),
                 errors);
   };
@@ -264,10 +265,13 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
             {"update.beta2", 0.9},
             {"budget.forward_evals", size(100000, 600000)}},
            [](double readings) { return readings * kTurnSettings / kTurnReadings; }},
-          {"pat_1", "slopes of the model, 1 epoch", true, "layout and equations", started_on_the_model("none", 1, 3e-3), by_batches},
-          {"pat_5", "slopes of the model, 5 epochs", true, "layout and equations", started_on_the_model("none", 5, 1e-3), by_batches},
-          {"along_1", "twin, fitted along, 1 epoch", true, "layout and equations", started_on_the_model("couplers", 1, 3e-3), by_batches},
-          {"along_5", "twin, fitted along, 5 epochs", true, "layout and equations", started_on_the_model("couplers", 5, 3e-3), by_batches},
+          {"pat_1", "slopes of the model, 1 epoch", true, "layout and equations", started_on_the_model("none", start, 1, 3e-3), by_batches},
+          {"pat_5", "slopes of the model, 5 epochs", true, "layout and equations", started_on_the_model("none", long_start, 5, 2e-3),
+           by_batches},
+          {"along_1", "twin, fitted along, 1 epoch", true, "layout and equations", started_on_the_model("couplers", start, 1, 3e-3),
+           by_batches},
+          {"along_5", "twin, fitted along, 5 epochs", true, "layout and equations", started_on_the_model("couplers", start, 5, 3e-3),
+           by_batches},
           {"twin", "twin, fitted", true, "layout and equations",
            with({{"preset", "adjoint"},
                  {"gradient.estimator", "twin"},
@@ -279,7 +283,8 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
              return kCalibrationSettings + std::max(0.0, readings - kCalibrationSettings * kCalibrationSamples) / kBatch;
            }},
           {"everything", "twin, many errors", true, "layout and equations",
-           with_more_errors({{"model.mesh.chip.read_noise", 0.01},
+           with_more_errors(long_start, size(10, 66),
+                            {{"model.mesh.chip.read_noise", 0.01},
                              {"model.mesh.chip.dac_bits", 8},
                              {"model.mesh.chip.crosstalk", 0.005},
                              {"model.mesh.chip.stuck", 0.01},
@@ -287,7 +292,8 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
                              {"model.mesh.chip.drift_time", options.quick ? 0.6 : 6.1}}),
            by_settings_of_all},
           {"hard", "twin, a hard mix", true, "layout and equations",
-           with_more_errors({{"gradient.twin.steps", size(20000, 100000)},
+           with_more_errors(start, epochs,
+                            {{"gradient.twin.steps", size(20000, 100000)},
                              {"model.mesh.chip.loss_db", 0.2},
                              {"model.mesh.chip.crosstalk", 0.02},
                              {"model.mesh.chip.phase_gain", 0.05},
