@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 #include "ffzero/base/error.hpp"
@@ -130,6 +131,7 @@ bool SampleSource<S>::may_cache(Index columns) const noexcept {
 template <class S>
 void SampleSource<S>::advance(std::optional<Matrix<S>> outputs) {
   cache_ = std::move(outputs);
+  if (cache_) encoded_ = {};
   through_ = false;
   front_done_ = false;
   ++depth_;
@@ -176,17 +178,41 @@ void SampleSource<S>::encode(std::span<const std::uint32_t> rows, std::uint64_t 
 }
 
 template <class S>
-void SampleSource<S>::gather_first(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const {
-  if (!cache_) return encode(rows, epoch, x);
-  x.resize(isize(rows.size()), cache_->cols());
+void SampleSource<S>::copy_rows(const Matrix<S>& from, std::span<const std::uint32_t> rows, Matrix<S>& x) const {
+  x.resize(isize(rows.size()), from.cols());
   executor_.run(divide_up(isize(rows.size()), kGatherRows), [&](Index shard) {
     const Index end = std::min(isize(rows.size()), (shard + 1) * kGatherRows);
     const std::size_t bytes = usize(x.cols()) * sizeof(S);
     for (Index i = shard * kGatherRows; i < end; ++i) {
-      if (i + kAhead < end) fetch_ahead(cache_->row(rows[usize(i + kAhead)]).data(), std::min<std::size_t>(bytes, 1024));
-      std::copy_n(cache_->row(rows[usize(i)]).data(), x.cols(), x.row(i).data());
+      if (i + kAhead < end) fetch_ahead(from.row(rows[usize(i + kAhead)]).data(), std::min<std::size_t>(bytes, 1024));
+      std::copy_n(from.row(rows[usize(i)]).data(), x.cols(), x.row(i).data());
     }
   });
+}
+
+template <class S>
+bool SampleSource<S>::keeps_encoded() const noexcept {
+  return encoder_.options().optical_field == OpticalField::fourier && may_cache(encoder_.output_shape().size());
+}
+
+template <class S>
+void SampleSource<S>::gather_first(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const {
+  if (cache_) return copy_rows(*cache_, rows, x);
+  if (!keeps_encoded()) return encode(rows, epoch, x);
+  if (encoded_.there.empty()) {
+    encoded_.x.resize(size(), encoder_.output_shape().size());
+    encoded_.there.assign(usize(size()), false);
+  }
+  std::vector<std::uint32_t> missing;
+  std::copy_if(rows.begin(), rows.end(), std::back_inserter(missing), [this](std::uint32_t row) { return !encoded_.there[row]; });
+  if (!missing.empty()) {
+    encode(missing, epoch, fresh_);
+    for (Index i = 0; i < fresh_.rows(); ++i) {
+      encoded_.x.row(missing[usize(i)]) = fresh_.row(i);
+      encoded_.there[missing[usize(i)]] = true;
+    }
+  }
+  copy_rows(encoded_.x, rows, x);
 }
 
 template <class S>

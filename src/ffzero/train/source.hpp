@@ -42,6 +42,7 @@ void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::sp
 /// The inputs of the block that is being trained. Starts at the encoded data set; advance() passes it through a trained layer. Outputs
 /// are kept in memory (4 bytes a number) unless they would exceed `cache_bytes` or training images are augmented: then frozen layers are
 /// evaluated again for every batch. Before a front end that leaves few numbers of them they need not be kept (may_go_through).
+/// Fourier transforms of images are kept under the same limit: to make one takes longer than what a mesh of 64 ports does with it.
 template <class S>
 class SampleSource {
  public:
@@ -85,7 +86,15 @@ class SampleSource {
   [[nodiscard]] bool may_cache(Index width) const noexcept;
 
  private:
+  // Samples as they leave the encoder, each from when it is asked for first.
+  struct Encoded {
+    Matrix<S> x;
+    std::vector<bool> there;
+  };
   void encode(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const;
+  void copy_rows(const Matrix<S>& from, std::span<const std::uint32_t> rows, Matrix<S>& x) const;
+  /// True if encoding takes longer than fetching, and there is room.
+  [[nodiscard]] bool keeps_encoded() const noexcept;
   /// x: these rows of the cache, or without one of the data.
   void gather_first(std::span<const std::uint32_t> rows, std::uint64_t epoch, Matrix<S>& x) const;
 
@@ -101,7 +110,8 @@ class SampleSource {
   bool front_done_before_ = false;
   std::optional<Matrix<S>> cache_;
   // Of gather(), kept between its calls: fresh memory for each batch would take longer than the layers.
-  mutable Matrix<S> input_;
+  mutable Matrix<S> input_, fresh_;
+  mutable Encoded encoded_;
   mutable LayerOutput<S> output_;
 };
 

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 #include "ffzero/base/error.hpp"
 #include "small_runs.hpp"
 #include "support/expect_error.hpp"
@@ -137,6 +140,34 @@ TEST_F(SourceTest, ShiftsDependOnSeedEpochAndSampleAlone) {
   EXPECT_TRUE(a.row(2) == b.row(0));
   shifted.gather(rows, 4, c);
   EXPECT_FALSE(a == c);
+}
+
+TEST(Source, KeepsFourierTransformsWithinTheLimit) {
+  Splits splits = make_glyphs(1, 100, 20);
+  const Config config = resolved({{"model.kind", "photonic"}, {"dataset.crop", "4"}, {"model.mesh.layers", "1"}}, splits);
+  const Encoder encoder(encoder_options(config.values()), splits.train.shape());
+  ASSERT_EQ(encoder.options().optical_field, OpticalField::fourier);
+  for (const int threads : {1, 2, 3}) {
+    const Executor executor(threads);
+    const auto network = build_network<float>(config, encoder.output_shape(), 10, std::make_shared<const Executor>(1));
+    const SampleSource<float> kept{splits.train, encoder, network, executor, {.cache_bytes = 100 * 32 * 4}},
+        anew{splits.train, encoder, network, executor, {.cache_bytes = 100 * 32 * 4 - 1}};
+    Matrix<float> a, b;
+    for (const std::vector<std::uint32_t>& rows : {std::vector<std::uint32_t>{5, 99, 0, 5, 17}, {17, 5, 3}, {99, 99, 3, 42}}) {
+      kept.gather(rows, 1, a);
+      anew.gather(rows, 1, b);
+      EXPECT_TRUE(a == b);
+      EXPECT_GT(a.cwiseAbs().rowwise().sum().minCoeff(), 0.0F);
+    }
+    // Only what is not kept is looked up in the data again.
+    const Splits before = std::exchange(splits, make_glyphs(2, 100, 20));
+    kept.gather(std::vector<std::uint32_t>{5, 42}, 1, a);
+    anew.gather(std::vector<std::uint32_t>{5, 42}, 1, b);
+    EXPECT_FALSE(a == b);
+    splits = before;
+    anew.gather(std::vector<std::uint32_t>{5, 42}, 1, b);
+    EXPECT_TRUE(a == b);
+  }
 }
 
 TEST(Source, MirrorsImagesInTrainingAndNotInEvaluation) {
