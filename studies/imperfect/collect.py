@@ -16,9 +16,9 @@ STAGES["everything"] = {40: "loaded", 64: "fitted"}
 # Points of the figure: study, stage, what is known, text, and where the text stands.
 POINTS = [
     ("twin", "fitted", 0, "fitted twin", "left offset 1,0.6"), ("twin", "last", 0, "then two epochs on the chip", "center offset 0,-0.9"),
-    ("along_once", "last", 0, "twin fitted along", "right offset -1,-0.4"), ("along", "last", 0, "twin fitted along", "left offset 1,-0.3"),
-    ("pat_once", "last", 1, "slopes of the model", "right offset -1,0.6"), ("pat", "last", 1, "slopes of the model", "left offset 1,0.5"),
-    ("transfer", "last", 2, "learnt matrix, random start", "right offset -1,0.2"), ("from_model", "last", 3, "from the model's phases", "right offset -1,0.2"),
+    ("along_once", "last", 0, "twin fitted along", "right offset -1,-0.4"), ("along", "last", 0, "twin fitted along", "left offset 1,0.5"),
+    ("pat_once", "last", 1, "slopes of the model", "right offset -1,0.6"), ("pat", "last", 1, "slopes of the model", "left offset 1,-0.4"),
+    ("transfer", "last", 2, "learnt matrix, random start", "right offset -1,-0.4"), ("from_model", "last", 3, "from the model's phases", "right offset -1,0.5"),
     ("from_model_40", "last", 3, "the same", "left offset 1,0"),
     ("single_phases", "last", 3, "one phase at a time, random start", "right offset -1,-0.2"),
     ("forward_only", "last", 3, "random directions, random start", "right offset -1,0.2"),
