@@ -42,7 +42,8 @@ void encode_sample(const Encoder& encoder, const Dataset& data, Index i, std::sp
 /// The inputs of the block that is being trained. Starts at the encoded data set; advance() passes it through a trained layer. Outputs
 /// are kept in memory (4 bytes a number) unless they would exceed `cache_bytes` or training images are augmented: then frozen layers are
 /// evaluated again for every batch. Before a front end that leaves few numbers of them they need not be kept (may_go_through).
-/// Fourier transforms of images are kept under the same limit: to make one takes longer than what a mesh of 64 ports does with it.
+/// Fourier transforms of images that take no more memory than an image of bytes are kept under the same limit: to make one takes longer
+/// than what a mesh of 64 ports does with it.
 template <class S>
 class SampleSource {
  public:

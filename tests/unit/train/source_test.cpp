@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -167,6 +168,25 @@ TEST(Source, KeepsFourierTransformsWithinTheLimit) {
     splits = before;
     anew.gather(std::vector<std::uint32_t>{5, 42}, 1, b);
     EXPECT_TRUE(a == b);
+  }
+}
+
+TEST(Source, MakesLargeFourierTransformsAnew) {
+  Splits splits = make_glyphs(1, 100, 20);
+  const Executor executor(1);
+  for (const Index side : {9, 10}) {  // of images of 28 x 28: 648 and 800 bytes
+    const Config config =
+        resolved({{"model.kind", "photonic"}, {"dataset.crop", std::to_string(side)}, {"model.mesh.layers", "1"}}, splits);
+    const Encoder encoder(encoder_options(config.values()), splits.train.shape());
+    ASSERT_EQ(encoder.input_shape().size(), 784);
+    const auto network = build_network<float>(config, encoder.output_shape(), 10, std::make_shared<const Executor>(1));
+    const SampleSource<float> source{splits.train, encoder, network, executor, {.cache_bytes = std::size_t{1} << 30}};
+    Matrix<float> before, after;
+    source.gather_range(0, 5, 1, before);
+    const Splits first = std::exchange(splits, make_glyphs(2, 100, 20));
+    source.gather_range(0, 5, 1, after);
+    splits = first;
+    EXPECT_EQ(before == after, side == 9);
   }
 }
 
