@@ -155,10 +155,12 @@ std::string kind_of(std::uint32_t magic) {
   return number;
 }
 
+constexpr std::size_t header_bytes(std::size_t dimensions) { return 4 + 4 * dimensions; }
+
 // Header of `1 + sizes` numbers; sizes.size() is the number of dimensions that the caller wants.
 void read_header(Content& in, std::uint32_t wanted, std::span<std::uint64_t> sizes) {
   std::array<std::byte, 16> raw{};
-  const std::size_t length = 4 + 4 * sizes.size();
+  const std::size_t length = header_bytes(sizes.size());
   const std::size_t got = in.read(std::span(raw).first(length));
   const auto number = [&raw](std::size_t at) {
     std::uint32_t value = 0;
@@ -187,7 +189,7 @@ std::vector<std::uint8_t> read_body(Content& in, std::span<const std::uint64_t> 
     if (s > in.longest() / total) throw DataError(in.place(), promise, "a shorter file", kAgain);
     total *= s;
   }
-  const std::size_t header = 4 + 4 * sizes.size();
+  const std::size_t header = in.gzipped() ? header_bytes(sizes.size()) : 0;  // comes along when all is unpacked at once
   std::vector<std::uint8_t> body;
   body.reserve(static_cast<std::size_t>(total) + header);
   prefer_huge_pages(body.data(), body.capacity());

@@ -467,8 +467,7 @@ std::vector<KeyInfo> make_table() {
       "Evaluate the test set after every epoch, billed as logging; else at the end of each block.");
   add("training.cache_mib", integer, kDefaultCacheMib, 0, 1e9,
       "Most memory for the outputs of trained layers, and for small Fourier transforms of images, of each split by itself, in MiB. Outputs "
-      "that "
-      "do not fit are computed again for every batch, and billed: a device is read again.");
+      "that do not fit are computed again for every batch, and billed: a device is read again.");
   add("training.save_every_s", number, 1.0, 0, 1e9,
       "Seconds from one checkpoint to the next that follows an epoch, at least; 0: after every epoch. What a killed run loses is computed "
       "again, to the same bits.");
