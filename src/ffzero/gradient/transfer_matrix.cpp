@@ -14,6 +14,7 @@
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/base/random.hpp"
+#include "ffzero/gradient/slope_kernel-inl.hpp"
 #include "ffzero/tensor/gemm.hpp"
 #include "ffzero/tensor/hermitian.hpp"
 
@@ -106,64 +107,91 @@ ComplexMatrix signed_rows(ComplexMatrix rows) {
   return rows;
 }
 
-/// The misses of a generator and their derivative, as a linear map between V and slopes.
+Index stride_of(Index outputs) { return divide_up(outputs, slope_kernel::kPad) * slope_kernel::kPad; }
+
+/// Fields, or columns of a generator, as slope_kernel keeps them.  m (outputs, count)   returns count x (2, stride)
+Column parts_of(const ComplexMatrix& m) {
+  const Index stride = stride_of(m.rows());
+  Column parts = Column::Zero(2 * stride * m.cols());
+  for (Index j = 0; j < m.cols(); ++j) {
+    parts.segment(2 * j * stride, m.rows()) = m.col(j).real();
+    parts.segment((2 * j + 1) * stride, m.rows()) = m.col(j).imag();
+  }
+  return parts;
+}
+
+/// The reverse.
+ComplexMatrix of_parts(const Column& parts, Index outputs, Index count) {
+  const Index stride = stride_of(outputs);
+  ComplexMatrix m(outputs, count);
+  for (Index j = 0; j < count; ++j) {
+    m.col(j).real() = parts.segment(2 * j * stride, outputs);
+    m.col(j).imag() = parts.segment((2 * j + 1) * stride, outputs);
+  }
+  return m;
+}
+
+/// The misses of a generator and their derivative J in its parts.
 class SlopeModel {
  public:
-  SlopeModel(const ComplexMatrix& y, const Matrix<double>& slopes) : y_(y), turned_(Complex(0.0, 2.0) * y.conjugate()), slopes_(slopes) {}
+  SlopeModel(const ComplexMatrix& y, const Matrix<double>& slopes, Index rank)
+      : stride_(stride_of(y.rows())), samples_(y.cols()), rank_(rank), fields_(parts_of(y)), seen_(2 * rank * samples_) {
+    slopes_ = Column::Zero(samples_ * stride_);
+    for (Index b = 0; b < samples_; ++b) slopes_.segment(b * stride_, y.rows()) = slopes.col(b);
+  }
 
-  /// Model minus slopes.
-  [[nodiscard]] Matrix<double> miss(const ComplexMatrix& v) {
-    seen_ = signed_rows(adjoint_product(v, y_));
-    return turned_.cwiseProduct(product(v, seen_)).real() - slopes_;
+  /// Model minus slopes, and the sum of its squares; J is that at v from here on.
+  double miss(const Column& v, Column& misses) {
+    at_ = v;
+    misses.resize(slopes_.size());
+    return slope_kernel::miss(fields(), point(), slopes_.data(), misses.data());
   }
-  /// Change of the misses with a change of v, at the v of the last call of miss.
-  [[nodiscard]] Matrix<double> forward(const ComplexMatrix& v, const ComplexMatrix& change) const {
-    return turned_.cwiseProduct(product(change, seen_) + product(v, signed_rows(adjoint_product(change, y_)))).real();
+  /// J^T misses.
+  [[nodiscard]] Column backward(const Column& misses) {
+    Column out(at_.size());
+    slope_kernel::backward(fields(), point(), misses.data(), out.data());
+    return out;
   }
-  /// The transpose of that.
-  [[nodiscard]] ComplexMatrix backward(const ComplexMatrix& v, const Matrix<double>& misses) const {
-    const ComplexMatrix weighted = turned_.cwiseProduct(misses.cast<Complex>()).conjugate();
-    ComplexMatrix second = product(y_, adjoint_product(weighted, v));
-    if (v.cols() > 1) second.col(1) = -second.col(1);
-    return product_adjoint(weighted, seen_) + second;
+  /// J^T J change.
+  [[nodiscard]] Column normal(const Column& change) {
+    Column out(at_.size());
+    slope_kernel::normal(fields(), point(), change.data(), out.data());
+    return out;
   }
 
  private:
-  const ComplexMatrix& y_;
-  ComplexMatrix turned_;
-  const Matrix<double>& slopes_;
-  ComplexMatrix seen_;
+  [[nodiscard]] slope_kernel::Fields fields() const { return {.y = fields_.data(), .samples = samples_, .stride = stride_}; }
+  [[nodiscard]] slope_kernel::Point point() { return {.v = at_.data(), .seen = seen_.data(), .rank = rank_}; }
+  Index stride_, samples_, rank_;
+  Column fields_, slopes_, at_, seen_;
 };
 
-double inner(const ComplexMatrix& a, const ComplexMatrix& b) { return a.conjugate().cwiseProduct(b).real().sum(); }
-
 /// Damped Gauss-Newton: (J^T J + damping) d = -J^T misses by conjugate gradients.
-void descend(SlopeModel& model, ComplexMatrix& v, double scale) {
+void descend(SlopeModel& model, Column& v, double scale) {
   constexpr Index kSteps = 30, kInner = 24, kTries = 5;
   constexpr double kDone = 1e-7, kStill = 1e-2;
-  Matrix<double> misses = model.miss(v);
-  double error = squared(misses), damping = 1e-3;
+  Column misses, there;
+  double error = model.miss(v, misses), damping = 1e-3;
   for (Index step = 0; step < kSteps && error > kDone * scale; ++step) {
-    const ComplexMatrix slope = model.backward(v, misses);
-    const double curvature = squared(model.forward(v, slope)) / std::max(slope.squaredNorm(), 1e-300);
+    const Column slope = model.backward(misses);
+    const double curvature = slope.dot(model.normal(slope)) / std::max(slope.squaredNorm(), 1e-300);
     if (!(curvature > 0.0)) return;
     bool better = false;
     for (Index attempt = 0; attempt < kTries && !better; ++attempt) {
-      ComplexMatrix change = ComplexMatrix::Zero(v.rows(), v.cols()), rest = -slope, along = rest;
+      Column change = Column::Zero(v.size()), rest = -slope, along = rest;
       double size = rest.squaredNorm();
       const double first = size;
       for (Index i = 0; i < kInner && size > 1e-3 * first; ++i) {
-        const ComplexMatrix image = model.backward(v, model.forward(v, along)) + damping * curvature * along;
-        const double length = size / inner(along, image);
+        const Column image = model.normal(along) + damping * curvature * along;
+        const double length = size / along.dot(image);
         change += length * along;
         rest -= length * image;
         const double next = rest.squaredNorm();
         along = rest + (next / size) * along;
         size = next;
       }
-      const ComplexMatrix moved = v + change;
-      const Matrix<double> there = model.miss(moved);
-      const double found = squared(there);
+      const Column moved = v + change;
+      const double found = model.miss(moved, there);
       if (found < error) {
         better = true;
         const bool still = error - found < kStill * error;
@@ -173,7 +201,7 @@ void descend(SlopeModel& model, ComplexMatrix& v, double scale) {
         damping = std::max(damping / 4.0, 1e-9);
         if (still) return;
       } else {
-        static_cast<void>(model.miss(v));
+        static_cast<void>(model.miss(v, misses));
         damping *= 10.0;
       }
     }
@@ -181,11 +209,12 @@ void descend(SlopeModel& model, ComplexMatrix& v, double scale) {
   }
 }
 
-/// The strongest parts of sum over slopes of their matrices.
-ComplexMatrix strongest(const ComplexMatrix& y, const Matrix<double>& slopes, Index rank) {
+/// Sum over slopes of their matrices, whose strongest parts are starts of a fit.
+HermitianEigen slope_matrix(const ComplexMatrix& y, const Matrix<double>& slopes) {
   const ComplexMatrix weighted = product_adjoint(-kI * slopes.cast<Complex>().cwiseProduct(y), y);
-  const ComplexMatrix hermitian = 0.5 * (weighted + weighted.adjoint());
-  const HermitianEigen eigen = hermitian_eigen(hermitian);
+  return hermitian_eigen(0.5 * (weighted + weighted.adjoint()));
+}
+ComplexMatrix strongest(const HermitianEigen& eigen, const ComplexMatrix& y, const Matrix<double>& slopes, Index rank) {
   const Index n = y.rows();
   ComplexMatrix v(n, rank);
   v.col(0) = eigen.vectors.col(n - 1);
@@ -318,8 +347,10 @@ GeneratorFit fit_generator(const ComplexMatrix& y, const PowerChanges& seen, Ind
         turn(middle, {v}, 0.5 * seen.step);
         slopes -= power_changes({v}, y_in, seen.step) / seen.step - power_slopes({v}, middle);
       }
-      SlopeModel model(middle, slopes);
-      descend(model, v, scale);
+      SlopeModel model(middle, slopes, v.cols());
+      Column parts = parts_of(v);
+      descend(model, parts, scale);
+      v = of_parts(parts, v.rows(), v.cols());
       // Turned by more than half a turn, it would explain the same with slopes that are too steep.
       if (!(std::abs(seen.step) * v.colwise().squaredNorm().maxCoeff() < std::numbers::pi)) return;
       const double miss = std::max(0.0, squared(power_changes({v}, y_out, seen.step) - out) - noise_out) / signal;
@@ -330,7 +361,10 @@ GeneratorFit fit_generator(const ComplexMatrix& y, const PowerChanges& seen, Ind
   };
   const double enough = good + kLuck * noise_out / signal;
   if (start.v.size() > 0) attempt(start.v);
-  for (Index rank = 1; rank <= 2 && best.held_out > enough; ++rank) attempt(strongest(y_in, in / seen.step, rank));
+  if (!(best.held_out > enough)) return best;
+  const Matrix<double> slopes = in / seen.step;
+  const HermitianEigen eigen = slope_matrix(y_in, slopes);
+  for (Index rank = 1; rank <= 2 && best.held_out > enough; ++rank) attempt(strongest(eigen, y_in, slopes, rank));
   return best;
 }
 

@@ -8,6 +8,7 @@
 
 #include <mutex>
 #include <new>
+#include <type_traits>
 
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/blas-inl.hpp"
@@ -152,18 +153,21 @@ void gram_tn(const ConstMatrixRef<S>& a, MatrixRef<S> c) {
 
 namespace {
 
-ComplexMatrix complex_product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, const ComplexMatrix& a, const ComplexMatrix& b) {
+template <class S>
+Matrix<std::complex<S>> complex_product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, const Matrix<std::complex<S>>& a,
+                                        const Matrix<std::complex<S>>& b) {
   const Index rows = ta == CblasNoTrans ? a.rows() : a.cols(), inner = ta == CblasNoTrans ? a.cols() : a.rows();
   const Index columns = tb == CblasNoTrans ? b.cols() : b.rows();
   require_inner(inner, tb == CblasNoTrans ? b.rows() : b.cols());
-  ComplexMatrix c(rows, columns);
+  Matrix<std::complex<S>> c(rows, columns);
   if (inner == 0) c.setZero();
   if (c.size() == 0 || inner == 0) return c;
   const auto admitted = admit_to_blas();
-  const std::complex<double> one{1.0}, zero{0.0};
+  const std::complex<S> one{1}, zero{0};
   const auto i = [](Index v) { return static_cast<int>(v); };
-  cblas_zgemm(CblasRowMajor, ta, tb, i(rows), i(columns), i(inner), &one, a.data(), i(a.cols()), b.data(), i(b.cols()), &zero, c.data(),
-              i(columns));
+  constexpr auto* kProduct = std::is_same_v<S, float> ? cblas_cgemm : cblas_zgemm;
+  kProduct(CblasRowMajor, ta, tb, i(rows), i(columns), i(inner), &one, a.data(), i(a.cols()), b.data(), i(b.cols()), &zero, c.data(),
+           i(columns));
   return c;
 }
 
@@ -174,6 +178,12 @@ ComplexMatrix product_adjoint(const ComplexMatrix& a, const ComplexMatrix& b) {
   return complex_product(CblasNoTrans, CblasConjTrans, a, b);
 }
 ComplexMatrix adjoint_product(const ComplexMatrix& a, const ComplexMatrix& b) {
+  return complex_product(CblasConjTrans, CblasNoTrans, a, b);
+}
+Matrix<std::complex<float>> product(const Matrix<std::complex<float>>& a, const Matrix<std::complex<float>>& b) {
+  return complex_product(CblasNoTrans, CblasNoTrans, a, b);
+}
+Matrix<std::complex<float>> adjoint_product(const Matrix<std::complex<float>>& a, const Matrix<std::complex<float>>& b) {
   return complex_product(CblasConjTrans, CblasNoTrans, a, b);
 }
 

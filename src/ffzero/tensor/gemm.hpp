@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <complex>
 #include <span>
 #include <string>
 
@@ -30,6 +31,8 @@ void gram_tn(const ConstMatrixRef<S>& a, MatrixRef<S> c);
 [[nodiscard]] ComplexMatrix product(const ComplexMatrix& a, const ComplexMatrix& b);
 [[nodiscard]] ComplexMatrix product_adjoint(const ComplexMatrix& a, const ComplexMatrix& b);
 [[nodiscard]] ComplexMatrix adjoint_product(const ComplexMatrix& a, const ComplexMatrix& b);
+[[nodiscard]] Matrix<std::complex<float>> product(const Matrix<std::complex<float>>& a, const Matrix<std::complex<float>>& b);
+[[nodiscard]] Matrix<std::complex<float>> adjoint_product(const Matrix<std::complex<float>>& a, const Matrix<std::complex<float>>& b);
 
 /// Keeps the BLAS at one thread: parallelism is ours, over fixed shards. Called by every product; cheap after the first time.
 void pin_blas_to_one_thread();

@@ -14,6 +14,7 @@
 #include "ffzero/map/mesh/chip_mesh.hpp"
 #include "ffzero/map/mesh/parallel_meshes.hpp"
 #include "ffzero/objective/twin_block_loss.hpp"
+#include "ffzero/tensor/gemm.hpp"
 #include "ffzero/train/outputs_alone.hpp"
 
 namespace ffzero {
@@ -24,6 +25,7 @@ constexpr double kCorrection = 0.02;  // damping of corrections
 constexpr double kGood = 0.02;        // held-out miss of a generator at which no other start is tried
 constexpr Index kMostRank = 2, kJudges = 16;
 constexpr double kFarOff = 1e6;    // the largest miss that is told
+constexpr Index kPiece = 256;      // samples whose slopes one thread sums: the same for any number of threads
 constexpr Index kBaseRepeats = 4;  // of what moved parameters are held against, where readings have noise
 
 class TransferStep final : public StepGradient<float> {
@@ -118,14 +120,16 @@ class TransferStep final : public StepGradient<float> {
   [[nodiscard]] float* parameters() { return memory_.data() + kMatrix + 2 * outputs_ * inputs_; }
   [[nodiscard]] float* flag(Index i) { return parameters() + loss_.dimension() + i; }
   [[nodiscard]] float* generator_memory(Index i) { return parameters() + 2 * loss_.dimension() + i * generator_size(); }
+  [[nodiscard]] Eigen::Map<Single> kept_generator(Index i) {
+    return {reinterpret_cast<std::complex<float>*>(generator_memory(i)), outputs_, kMostRank};
+  }
   [[nodiscard]] Generator generator(Index i) {
-    const Eigen::Map<const Matrix<std::complex<float>>> kept(reinterpret_cast<const std::complex<float>*>(generator_memory(i)), outputs_,
-                                                             kMostRank);
+    const auto kept = kept_generator(i);
     const Index rank = kept.col(1).isZero(0.0F) ? (kept.col(0).isZero(0.0F) ? 0 : 1) : 2;
     return {.v = kept.leftCols(rank).cast<std::complex<double>>()};
   }
   void keep_generator(Index i, const GeneratorFit& fit) {
-    Eigen::Map<Matrix<std::complex<float>>> kept(reinterpret_cast<std::complex<float>*>(generator_memory(i)), outputs_, kMostRank);
+    auto kept = kept_generator(i);
     kept.setZero();
     *flag(i) = fit.held_out <= options_.gate ? 1.0F : 0.0F;
     if (*flag(i) != 0.0F) kept.leftCols(fit.generator.v.cols()) = fit.generator.v.cast<std::complex<float>>();
@@ -210,33 +214,43 @@ class TransferStep final : public StepGradient<float> {
   /// Slopes of the modelled loss of the batch in the parameters of part_.
   double slopes(const ComplexMatrix& u, std::span<float> gradient) {
     const auto& x = loss_.inputs();
-    Single fields(inputs_, x.rows());
-    fields.real() = x.leftCols(inputs_).transpose();
-    fields.imag() = x.rightCols(inputs_).transpose();
-    const Single y = u.cast<std::complex<float>>() * fields;
-    Matrix<float> powers = y.cwiseAbs2().transpose();
+    const Index pieces = divide_up(x.rows(), kPiece);
+    const auto rows_of = [&](Index piece) { return std::min(kPiece, x.rows() - piece * kPiece); };
+    const Single single = u.cast<std::complex<float>>();
+    std::vector<Single> fields(usize(pieces));
+    Matrix<float> powers(x.rows(), outputs_);
+    executor_.run(pieces, [&](Index piece) {
+      const auto own = x.middleRows(piece * kPiece, rows_of(piece));
+      Single in(inputs_, own.rows());
+      in.real() = own.leftCols(inputs_).transpose();
+      in.imag() = own.rightCols(inputs_).transpose();
+      fields[usize(piece)] = product(single, in);
+      powers.middleRows(piece * kPiece, own.rows()) = fields[usize(piece)].cwiseAbs2().transpose();
+    });
     loss_.keep_modelled(powers);
     const double loss = loss_.slope(powers);  // now dL/dI
     loss_.bill_pullback();
     std::fill(gradient.begin(), gradient.end(), 0.0F);
     const Index count = isize(part_.parameters.size());
     if (count == 0) return loss;
-    Single stacked = Single::Zero(outputs_, count * kMostRank);
-    for (Index j = 0; j < count; ++j) {
-      const Generator own = generator(part_.parameters[usize(j)]);
-      stacked.middleCols(j * kMostRank, own.v.cols()) = own.v.cast<std::complex<float>>();
-    }
-    // dI = -2 Im(conj(y) (V S V^+ y)).
-    const Single seen = stacked.adjoint() * y, weighted = y.conjugate().cwiseProduct(powers.transpose().cast<std::complex<float>>());
-    const Single sent = stacked.transpose() * weighted;
-    for (Index j = 0; j < count; ++j) {
-      double sum = 0.0;
-      for (Index r = 0; r < kMostRank; ++r) {
-        const Index row = j * kMostRank + r;
-        sum -= 2.0 * Generator::sign(r) * seen.row(row).cwiseProduct(sent.row(row)).imag().template cast<double>().sum();
+    Single stacked(outputs_, count * kMostRank);
+    for (Index j = 0; j < count; ++j) stacked.middleCols(j * kMostRank, kMostRank) = kept_generator(part_.parameters[usize(j)]);
+    Matrix<double> sums(pieces, count);
+    executor_.run(pieces, [&](Index piece) {
+      const Single& y = fields[usize(piece)];
+      const auto slope = powers.middleRows(piece * kPiece, rows_of(piece)).transpose().cast<std::complex<float>>();
+      // dI = -2 Im(conj(y) (V S V^+ y)).
+      const Single seen = adjoint_product(stacked, y), sent = adjoint_product(stacked, y.cwiseProduct(slope));
+      for (Index j = 0; j < count; ++j) {
+        double sum = 0.0;
+        for (Index r = 0; r < kMostRank; ++r) {
+          const Index row = j * kMostRank + r;
+          sum -= 2.0 * Generator::sign(r) * seen.row(row).cwiseProduct(sent.row(row).conjugate()).imag().template cast<double>().sum();
+        }
+        sums(piece, j) = sum;
       }
-      gradient[usize(part_.parameters[usize(j)])] = static_cast<float>(sum);
-    }
+    });
+    for (Index j = 0; j < count; ++j) gradient[usize(part_.parameters[usize(j)])] = static_cast<float>(sums.col(j).sum());
     return loss;
   }
 

@@ -46,6 +46,10 @@ TEST(ComplexProduct, IsTheSumOverEntriesForEveryShape) {
         EXPECT_LE(most_off(found, want), 1e-12);
         EXPECT_LE(most_off(product_adjoint(a, b.adjoint()), want), 1e-12);
         EXPECT_LE(most_off(adjoint_product(a.adjoint(), b), want), 1e-12);
+        using Single = Matrix<std::complex<float>>;
+        const Single a_single = a.cast<std::complex<float>>(), b_single = b.cast<std::complex<float>>();
+        EXPECT_LE(most_off(product(a_single, b_single).cast<std::complex<double>>(), want), 1e-4);
+        EXPECT_LE(most_off(adjoint_product(Single(a_single.adjoint()), b_single).cast<std::complex<double>>(), want), 1e-4);
       }
 }
 
