@@ -351,20 +351,24 @@ void resolve(const MeshLayout& layout, const float* theta, const CouplerAngles& 
       V p_length, q_length;
       const Complex mu = direction_of(p, p_length);
       const Complex nu = direction_of(q, q_length);
-      alignas(64) float some_re[2 * kLanes] = {}, some_im[2 * kLanes] = {};
-      std::copy_n(re + top, 2 * some, some_re);
-      std::copy_n(im + top, 2 * some, some_im);
+      // The arrays have room for a vector behind the last waveguide; what is calculated there is not kept.
       Complex above, below;
-      hn::LoadInterleaved2(kTag, some_re, above.re, below.re);
-      hn::LoadInterleaved2(kTag, some_im, above.im, below.im);
+      hn::LoadInterleaved2(kTag, re + top, above.re, below.re);
+      hn::LoadInterleaved2(kTag, im + top, above.im, below.im);
       const Complex turn = times(mu, nu);
       const Complex phase = times(times(times({angles.phi.cos, angles.phi.sin}, turn), below), {above.re, hn::Neg(above.im)});
       above = times(below, nu);
       below = times(below, mu);
-      hn::StoreInterleaved2(above.re, below.re, kTag, some_re);
-      hn::StoreInterleaved2(above.im, below.im, kTag, some_im);
-      std::copy_n(some_re, 2 * some, re + top);
-      std::copy_n(some_im, 2 * some, im + top);
+      if (some == kLanes) {
+        hn::StoreInterleaved2(above.re, below.re, kTag, re + top);
+        hn::StoreInterleaved2(above.im, below.im, kTag, im + top);
+      } else {
+        alignas(64) float some_re[2 * kLanes], some_im[2 * kLanes];
+        hn::StoreInterleaved2(above.re, below.re, kTag, some_re);
+        hn::StoreInterleaved2(above.im, below.im, kTag, some_im);
+        std::copy_n(some_re, 2 * some, re + top);
+        std::copy_n(some_im, 2 * some, im + top);
+      }
       store_some(p_length, out.sin_t + i, some);
       store_some(q_length, out.cos_t + i, some);
       store_some(phase.re, out.cos_phi + i, some);
