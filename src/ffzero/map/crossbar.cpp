@@ -3,6 +3,7 @@
 #include "ffzero/map/crossbar.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -43,14 +44,27 @@ constexpr double kFirstReading = 20.0;   // seconds from programming to the firs
 constexpr double kIntegration = 250e-9;  // seconds that a reading takes
 constexpr double kLeast = 1e-12;         // logarithms and powers of nothing
 
-double programming_noise(double g) noexcept { return (kNoise[0] + g * (kNoise[1] + g * kNoise[2])) / kLargest; }
-double drift_mean(double g) noexcept { return std::clamp(-0.0155 * std::log(std::max(g, kLeast)) + 0.0244, 0.049, 0.1); }
-double drift_spread(double g) noexcept { return std::clamp(-0.0125 * std::log(std::max(g, kLeast)) - 0.0059, 0.008, 0.045); }
-double read_noise(double g, double seconds) noexcept {
-  const double t = seconds + kFirstReading;
-  return std::min(0.0088 / std::pow(std::max(g, kLeast), 0.65), 0.2) * std::sqrt(std::log((t + kIntegration) / (2.0 * kIntegration)));
+namespace {
+
+double noise_of_programming(double g) noexcept { return (kNoise[0] + g * (kNoise[1] + g * kNoise[2])) / kLargest; }
+// What follows takes log(g), so that a cell's is calculated once; its powers are exponentials of it.
+double log_of(double g) noexcept { return std::log(std::max(g, kLeast)); }
+double drift_mean_at(double log_g) noexcept { return std::clamp(-0.0155 * log_g + 0.0244, 0.049, 0.1); }
+double drift_spread_at(double log_g) noexcept { return std::clamp(-0.0125 * log_g - 0.0059, 0.008, 0.045); }
+double read_noise_at(double log_g) noexcept { return std::min(0.0088 * std::exp(-0.65 * log_g), 0.2); }
+/// What all noise of a reading is multiplied by.
+double read_noise_of_time(double seconds) noexcept {
+  return std::sqrt(std::log((seconds + kFirstReading + kIntegration) / (2.0 * kIntegration)));
 }
-double drifted(double exponent, double seconds) noexcept { return std::pow((seconds + kFirstReading) / kFirstReading, -exponent); }
+double log_of_time(double seconds) noexcept { return std::log((seconds + kFirstReading) / kFirstReading); }
+
+}  // namespace
+
+double programming_noise(double g) noexcept { return noise_of_programming(g); }
+double drift_mean(double g) noexcept { return drift_mean_at(log_of(g)); }
+double drift_spread(double g) noexcept { return drift_spread_at(log_of(g)); }
+double read_noise(double g, double seconds) noexcept { return read_noise_at(log_of(g)) * read_noise_of_time(seconds); }
+double drifted(double exponent, double seconds) noexcept { return std::exp(-exponent * log_of_time(seconds)); }
 
 }  // namespace pcm
 
@@ -121,65 +135,63 @@ double Crossbar<S>::range(std::span<const S> theta) const {
   return most > 0.0 ? most : 1.0;
 }
 
-// A cell at 0 stays there, whatever it is multiplied by; half of all cells are asked to be 0 and share one law.
+// A weight stands in one of its two cells, and the other one is asked to be 0: all of these share one law. A cell at 0 stays there,
+// whatever it is multiplied by. No branch depends on a number: signs and cells at 0 are as good as random.
 template <class S>
-void Crossbar<S>::program(const Reading& reading, std::uint32_t cell, double seconds, Vector<double>& g) const {
-  const Vector<double> target = g;
-  const auto drawn = [&](CellDraw draw, const Reading& at) {
-    Vector<double> numbers(g.size());
-    at.random(options_.seed, crossbar_part(draw, cell)).fill_normal(as_span(numbers));
+void Crossbar<S>::program(const Reading& reading, const Reading& written, const Moment& moment, Vector<double>& weights) const {
+  const bool programs = options_.programming > 0.0, drifts = options_.drift > 0.0 && moment.seconds > 0.0, reads = options_.read > 0.0;
+  const auto drawn = [&](bool needed, CellDraw draw, const Reading& at, std::uint32_t part) {
+    std::array<Vector<double>, 2> numbers;
+    for (std::uint32_t cell = 0; cell < 2 && needed; ++cell) {
+      numbers[cell].resize(weights.size());
+      at.random(options_.seed, crossbar_part(draw, cell + part)).fill_normal(as_span(numbers[cell]));
+    }
     return numbers;
   };
-  const bool drifts = options_.drift > 0.0 && seconds > 0.0;
-  if (options_.programming > 0.0) {
-    const Vector<double> n = drawn(CellDraw::programming, reading);
-    for (Index i = 0; i < g.size(); ++i) g[i] = std::max(0.0, g[i] + options_.programming * pcm::programming_noise(target[i]) * n[i]);
-  }
-  if (drifts) {
-    const Vector<double> n = drawn(CellDraw::exponent, reading);
-    const double mean_of_none = pcm::drift_mean(0.0), spread_of_none = pcm::drift_spread(0.0);
-    for (Index i = 0; i < g.size(); ++i) {
-      if (g[i] == 0.0) continue;
-      const bool none = target[i] == 0.0;
-      const double mean = none ? mean_of_none : pcm::drift_mean(target[i]), spread = none ? spread_of_none : pcm::drift_spread(target[i]);
-      g[i] *= pcm::drifted(options_.drift * std::max(0.0, mean + spread * n[i]), seconds);
-    }
+  const auto programming = drawn(programs, CellDraw::programming, written, 0), exponents = drawn(drifts, CellDraw::exponent, written, 0);
+  const auto noise = drawn(reads, CellDraw::cells, reading, moment.part);
+  struct Law {
+    double mean, spread, noise;
+  };
+  const double time = options_.drift * pcm::log_of_time(moment.seconds),
+               of_reading = options_.read * pcm::read_noise_of_time(moment.seconds);
+  const auto law_of = [&](double target) {
+    const double log_g = pcm::log_of(target);
+    return Law{pcm::drift_mean_at(log_g), pcm::drift_spread_at(log_g), reads ? of_reading * pcm::read_noise_at(log_g) : 0.0};
+  };
+  const Law of_none = law_of(0.0);
+  for (Index i = 0; i < weights.size(); ++i) {
+    const auto found = [&](double target, const Law& law, std::size_t cell) {
+      double g = target;
+      if (programs) g = std::max(0.0, g + options_.programming * pcm::noise_of_programming(target) * programming[cell][i]);
+      if (drifts) g *= std::exp(-time * std::max(0.0, law.mean + law.spread * exponents[cell][i]));
+      if (reads) g += law.noise * g * noise[cell][i];
+      return g;
+    };
+    const double target = std::abs(weights[i]);
+    const std::size_t own = weights[i] > 0.0 ? 0 : 1;
+    const double difference = found(target, law_of(target), own) - found(0.0, of_none, 1 - own);
+    weights[i] = own == 0 ? difference : -difference;
   }
 }
 
 template <class S>
 Matrix<S> Crossbar<S>::weights_at(const Reading& reading, std::span<const S> theta, const Moment& moment) const {
+  const Eigen::Map<const Matrix<S>> asked(theta.data(), outputs_, inputs_);
+  const bool cells = options_.programming > 0.0 || options_.read > 0.0 || (options_.drift > 0.0 && moment.seconds > 0.0);
+  if (!cells && options_.weight_bits == 0 && options_.weight_range == 0.0) return asked;
   const double most = range(theta);
-  Matrix<double> w = Eigen::Map<const Matrix<S>>(theta.data(), outputs_, inputs_).template cast<double>() / most;
-  for (double& share : w.reshaped()) share = converted(share, options_.weight_bits, 1.0);
-  if (options_.programming > 0.0 || options_.read > 0.0 || (options_.drift > 0.0 && moment.seconds > 0.0)) {
-    const Vector<double> asked = w.template reshaped<Eigen::RowMajor>();
-    Vector<double> difference = Vector<double>::Zero(asked.size());
-    for (const std::uint32_t cell : {0U, 1U}) {
-      const Vector<double> target = (cell == 0 ? asked : Vector<double>(-asked)).cwiseMax(0.0);
-      Vector<double> g = target;
-      program(as_written(reading, theta), cell, moment.seconds, g);
-      if (options_.read > 0.0) {
-        Vector<double> n(g.size());
-        reading.random(options_.seed, crossbar_part(CellDraw::cells, cell + moment.part)).fill_normal(as_span(n));
-        const double noise_of_none = pcm::read_noise(0.0, moment.seconds);
-        for (Index i = 0; i < g.size(); ++i)
-          if (g[i] != 0.0)
-            g[i] += options_.read * g[i] * (target[i] == 0.0 ? noise_of_none : pcm::read_noise(target[i], moment.seconds)) * n[i];
-      }
-      difference += cell == 0 ? g : Vector<double>(-g);
-    }
-    w = Eigen::Map<const Matrix<double>>(difference.data(), outputs_, inputs_);
-  }
-  return (most * w).template cast<S>();
+  Vector<double> w = as_vector(theta).head(asked.size()).template cast<double>() / most;
+  for (double& share : w) share = converted(share, options_.weight_bits, 1.0);
+  if (cells) program(reading, as_written(reading, theta), moment, w);
+  return (most * Eigen::Map<const Matrix<double>>(w.data(), outputs_, inputs_)).template cast<S>();
 }
 
 template <class S>
-void Crossbar<S>::multiply(const Reading& reading, std::uint32_t part, const Matrix<S>& weights, const Matrix<S>& scaled,
+void Crossbar<S>::multiply(const Reading& reading, std::uint32_t part, const PackedOperand<S>& weights, Matrix<S> inputs,
                            Matrix<S>& outputs, std::vector<char>& bound) const {
-  Matrix<S> inputs = scaled;
-  for (S& x : inputs.reshaped()) x = converted(x, options_.input_bits, options_.input_bound);
-  outputs.noalias() = inputs * weights.transpose();
+  for (S& x : std::span<S>(inputs.data(), usize(inputs.size()))) x = converted(x, options_.input_bits, options_.input_bound);
+  weights.affine_nt(inputs, {}, outputs);
   if (options_.output_noise > 0.0) {
     Vector<S> noise(outputs.size());
     reading.random(options_.seed, crossbar_part(CellDraw::outputs, part)).fill_normal(as_span(noise), reading.series.first_row * outputs_);
@@ -198,12 +210,14 @@ std::int64_t Crossbar<S>::read_cells(const Reading& reading, const Moment& momen
   Vector<S> scale = Vector<S>::Ones(x.rows());
   if (options_.noise_management != 0) scale = x.cwiseAbs().rowwise().maxCoeff();
   Matrix<S> outputs(x.rows(), outputs_);
+  // A sample's products do not depend on the batch that it comes in.
+  PackedOperand<S> weights;
+  weights.assign(shares, PackedOperand<S>::Use::rows);
   std::vector<char> waits(usize(x.rows()), 1), bound(usize(x.rows()), 0);
   for (std::uint32_t attempt = 0; std::find(waits.begin(), waits.end(), 1) != waits.end(); ++attempt) {
     // A sample of zeros has a scale of 0, and outputs of 0.
     const Vector<S> factors = (scale.array() > S{0}).select(scale.cwiseInverse(), Vector<S>::Zero(scale.size()));
-    const Matrix<S> scaled = factors.asDiagonal() * x;
-    multiply(reading, moment.part + attempt, shares, scaled, outputs, bound);
+    multiply(reading, moment.part + attempt, weights, factors.asDiagonal() * x, outputs, bound);
     for (Index b = 0; b < x.rows(); ++b) {
       if (waits[usize(b)] == 0) continue;
       if (bound[usize(b)] != 0 && static_cast<Index>(attempt) < options_.bound_management) {

@@ -14,6 +14,7 @@
 #include "ffzero/map/forward_map.hpp"
 #include "ffzero/map/many_readings.hpp"
 #include "ffzero/map/repeated_readings.hpp"
+#include "ffzero/tensor/packed.hpp"
 
 namespace ffzero {
 
@@ -111,14 +112,14 @@ class Crossbar final : public ForwardMap<S>, public AddressedReadings, public Ma
   void read(const Reading& reading, std::span<const S> theta, const ConstMatrixRef<S>& x, MatrixRef<S> y) const;
   [[nodiscard]] double range(std::span<const S> theta) const;
   [[nodiscard]] Matrix<S> weights_at(const Reading& reading, std::span<const S> theta, const Moment& moment) const;
-  /// g (H D), conductances of one of the two cells of each weight, >= 0: to what stands there so long after programming.
-  void program(const Reading& reading, std::uint32_t cell, double seconds, Vector<double>& g) const;
+  /// weights (H D) in shares of the largest one, asked for in `written`: to what `reading` finds in their cells.
+  void program(const Reading& reading, const Reading& written, const Moment& moment, Vector<double>& weights) const;
   /// y: outputs without biases, in shares of the largest weight, of cells that stand for these shares of it, read at `moment`,
   /// times `factor`. Returns the rows that bound management repeated.
   [[nodiscard]] std::int64_t read_cells(const Reading& reading, const Moment& moment, const Matrix<S>& shares, const ConstMatrixRef<S>& x,
                                         double factor, MatrixRef<S> y) const;
-  /// One attempt: outputs of samples whose inputs are `scaled`; true for those with an output at its bound.
-  void multiply(const Reading& reading, std::uint32_t part, const Matrix<S>& weights, const Matrix<S>& scaled, Matrix<S>& outputs,
+  /// One attempt: outputs of samples with these inputs, scaled; true for those with an output at its bound.
+  void multiply(const Reading& reading, std::uint32_t part, const PackedOperand<S>& weights, Matrix<S> inputs, Matrix<S>& outputs,
                 std::vector<char>& bound) const;
 
   Shape input_;
