@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "ffzero/base/error.hpp"
@@ -179,25 +180,26 @@ void ActivityReading<S>::State::gradient_along_prototypes(const ConstMatrixRef<S
   const Index classes = head.classes(), d = head.dimension(), rows = a.rows(), count = head.groups();
   // How well a loss tells what lies in the span of the prototypes: they, and the activations, were rounded to S.
   constexpr double kPrecision = std::numeric_limits<S>::epsilon(), kLeastOutside = std::max(1e-9, 8.0 * kPrecision);
-  Matrix<double> c(rows, classes);
+  Matrix<double> c(rows, classes), alpha(rows, classes), similarities(rows, classes), solved(rows, classes), along(rows, d);
   for (Index g = 0; g < count; ++g) {
     const GroupState& state = groups[usize(g)];
     for (Index k = 0; k < classes; ++k) c.col(k) = slopes.col(k * count + g);
     const Matrix<double> inverse = gram_pseudo_inverse(grams[usize(g)], kPrecision);
-    Matrix<double> alpha = c * inverse;  // symmetric
+    for (Index b = 0; b < rows; ++b) similarities.row(b) = state.inner.row(b) * clamped_inverse(state.squared(b), head.floor());
+    gemm_nn<double>(c, inverse, alpha);  // symmetric
+    gemm_nn<double>(similarities, inverse, solved);
     Vector<double> beta = Vector<double>::Zero(rows);
     for (Index b = 0; b < rows; ++b) {
-      const double length = clamped_inverse(state.squared(b), head.floor());
       const bool clamped = state.squared(b) <= head.floor() * head.floor();
-      const Eigen::RowVectorXd s = state.inner.row(b) * length;
-      const Eigen::RowVectorXd ps = s * inverse;
+      const auto s = similarities.row(b), ps = solved.row(b);
       const double outside = 1.0 - ps.dot(s);  // share of |a|^2 outside the span: none there, the span holds the whole gradient
       if (clamped || outside < kLeastOutside) continue;
       alpha.row(b) += ps * (s.dot(alpha.row(b)) / outside);
-      beta(b) = -s.dot(alpha.row(b)) * length;
+      beta(b) = -s.dot(alpha.row(b)) * clamped_inverse(state.squared(b), head.floor());
     }
     const Index column = g * d;
-    gz.middleCols(column, d) = (alpha * state.prototypes).template cast<S>();
+    gemm_nn<double>(alpha, state.prototypes, along);
+    gz.middleCols(column, d) = along.template cast<S>();
     for (Index b = 0; b < rows; ++b) gz.row(b).segment(column, d) += static_cast<S>(beta(b)) * a.row(b).segment(column, d);
   }
 }
@@ -235,7 +237,11 @@ void ActivityReading<S>::begin(const ConstMatrixRef<S>& a, const RandomStream& r
   s.groups = group_states<S>(s.head, a);
   s.grams.clear();
   if (!s.along_prototypes()) return s.draw(a.rows(), random, first_row);
-  for (const GroupState& group : s.groups) s.grams.push_back(group.prototypes * group.prototypes.transpose());
+  for (const GroupState& group : s.groups) {
+    Matrix<double> gram(s.head.classes(), s.head.classes());
+    gemm_nt<double>(group.prototypes, group.prototypes, gram);
+    s.grams.push_back(std::move(gram));
+  }
 }
 
 template <class S>
