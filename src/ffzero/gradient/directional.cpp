@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/gradient/directional.hpp"
 
-#include <Eigen/QR>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -14,6 +12,8 @@
 #include <vector>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/tensor/gemm.hpp"
+#include "ffzero/tensor/hermitian.hpp"
 
 namespace ffzero {
 
@@ -159,15 +159,14 @@ void Directional<S>::align(const ParameterLayout& layout, const ConstMatrixRef<S
   const std::vector<GroupSize> sizes = group_sizes(layout);
   surprise_.setZero(m, layout.groups);
   // Directions and slopes are good to the rounding of S: what depends on others but for that says nothing of its own.
-  Eigen::CompleteOrthogonalDecomposition<Eigen::MatrixXd> decomposition;
-  decomposition.setThreshold(static_cast<double>(m) * static_cast<double>(std::numeric_limits<S>::epsilon()));
+  const double precision = static_cast<double>(m) * static_cast<double>(std::numeric_limits<S>::epsilon());
   for (Index g = 0; g < layout.groups; ++g) {
     Matrix<double> gram = Matrix<double>::Zero(m, m);
     for (const Unit& unit : layout.units)
       if (unit.group == g)
         for (const Segment& s : unit.segments) {
           const Matrix<double> block = directions.middleCols(s.begin, s.size).template cast<double>();
-          gram += block * block.transpose();
+          gemm_nt<double>(block, block, gram, 1.0);
         }
     // A direction of length 0 and slope 0: the shortest solution leaves it out.
     for (std::size_t j = 0; j < differences_.came.size(); ++j)
@@ -175,7 +174,7 @@ void Directional<S>::align(const ParameterLayout& layout, const ConstMatrixRef<S
         gram.row(isize(j)).setZero();
         gram.col(isize(j)).setZero();
       }
-    surprise_.col(g) = decomposition.compute(gram).solve(differences_.delta.col(g)) / (2.0 * options_.eps);
+    surprise_.col(g) = shortest_solution(gram, differences_.delta.col(g), precision) / (2.0 * options_.eps);
   }
   for (std::size_t u = 0; u < layout.units.size(); ++u) {
     const Unit& unit = layout.units[u];

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/gradient/transfer_matrix.hpp"
 
-#include <Eigen/Cholesky>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -298,11 +296,11 @@ void correct_transfer(ComplexMatrix& u, const ComplexMatrix& x, const ConstMatri
   const double diagonal = (y.cwiseAbs2() * (scales.diagonal().array() * overlaps.diagonal().real().array()).matrix()).sum() /
                           static_cast<double>(outputs * samples);
   for (Index k = 0; k < outputs; ++k) {
-    Eigen::MatrixXd gram(samples, samples);
+    Matrix<double> gram(samples, samples);
     for (Index b = 0; b < samples; ++b)
       for (Index c = 0; c < samples; ++c) gram(b, c) = scales(b, c) * (std::conj(y(k, b)) * y(k, c) * overlaps(b, c)).real();
     gram.diagonal().array() += damping * gram.trace() / static_cast<double>(samples) + noise * noise / missed * diagonal + 1e-300;
-    const Column found = gram.ldlt().solve(rest.row(k).transpose());
+    const Column found = positive_solution(gram, rest.row(k).transpose());
     for (Index b = 0; b < samples; ++b) u.row(k) += (2.0 * found[b] * weights[b]) * y(k, b) * x.col(b).adjoint();
   }
 }

@@ -23,8 +23,9 @@ using ArmKeys = std::vector<std::pair<std::string, nlohmann::json>>;
 constexpr double kBatch = 64.0, kSmallBatch = 16.0;                        // of the photonic presets, and of single phases
 constexpr double kCalibrationSettings = 68.0, kCalibrationSamples = 16.0;  // the defaults of gradient.twin.*
 constexpr int kSettingsOfAll = 687, kSamplesOfAll = 8;                     // of a twin of which everything is fitted
-// A turn of the transfer estimator: 64 phases, 16 readings each, 32 for all of them.
-constexpr double kTurnSettings = 65.0, kTurnReadings = 32.0 + 64.0 * 16.0;
+// A turn of the transfer estimator: 64 phases, 10 readings each, 32 for all of them.
+constexpr int kTurnEach = 10;
+constexpr double kTurnSettings = 65.0, kTurnReadings = 32.0 + 64.0 * kTurnEach;
 
 int chip_count(const ReproduceOptions& options) { return options.quick ? 3 : 10; }
 double size_of_errors(const ReproduceOptions& options) { return options.quick ? 0.15 : 0.06; }
@@ -257,8 +258,10 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
            "linear in the field",
            {{"preset", "adjoint"},
             {"gradient.estimator", "transfer"},
-            {"training.epochs", 47},
-            {"training.batch_size", 1000},
+            {"gradient.transfer.readings", kTurnEach},
+            {"gradient.transfer.steps", 10},
+            {"training.epochs", 297},
+            {"training.batch_size", 2000},
             {"objective.temperature", 0.03},
             {"update.lr", 0.1},
             {"update.beta1", 0.5},

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/tensor/hermitian.hpp"
 
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@ extern "C" void dsyevr_(const char* job, const char* range, const char* triangle
                         const double* least, const double* most, const int* first, const int* last, const double* tolerance, int* found,
                         double* values, double* vectors, const int* vectors_stride, int* support, double* work, const int* work_size,
                         int* int_work, const int* int_work_size, int* info);
+extern "C" void dposv_(const char* triangle, const int* n, const int* columns, double* a, const int* stride, double* b, const int* b_stride,
+                       int* info);
 
 namespace ffzero {
 
@@ -24,6 +27,10 @@ namespace {
 
 void require_square(const char* place, Index rows, Index columns) {
   if (rows != columns) throw ShapeError(place, "the matrix must be square", std::to_string(rows) + " x " + std::to_string(columns));
+}
+
+void require_entries(const char* place, const Vector<double>& b, Index count) {
+  if (b.size() != count) throw ShapeError(place, "b must have " + std::to_string(count) + " entries", std::to_string(b.size()));
 }
 
 }  // namespace
@@ -85,6 +92,34 @@ SymmetricEigen symmetric_eigen(const Matrix<double>& a, Index count) {
   result.values = values.head(count);
   result.vectors = vectors.transpose();
   return result;
+}
+
+Vector<double> shortest_solution(const Matrix<double>& a, const Vector<double>& b, double precision) {
+  require_entries("shortest_solution", b, a.rows());
+  const SymmetricEigen eigen = symmetric_eigen(a, a.rows());
+  Vector<double> x = Vector<double>::Zero(b.size());
+  if (b.size() == 0) return x;
+  const double largest = eigen.values(b.size() - 1);
+  if (std::isnan(largest)) return Vector<double>::Constant(b.size(), largest);
+  for (Index i = 0; i < b.size(); ++i)
+    if (eigen.values(i) > precision * largest && eigen.values(i) > 0.0)
+      x += (eigen.vectors.col(i).dot(b) / eigen.values(i)) * eigen.vectors.col(i);
+  return x;
+}
+
+Vector<double> positive_solution(const Matrix<double>& a, const Vector<double>& b) {
+  require_square("positive_solution", a.rows(), a.cols());
+  require_entries("positive_solution", b, a.rows());
+  Vector<double> x = b;
+  if (b.size() == 0) return x;
+  const auto admitted = admit_to_blas();
+  // Row by row, the upper triangle of a is its lower one column by column.
+  Matrix<double> columns = a;
+  const int n = static_cast<int>(a.rows()), one = 1;
+  int info = 0;
+  dposv_("L", &n, &one, columns.data(), &n, x.data(), &n, &info);
+  if (info != 0) x.setConstant(std::numeric_limits<double>::quiet_NaN());
+  return x;
 }
 
 }  // namespace ffzero

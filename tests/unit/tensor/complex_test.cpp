@@ -128,5 +128,29 @@ TEST(HermitianEigen, SaysWhatItCannotDo) {
   EXPECT_TRUE(std::isnan(found.vectors(0, 0).real()));
 }
 
+TEST(ShortestSolution, LeavesOutWhatTheMatrixDoesNotKnow) {
+  for (const Index n : {0, 1, 2, 5, 16, 40})
+    for (const Index rank : {Index{0}, n / 2, n}) {
+      SCOPED_TRACE(testing::Message() << "rank " << rank << " of " << n);
+      const Matrix<double> half = normals(n, rank, 7).real(), a = half * half.transpose();
+      const Vector<double> x = half * normals(rank, 1, 8).real(), b = a * x;  // in the span of a: the shortest one
+      EXPECT_LE((shortest_solution(a, b, 1e-12) - x).norm(), 1e-6 * (x.norm() + 1.0));
+      Matrix<double> definite = a;
+      definite.diagonal().array() += 1.0;
+      EXPECT_LE((positive_solution(definite, definite * x) - x).norm(), 1e-9 * (x.norm() + 1.0));
+    }
+}
+
+TEST(ShortestSolution, RefusesWhatDoesNotFitAndSaysWhatIsNoNumber) {
+  const Matrix<double> a = Matrix<double>::Identity(3, 3);
+  EXPECT_THROW(static_cast<void>(shortest_solution(a, Vector<double>::Zero(2), 0.0)), ShapeError);
+  EXPECT_THROW(static_cast<void>(positive_solution(a, Vector<double>::Zero(2))), ShapeError);
+  EXPECT_THROW(static_cast<void>(positive_solution(Matrix<double>::Zero(2, 3), Vector<double>::Zero(2))), ShapeError);
+  Matrix<double> unknown = a;
+  unknown(0, 2) = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_TRUE(shortest_solution(unknown, Vector<double>::Ones(3), 0.0).array().isNaN().all());
+  EXPECT_TRUE(positive_solution(-a, Vector<double>::Ones(3)).array().isNaN().all());
+}
+
 }  // namespace
 }  // namespace ffzero
