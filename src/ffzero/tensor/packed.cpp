@@ -33,7 +33,7 @@ void PackedOperand<S>::resize(Index outputs, Index length, Use use) {
 
 template <class S>
 Index PackedOperand<S>::pieces() const noexcept {
-  return (length_ + kPieceLength - 1) / kPieceLength;
+  return divide_up(length_, kPieceLength);
 }
 
 template <class S>

@@ -14,7 +14,7 @@ using Position = std::conditional_t<sizeof(S) == 4, std::uint32_t, std::uint64_t
 
 /// Positions whose entries are counted together.
 inline constexpr Index kPiece = 16;
-[[nodiscard]] constexpr Index pieces_of(Index length) { return (length + kPiece - 1) / kPiece; }
+[[nodiscard]] constexpr Index pieces_of(Index length) { return divide_up(length, kPiece); }
 /// Numbers beyond the entries that compress() may overwrite.
 inline constexpr Index kSlack = 16;
 

@@ -217,7 +217,7 @@ constexpr Index tile_of(Use use) { return use == Use::lines ? kTile : kRowsTile;
 template <class S, class Work>
 HWY_INLINE void for_tiles(Index outputs, Index most, Work&& work) {
   constexpr Index n = ln::count<S>();
-  const Index all = (outputs + n - 1) / n, tiles = (all + most - 1) / most;
+  const Index all = divide_up(outputs, n), tiles = divide_up(all, most);
   for (Index t = 0; t < tiles; ++t) {
     const Index first = t * all / tiles, last = (t + 1) * all / tiles;
     work(first * n, std::min(outputs, last * n) - first * n, last - first);
@@ -459,7 +459,7 @@ void spread_directions(const HadamardTile<S>& tile, Index rows, Index step, Inde
 template <class S>
 void prepare_tile(const S* signs, Index inputs, Index outputs, const HadamardTile<S>& tile) {
   constexpr Index n = ln::count<S>();
-  const Index class_inputs = (inputs + kClasses - 1) / kClasses;
+  const Index class_inputs = divide_up(inputs, kClasses);
   for (Index o = 0; o < tile.width; o += n)
     ln::to_lanes(signs + (tile.first + o) * inputs, inputs, std::min(n, tile.width - o), inputs, tile.packed + o,
                  [&](Index k) HWY_ATTR { return (k % kClasses * class_inputs + k / kClasses) * tile.stride; });
@@ -478,7 +478,7 @@ void hadamard_nt_typed(const Lines<S>& x, Index inputs, const S* signs, Index ou
   constexpr Index n = ln::count<S>();
   static thread_local AlignedMatrix<S> scratch, flips;
   static thread_local AlignedMatrix<Position<S>> shifts;
-  const Index rows = x.lines / kClasses, class_inputs = (inputs + kClasses - 1) / kClasses, size = outputs * (inputs + 1);
+  const Index rows = x.lines / kClasses, class_inputs = divide_up(inputs, kClasses), size = outputs * (inputs + 1);
   const Index step = std::gcd(inputs, kClasses);
   for (Index j = 0; j < directions; j += kClasses) {
     const S* own = signs;

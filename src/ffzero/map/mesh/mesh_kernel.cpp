@@ -799,7 +799,7 @@ const Kernel& kernel() { return *HWY_DYNAMIC_DISPATCH(make)(); }
 
 Grid::Grid(const MeshLayout& layout, Index block_width)
     : width(block_width),
-      blocks((layout.columns() + block_width - 1) / block_width),
+      blocks(divide_up(layout.columns(), block_width)),
       diagonals((layout.ports() + layout.ports() % 2 + block_width) / 2),
       rows(layout.ports() + layout.ports() % 2 + 2 * block_width) {}
 
