@@ -129,11 +129,16 @@ ComplexMatrix of_parts(const Column& parts, Index outputs, Index count) {
   return m;
 }
 
-/// The misses of a generator and their derivative J in its parts.
+/// The misses of a generator and their derivative J in its parts. J^T J in float: systems are solved to a few percent only.
 class SlopeModel {
  public:
   SlopeModel(const ComplexMatrix& y, const Matrix<double>& slopes, Index rank)
-      : stride_(stride_of(y.rows())), samples_(y.cols()), rank_(rank), fields_(parts_of(y)), seen_(2 * rank * samples_) {
+      : stride_(stride_of(y.rows())),
+        samples_(y.cols()),
+        rank_(rank),
+        fields_(parts_of(y)),
+        seen_(2 * rank * samples_),
+        fields_single_(fields_.cast<float>()) {
     slopes_ = Column::Zero(samples_ * stride_);
     for (Index b = 0; b < samples_; ++b) slopes_.segment(b * stride_, y.rows()) = slopes.col(b);
   }
@@ -142,7 +147,10 @@ class SlopeModel {
   double miss(const Column& v, Column& misses) {
     at_ = v;
     misses.resize(slopes_.size());
-    return slope_kernel::miss(fields(), point(), slopes_.data(), misses.data());
+    const double squares = slope_kernel::miss(fields(), point(), slopes_.data(), misses.data());
+    at_single_ = at_.cast<float>();
+    seen_single_ = seen_.cast<float>();
+    return squares;
   }
   /// J^T misses.
   [[nodiscard]] Column backward(const Column& misses) {
@@ -150,45 +158,59 @@ class SlopeModel {
     slope_kernel::backward(fields(), point(), misses.data(), out.data());
     return out;
   }
-  /// J^T J change.
-  [[nodiscard]] Column normal(const Column& change) {
-    Column out(at_.size());
-    slope_kernel::normal(fields(), point(), change.data(), out.data());
-    return out;
+  /// image = J^T J change.
+  void normal(const Eigen::VectorXf& change, Eigen::VectorXf& image) {
+    image.resize(at_.size());
+    slope_kernel::normal({.y = fields_single_.data(), .samples = samples_, .stride = stride_},
+                         {.v = at_single_.data(), .seen = seen_single_.data(), .rank = rank_}, change.data(), image.data());
   }
 
  private:
-  [[nodiscard]] slope_kernel::Fields fields() const { return {.y = fields_.data(), .samples = samples_, .stride = stride_}; }
-  [[nodiscard]] slope_kernel::Point point() { return {.v = at_.data(), .seen = seen_.data(), .rank = rank_}; }
+  [[nodiscard]] slope_kernel::Fields<double> fields() const { return {.y = fields_.data(), .samples = samples_, .stride = stride_}; }
+  [[nodiscard]] slope_kernel::Point<double> point() { return {.v = at_.data(), .seen = seen_.data(), .rank = rank_}; }
   Index stride_, samples_, rank_;
   Column fields_, slopes_, at_, seen_;
+  Eigen::VectorXf fields_single_, at_single_, seen_single_;
 };
 
-/// Damped Gauss-Newton: (J^T J + damping) d = -J^T misses by conjugate gradients.
+/// d with (J^T J + damping) d = -slope, roughly, by conjugate gradients.
+Eigen::VectorXf solve(SlopeModel& model, const Eigen::VectorXf& slope, float damping) {
+  constexpr Index kMost = 24;
+  constexpr float kEnough = 1e-3F;
+  Eigen::VectorXf change = Eigen::VectorXf::Zero(slope.size()), rest = -slope, along = rest, image;
+  float size = rest.squaredNorm();
+  const float enough = kEnough * size;
+  for (Index i = 0; i < kMost && size > enough; ++i) {
+    model.normal(along, image);
+    image += damping * along;
+    const float length = size / along.dot(image);
+    change += length * along;
+    rest -= length * image;
+    const float next = rest.squaredNorm();
+    along = rest + (next / size) * along;
+    size = next;
+  }
+  return change;
+}
+
+/// Damped Gauss-Newton steps.
 void descend(SlopeModel& model, Column& v, double scale) {
-  constexpr Index kSteps = 30, kInner = 24, kTries = 5;
+  constexpr Index kSteps = 30, kTries = 5;
   constexpr double kDone = 1e-7, kStill = 1e-2;
   Column misses, there;
+  Eigen::VectorXf image;
   double error = model.miss(v, misses), damping = 1e-3;
   for (Index step = 0; step < kSteps && error > kDone * scale; ++step) {
-    const Column slope = model.backward(misses);
-    const double curvature = slope.dot(model.normal(slope)) / std::max(slope.squaredNorm(), 1e-300);
+    // In units of its own length: float has room for the squares of what is left of it.
+    const Column backward = model.backward(misses);
+    const double length = backward.norm();
+    const Eigen::VectorXf slope = (backward / std::max(length, 1e-300)).cast<float>();
+    model.normal(slope, image);
+    const double curvature = static_cast<double>(slope.dot(image));
     if (!(curvature > 0.0)) return;
     bool better = false;
     for (Index attempt = 0; attempt < kTries && !better; ++attempt) {
-      Column change = Column::Zero(v.size()), rest = -slope, along = rest;
-      double size = rest.squaredNorm();
-      const double first = size;
-      for (Index i = 0; i < kInner && size > 1e-3 * first; ++i) {
-        const Column image = model.normal(along) + damping * curvature * along;
-        const double length = size / along.dot(image);
-        change += length * along;
-        rest -= length * image;
-        const double next = rest.squaredNorm();
-        along = rest + (next / size) * along;
-        size = next;
-      }
-      const Column moved = v + change;
+      const Column moved = v + length * solve(model, slope, static_cast<float>(damping * curvature)).cast<double>();
       const double found = model.miss(moved, there);
       if (found < error) {
         better = true;

@@ -33,7 +33,7 @@ TEST(SlopeKernel, IsTheDerivativeOfTheSlopesOfPowers) {
         const Index stride = divide_up(outputs, slope_kernel::kPad) * slope_kernel::kPad;
         const Vector<double> y = parts(samples, outputs, stride, 0), v = parts(rank, outputs, stride, 1);
         const Vector<double> change = parts(rank, outputs, stride, 2), weights = parts(samples, outputs, stride, 3);
-        const slope_kernel::Fields fields{.y = y.data(), .samples = samples, .stride = stride};
+        const slope_kernel::Fields<double> fields{.y = y.data(), .samples = samples, .stride = stride};
         Vector<double> slopes(samples * stride);
         for (Index b = 0; b < samples; ++b) slopes.segment(b * stride, stride) = weights.segment(2 * b * stride, stride);
         Vector<double> seen(2 * samples * rank);
@@ -54,13 +54,19 @@ TEST(SlopeKernel, IsTheDerivativeOfTheSlopesOfPowers) {
         }
         EXPECT_NEAR(squares, misses.squaredNorm(), 1e-12 * misses.squaredNorm());
 
-        const slope_kernel::Point at{.v = v.data(), .seen = seen.data(), .rank = rank};
+        const slope_kernel::Point<double> at{.v = v.data(), .seen = seen.data(), .rank = rank};
         Vector<double> back(v.size()), normal(v.size());
         slope_kernel::backward(fields, at, misses.data(), back.data());
         EXPECT_NEAR(back.dot(change), misses.dot(forward), 1e-11 * (back.norm() * change.norm() + 1.0));
         slope_kernel::backward(fields, at, forward.data(), back.data());
         slope_kernel::normal(fields, at, change.data(), normal.data());
         EXPECT_LE((back - normal).norm(), 1e-11 * (back.norm() + 1.0));
+
+        const Vector<float> y_single = y.cast<float>(), v_single = v.cast<float>(), change_single = change.cast<float>();
+        Vector<float> seen_single = seen.cast<float>(), normal_single(v.size());
+        slope_kernel::normal({.y = y_single.data(), .samples = samples, .stride = stride},
+                             {.v = v_single.data(), .seen = seen_single.data(), .rank = rank}, change_single.data(), normal_single.data());
+        EXPECT_LE((normal - normal_single.cast<double>()).norm(), 1e-5 * (normal.norm() + 1.0));
       }
 }
 
