@@ -10,7 +10,8 @@
 #include "ffzero/base/error.hpp"
 #include "ffzero/tensor/blas-inl.hpp"
 
-// OpenBLAS has no header of its own for LAPACK: the interface of the Fortran standard.
+// OpenBLAS has no header of its own for LAPACK: the interface of the Fortran standard, and its names.
+// NOLINTBEGIN(readability-identifier-naming)
 extern "C" void zheevd_(const char* job, const char* triangle, const int* n, std::complex<double>* a, const int* stride, double* values,
                         std::complex<double>* work, const int* work_size, double* real_work, const int* real_work_size, int* int_work,
                         const int* int_work_size, int* info);
@@ -20,6 +21,7 @@ extern "C" void dsyevr_(const char* job, const char* range, const char* triangle
                         int* int_work, const int* int_work_size, int* info);
 extern "C" void dposv_(const char* triangle, const int* n, const int* columns, double* a, const int* stride, double* b, const int* b_stride,
                        int* info);
+// NOLINTEND(readability-identifier-naming)
 
 namespace ffzero {
 
