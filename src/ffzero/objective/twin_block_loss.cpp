@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "ffzero/objective/twin_block_loss.hpp"
 
+#include <vector>
+
 namespace ffzero {
 
 template <class S>
@@ -20,15 +22,29 @@ void TwinBlockLoss<S>::read(std::span<const S> theta, Matrix<S>& readings) const
 
 template <class S>
 void TwinBlockLoss<S>::read(std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& readings) const {
+  const Vector<S> setting = as_vector(theta);
+  read_many(std::span(&setting, 1), x, std::span(&readings, 1));
+}
+
+template <class S>
+void TwinBlockLoss<S>::read_many(std::span<const Vector<S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> readings) const {
   const ForwardMap<S>& map = *this->block_.layers[0]->map;
-  Matrix<S> y(x.rows(), map.output_shape().size());
-  map.forward(theta, x, y);
+  std::vector<Matrix<S>> outputs(thetas.size(), Matrix<S>(x.rows(), map.output_shape().size()));
+  if (const auto* many = dynamic_cast<const ManyReadings<S>*>(&map); many != nullptr) {
+    std::vector<std::span<const S>> asked;
+    for (const Vector<S>& theta : thetas) asked.push_back(as_span(theta));
+    many->read_many(asked, x, outputs, false);
+  } else {
+    for (std::size_t i = 0; i < thetas.size(); ++i) map.forward(as_span(thetas[i]), x, outputs[i]);
+  }
   std::vector<Matrix<S>> buffers;
-  const Matrix<S>* head_input = nullptr;
-  this->chain_.run_tail(y, buffers, head_input);
-  readings = *head_input;
+  for (std::size_t i = 0; i < thetas.size(); ++i) {
+    const Matrix<S>* head_input = nullptr;
+    this->chain_.run_tail(outputs[i], buffers, head_input);
+    readings[i] = *head_input;
+  }
   const Index first = this->block_.first_layer;
-  this->ledger_.bill(first, first + 1, &Evaluations::training, x.rows());
+  this->ledger_.bill(first, first + 1, &Evaluations::training, isize(thetas.size()) * x.rows());
 }
 
 template <class S>

@@ -180,7 +180,7 @@ class TransferStep final : public StepGradient<float> {
 
   void measure(ComplexMatrix& u, std::span<const float> theta, std::span<const Index> own, const RandomStream& random) {
     const Index probes = options_.readings, samples = std::min(options_.base - probes, loss_.inputs().rows());
-    Matrix<float> x(probes + samples, 2 * inputs_), base, again, moved;
+    Matrix<float> x(probes + samples, 2 * inputs_), base, again;
     x.topRows(probes) = random_inputs(probes, random.of(kProbes));
     x.bottomRows(samples) = loss_.inputs().topRows(samples);
     loss_.read(theta, x, base);
@@ -192,18 +192,17 @@ class TransferStep final : public StepGradient<float> {
       here += again.cast<double>();
     }
     here /= static_cast<double>(repeats());
-    const ComplexMatrix y = u * fields.leftCols(probes);
+    const ComplexMatrix y = product(u, fields.leftCols(probes));
     const double noise_of_change = noise() * here.mean() * std::sqrt(1.0 + 1.0 / static_cast<double>(repeats()));
+    std::vector<Vector<float>> settings(own.size(), as_vector(theta));
+    for (std::size_t j = 0; j < own.size(); ++j) settings[j][own[j]] += static_cast<float>(options_.step);
+    std::vector<Matrix<float>> moved(own.size());
+    loss_.read_many(settings, x.topRows(probes), moved);
     std::vector<PowerChanges> seen(own.size());
-    Vector<float> setting = as_vector(theta);
     for (std::size_t j = 0; j < own.size(); ++j) {
-      const float at = setting[own[j]];
-      setting[own[j]] = at + static_cast<float>(options_.step);
-      loss_.read(as_span(std::as_const(setting)), x.topRows(probes), moved);
       // The step that rounding left of it.
-      const double step = static_cast<double>(setting[own[j]]) - static_cast<double>(at);
-      setting[own[j]] = at;
-      seen[j] = {.changes = (moved.cast<double>() - here).transpose(), .step = step, .noise = noise_of_change};
+      const double step = static_cast<double>(settings[j][own[j]]) - static_cast<double>(theta[usize(own[j])]);
+      seen[j] = {.changes = (moved[j].cast<double>() - here).transpose(), .step = step, .noise = noise_of_change};
     }
     executor_.run(isize(own.size()), [&](Index j) {
       const Index i = own[usize(j)];

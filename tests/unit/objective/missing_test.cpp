@@ -8,6 +8,7 @@
 #include "ffzero/map/instrument.hpp"
 #include "ffzero/objective/block_loss.hpp"
 #include "ffzero/objective/one_sided_loss.hpp"
+#include "ffzero/objective/twin_block_loss.hpp"
 #include "support/many_blocks.hpp"
 
 namespace ffzero {
@@ -32,6 +33,7 @@ class Losing final : public ForwardMap<double>, public Instrument<double> {
   void read_many(std::span<const std::span<const double>> thetas, const ConstMatrixRef<double>& x, std::span<Matrix<double>> ys,
                  bool may_miss) const override {
     asked_may_miss = may_miss;
+    ++calls;
     for (std::size_t i = 0; i < thetas.size(); ++i) {
       ys[i].resize(x.rows(), output_shape().size());
       map_->forward(thetas[i], x, ys[i]);
@@ -45,6 +47,7 @@ class Losing final : public ForwardMap<double>, public Instrument<double> {
 
   std::set<std::pair<Index, Index>> lost;
   mutable bool asked_may_miss = false;
+  mutable Index calls = 0;
 
  private:
   std::shared_ptr<ForwardMap<double>> map_;
@@ -91,6 +94,26 @@ TEST_F(MissingReadings, InvalidateASampleInThatPairOnly) {
   EXPECT_NEAR(some.delta(1, 0), of_rest(1)(1, 0), 1e-14);
   EXPECT_NEAR(some.delta(2, 0), of_rest(2)(2, 0), 1e-14);
   EXPECT_TRUE(std::isfinite(some.mean_loss));
+}
+
+TEST_F(MissingReadings, SettingsThatAreReadTogetherAreOneRequest) {
+  TwinBlockLoss<double> loss(case_.block.view(), executor_, ledger_);
+  loss.set_batch(case_.batch());
+  const Matrix<double> x = case_.batch().x.topRows(2);
+  std::vector<Vector<double>> settings;
+  for (const double factor : {1.0, 0.5, -2.0}) settings.push_back(factor * case_.block.theta);
+  std::vector<Matrix<double>> together(3);
+  loss.read_many(settings, x, together);
+  EXPECT_EQ(instrument_->calls, 1);
+  EXPECT_FALSE(instrument_->asked_may_miss);
+  EXPECT_EQ(ledger_.layer(0).training, 6);
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    Matrix<double> alone;
+    loss.read(as_span(std::as_const(settings[i])), x, alone);
+    EXPECT_EQ(together[i], alone) << i;
+  }
+  EXPECT_NE(together[0], together[2]);
+  EXPECT_EQ(ledger_.layer(0).training, 12);
 }
 
 TEST(InstrumentInGroups, GetsADifferenceForEachGroupFromTheSameReadings) {
