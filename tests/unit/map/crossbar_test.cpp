@@ -51,6 +51,26 @@ TEST(Crossbar, WithoutErrorsIsADenseLayer) {
   });
 }
 
+TEST(Crossbar, AWideLayerIsTheSameHoweverItsBatchIsCut) {
+  for (const auto& [inputs, outputs] : {std::pair<Index, Index>{257, 33}, {784, 10}, {300, 640}}) {
+    SCOPED_TRACE(testing::Message() << inputs << " inputs, " << outputs << " outputs");
+    const Crossbar<float> map({.width = inputs}, outputs, exact());
+    const Dense<double> dense({.width = inputs}, outputs);
+    const Vector<float> theta = test::normal_matrix<float>(map.parameter_count(), 1, 1);
+    const Matrix<float> x = test::normal_matrix<float>(300, inputs, 2);
+    Matrix<float> whole(x.rows(), outputs), part(7, outputs);
+    Matrix<double> want(x.rows(), outputs);
+    map.forward(as_span(theta), x, whole);
+    const Vector<double> wide_theta = theta.cast<double>();
+    dense.forward(as_span(wide_theta), Matrix<double>(x.cast<double>()), want);
+    EXPECT_LE((whole.cast<double>() - want).cwiseAbs().maxCoeff(), 1e-3);
+    for (const Index first : {0, 5, 293}) {
+      map.forward(as_span(theta), x.middleRows(first, part.rows()), part);
+      EXPECT_EQ(part, whole.middleRows(first, part.rows())) << first;
+    }
+  }
+}
+
 TEST(Crossbar, ConvertersHaveTheirSteps) {
   // One input of 1 x weight 1: the input alone decides. 3 bits: -1, -2/3, -1/3, 0 ..; 0.45 goes to 1/3.
   CrossbarOptions options = exact();
