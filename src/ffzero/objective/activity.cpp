@@ -181,11 +181,13 @@ void ActivityReading<S>::State::gradient_along_prototypes(const ConstMatrixRef<S
   // How well a loss tells what lies in the span of the prototypes: they, and the activations, were rounded to S.
   constexpr double kPrecision = std::numeric_limits<S>::epsilon(), kLeastOutside = std::max(1e-9, 8.0 * kPrecision);
   Matrix<double> c(rows, classes), alpha(rows, classes), similarities(rows, classes), solved(rows, classes), along(rows, d);
+  Vector<double> lengths(rows);
   for (Index g = 0; g < count; ++g) {
     const GroupState& state = groups[usize(g)];
     for (Index k = 0; k < classes; ++k) c.col(k) = slopes.col(k * count + g);
     const Matrix<double> inverse = gram_pseudo_inverse(grams[usize(g)], kPrecision);
-    for (Index b = 0; b < rows; ++b) similarities.row(b) = state.inner.row(b) * clamped_inverse(state.squared(b), head.floor());
+    for (Index b = 0; b < rows; ++b) lengths(b) = clamped_inverse(state.squared(b), head.floor());
+    similarities = lengths.asDiagonal() * state.inner;
     gemm_nn<double>(c, inverse, alpha);  // symmetric
     gemm_nn<double>(similarities, inverse, solved);
     Vector<double> beta = Vector<double>::Zero(rows);
@@ -195,7 +197,7 @@ void ActivityReading<S>::State::gradient_along_prototypes(const ConstMatrixRef<S
       const double outside = 1.0 - ps.dot(s);  // share of |a|^2 outside the span: none there, the span holds the whole gradient
       if (clamped || outside < kLeastOutside) continue;
       alpha.row(b) += ps * (s.dot(alpha.row(b)) / outside);
-      beta(b) = -s.dot(alpha.row(b)) * clamped_inverse(state.squared(b), head.floor());
+      beta(b) = -s.dot(alpha.row(b)) * lengths(b);
     }
     const Index column = g * d;
     gemm_nn<double>(alpha, state.prototypes, along);

@@ -22,21 +22,18 @@ void TwinBlockLoss<S>::read(std::span<const S> theta, Matrix<S>& readings) const
 
 template <class S>
 void TwinBlockLoss<S>::read(std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& readings) const {
-  const Vector<S> setting = as_vector(theta);
-  read_many(std::span(&setting, 1), x, std::span(&readings, 1));
+  read_many(std::span(&theta, 1), x, std::span(&readings, 1));
 }
 
 template <class S>
-void TwinBlockLoss<S>::read_many(std::span<const Vector<S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> readings) const {
+void TwinBlockLoss<S>::read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x,
+                                 std::span<Matrix<S>> readings) const {
   const ForwardMap<S>& map = *this->block_.layers[0]->map;
   std::vector<Matrix<S>> outputs(thetas.size(), Matrix<S>(x.rows(), map.output_shape().size()));
-  if (const auto* many = dynamic_cast<const ManyReadings<S>*>(&map); many != nullptr) {
-    std::vector<std::span<const S>> asked;
-    for (const Vector<S>& theta : thetas) asked.push_back(as_span(theta));
-    many->read_many(asked, x, outputs, false);
-  } else {
-    for (std::size_t i = 0; i < thetas.size(); ++i) map.forward(as_span(thetas[i]), x, outputs[i]);
-  }
+  if (const auto* many = dynamic_cast<const ManyReadings<S>*>(&map); many != nullptr)
+    many->read_many(thetas, x, outputs, false);
+  else
+    for (std::size_t i = 0; i < thetas.size(); ++i) map.forward(thetas[i], x, outputs[i]);
   std::vector<Matrix<S>> buffers;
   for (std::size_t i = 0; i < thetas.size(); ++i) {
     const Matrix<S>* head_input = nullptr;

@@ -21,7 +21,7 @@ class TwinBlockLoss final : public BlockLoss<S> {
   void read(std::span<const S> theta, const ConstMatrixRef<S>& x, Matrix<S>& readings) const;
   /// The same at several settings, in their order; an instrument is asked for all of them at once.  thetas (m)   readings (m)
   /// Cost: m n evaluations, billed as training.
-  void read_many(std::span<const Vector<S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> readings) const;
+  void read_many(std::span<const std::span<const S>> thetas, const ConstMatrixRef<S>& x, std::span<Matrix<S>> readings) const;
   /// The loss of the batch, were these its readings; they are replaced by dL/dreadings. Cost: none.
   double slope(MatrixRef<S> readings) const;
   /// Readings of a model, in place of those of the device, for a readout that learns from readings.

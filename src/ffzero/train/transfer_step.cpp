@@ -195,9 +195,13 @@ class TransferStep final : public StepGradient<float> {
     const ComplexMatrix y = product(u, fields.leftCols(probes));
     const double noise_of_change = noise() * here.mean() * std::sqrt(1.0 + 1.0 / static_cast<double>(repeats()));
     std::vector<Vector<float>> settings(own.size(), as_vector(theta));
-    for (std::size_t j = 0; j < own.size(); ++j) settings[j][own[j]] += static_cast<float>(options_.step);
+    std::vector<std::span<const float>> asked;
+    for (std::size_t j = 0; j < own.size(); ++j) {
+      settings[j][own[j]] += static_cast<float>(options_.step);
+      asked.push_back(as_span(std::as_const(settings[j])));
+    }
     std::vector<Matrix<float>> moved(own.size());
-    loss_.read_many(settings, x.topRows(probes), moved);
+    loss_.read_many(asked, x.topRows(probes), moved);
     std::vector<PowerChanges> seen(own.size());
     for (std::size_t j = 0; j < own.size(); ++j) {
       // The step that rounding left of it.

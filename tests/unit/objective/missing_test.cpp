@@ -102,8 +102,10 @@ TEST_F(MissingReadings, SettingsThatAreReadTogetherAreOneRequest) {
   const Matrix<double> x = case_.batch().x.topRows(2);
   std::vector<Vector<double>> settings;
   for (const double factor : {1.0, 0.5, -2.0}) settings.push_back(factor * case_.block.theta);
+  std::vector<std::span<const double>> asked;
+  for (const auto& setting : settings) asked.push_back(as_span(setting));
   std::vector<Matrix<double>> together(3);
-  loss.read_many(settings, x, together);
+  loss.read_many(asked, x, together);
   EXPECT_EQ(instrument_->calls, 1);
   EXPECT_FALSE(instrument_->asked_may_miss);
   EXPECT_EQ(ledger_.layer(0).training, 6);
