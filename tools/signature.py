@@ -31,6 +31,8 @@ SLACK = 3  # of 48 right answers, or hundredths of R^2
 DENSE = "--set model.layers=[24,16] --batch-size 16 --epochs 2 "
 CNN = "--model cnn --set model.conv.channels=[3,2] --set model.conv.kernel=[3] --set model.layers=[12] --batch-size 16 --epochs 1 "
 MESH = "--model photonic --set dataset.crop=4 --batch-size 16 --epochs 2 "
+CHIP = "--set model.mesh.chip.coupler=0.06 --set model.mesh.chip.phase=0.06"
+SINGLE = "--preset adjoint --set gradient.estimator=coordinate --set gradient.distribution=one_sided --lr 0.1"
 TWO_MESHES = MESH + "--set model.mesh.layers=2 "
 
 # Every cell trains with the presets' other values; --lr keeps plain steps from standing still or running away in a few steps.
@@ -74,6 +76,10 @@ CELLS |= {
     "mlp_layer_table": DENSE + "--solver ff_dd LAYER_TABLE",
     "mlp_budget": DENSE + "--solver ff_dd --budget 300",
     "mlp_control": DENSE + "--solver ff_ad --control",
+    "mlp_importance": DENSE + "--solver ff_dd --set model.groups=2 --set model.layers=[32,32] --set gradient.importance_samples=6",
+    "mlp_crossbar_io": DENSE + "--solver ff_dd --set model.map=crossbar_io",
+    "mlp_crossbar_pcm": DENSE + "--solver ff_dd --set model.map=crossbar_pcm",
+    "mlp_imperfect": DENSE + "--solver ff_dd --set model.imperfect.read_noise=0.01 --set model.imperfect.dac_bits=8",
     "mlp_regression": "--regression --set model.layers=[16,10] --epochs 2 --batch-size 16 --solver ff_ad",
     "mlp_regression_dd": "--regression --set model.layers=[16,10] --epochs 2 --batch-size 16 --solver ff_dd",
     "mlp_regression_bp": "--regression --set model.layers=[16,10] --epochs 2 --batch-size 16 --solver bp_ad",
@@ -82,6 +88,13 @@ CELLS |= {
     "cnn_paper": CNN + "--preset paper --solver ff_dd",
     "cnn_stride": CNN + "--solver ff_ad --set model.conv.stride=[2] --set model.conv.pool=[0] --set model.conv.padding=[1]",
     "mesh_amplitude": MESH + "--solver ff_dd --set dataset.optical_field=amplitude",
+    "mesh_single_phases": MESH + f"{SINGLE} --set gradient.directions=20",
+    "mesh_importance": MESH + f"{SINGLE} --set gradient.directions=20 --set gradient.importance_samples=4",
+    "mesh_importance_dd": MESH + "--solver ff_dd --set gradient.importance_samples=6 --set objective.last_temperature=0.02",
+    "mesh_chip": MESH + f"--solver ff_dd {CHIP} --set model.mesh.chip.read_noise=0.01 --set model.mesh.chip.dac_bits=8",
+    "mesh_chip_drift": MESH + f"--solver ff_dd {CHIP} --set model.mesh.chip.drift_rms=0.1 --set model.mesh.chip.drift_time=0.01",
+    "mesh_twin": MESH + f"--preset adjoint --set gradient.estimator=twin --set gradient.twin.steps=300 {CHIP}",
+    "mesh_transfer": MESH + f"--preset adjoint --set gradient.estimator=transfer {CHIP}",
     "mesh_triangular": MESH + "--solver ff_ad --set model.mesh.layout=triangular",
     "mesh_parallel": MESH + "--solver ff_dd --set model.mesh.parallel=2",
     "mesh_readout": MESH + "--solver ff_dd --set model.mesh.readout=trained",

@@ -140,7 +140,7 @@ template <class S>
 class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
  public:
   SoftmaxLoss(const char* name, double temperature, double smoothing, double margin)
-      : name_(name), inverse_temperature_(1.0 / temperature), smoothing_(smoothing), margin_(margin) {
+      : name_(name), temperature_(temperature), inverse_temperature_(1.0 / temperature), smoothing_(smoothing), margin_(margin) {
     if (!(temperature > 0.0) || !std::isfinite(temperature)) {
       throw ConfigError(name_ + " loss", "temperature must be finite and above 0", std::to_string(temperature));
     }
@@ -152,6 +152,7 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
     }
   }
   [[nodiscard]] std::string name() const override { return name_; }
+  void scale_temperature(double factor) override { inverse_temperature_ = 1.0 / (temperature_ * factor); }
 
   void values_of(const ScoreRows<S>& scores, double* losses, Index stride) const {
     softmax_kernel::softmax_losses(scores, {inverse_temperature_, smoothing_, margin_}, losses, stride);
@@ -193,7 +194,7 @@ class SoftmaxLoss final : public GroupLoss<S, SoftmaxLoss<S>> {
   }
 
   std::string name_;
-  double inverse_temperature_;
+  double temperature_, inverse_temperature_;
   double smoothing_;
   double margin_;
 };
@@ -298,6 +299,7 @@ class ConvertedLoss final : public Loss<S> {
   explicit ConvertedLoss(std::unique_ptr<Loss<double>> loss) : loss_(std::move(loss)) {}
   [[nodiscard]] std::string name() const override { return loss_->name(); }
   [[nodiscard]] bool joint() const override { return loss_->joint(); }
+  void scale_temperature(double factor) override { loss_->scale_temperature(factor); }
   void values(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<double> losses) const override {
     loss_->values(scores.template cast<double>(), classes, targets, losses);
   }
@@ -317,6 +319,7 @@ class WeightedLoss final : public Loss<S> {
   explicit WeightedLoss(std::unique_ptr<Loss<S>> loss) : loss_(std::move(loss)) {}
   [[nodiscard]] std::string name() const override { return loss_->name(); }
   [[nodiscard]] bool joint() const override { return loss_->joint(); }
+  void scale_temperature(double factor) override { loss_->scale_temperature(factor); }
 
   void values(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<double> losses) const override {
     loss_->values(scores, classes, targets, losses);
@@ -392,6 +395,15 @@ Registry<LossFactory>& losses() {
              .doc = "Square of the difference from the target: for regression.",
              .make = [](const NamedNumbers&, Index outputs) { return make_squared_loss<double>(outputs); }}});
   return all;
+}
+
+double temperature_factor(const LossOptions& options, Index step, Index steps) {
+  const auto factor = [&](double first, double last) {
+    return last > 0.0 ? std::pow(last / first, static_cast<double>(step) / static_cast<double>(std::max<Index>(1, steps - 1))) : 1.0;
+  };
+  if (const auto* o = std::get_if<CrossEntropyOptions>(&options)) return factor(o->temperature, o->last_temperature);
+  if (const auto* o = std::get_if<NPairOptions>(&options)) return factor(o->temperature, o->last_temperature);
+  return 1.0;
 }
 
 template <class S>

@@ -42,6 +42,9 @@ class Loss {
   virtual void values(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<double> losses) const = 0;
   /// gs (B, G * K) = d(sum over groups of the sample's loss)/dscores, unreduced (neither summed nor averaged over the batch).
   virtual void gradient(const ConstMatrixRef<S>& scores, Index classes, const Targets& targets, MatrixRef<S> gs) const = 0;
+
+  /// From now on the temperature is `factor` times that of construction; losses without one stay as they are.  factor > 0
+  virtual void scale_temperature(double /*factor*/) {}
 };
 
 /// sum_k max(0, margin + s_k - s_true), k over all classes: the true one adds the constant `margin`  [docs/notation.md, Prototypes and
@@ -69,12 +72,14 @@ template <class S>
 [[nodiscard]] std::unique_ptr<Loss<S>> make_weighted_loss(std::unique_ptr<Loss<S>> loss);
 
 struct CrossEntropyOptions {
-  double temperature = 0.05;  ///< > 0; similarities are bounded and need a small one, raw outputs take 1
-  double smoothing = 0.0;     ///< in [0, 1)
+  double temperature = 0.05;      ///< > 0; similarities are bounded and need a small one, raw outputs take 1
+  double smoothing = 0.0;         ///< in [0, 1)
+  double last_temperature = 0.0;  ///< >= 0; of the last step of a block's training, see temperature_factor; 0: `temperature`
 };
 struct NPairOptions {
-  double temperature = 0.05;  ///< > 0
-  double margin = 0.3;        ///< >= 0
+  double temperature = 0.05;      ///< > 0
+  double margin = 0.3;            ///< >= 0
+  double last_temperature = 0.0;  ///< >= 0; as that of CrossEntropyOptions
 };
 struct MarginOptions {
   double margin = 0.3;  ///< >= 0
@@ -94,6 +99,10 @@ using LossOptions = std::variant<CrossEntropyOptions, NPairOptions, MarginOption
 using LossFactory = std::function<std::unique_ptr<Loss<double>>(const NamedNumbers& numbers, Index outputs)>;
 /// What the key objective.loss chooses from: margin, cosine, cross_entropy, n_pair, squared, and whatever was added.
 [[nodiscard]] Registry<LossFactory>& losses();
+
+/// Of the temperature at step `step` of `steps` of a training: from 1 to last_temperature / temperature, by the same factor from each step
+/// to the next; 1 where the options have no last temperature.
+[[nodiscard]] double temperature_factor(const LossOptions& options, Index step, Index steps);
 
 /// @throws ConfigError if there is no loss of that name
 template <class S>

@@ -1,8 +1,10 @@
-// Slopes of a block's loss in single parameters, from outputs that are read at one side.
+// Slopes of a block's loss from outputs: in single parameters, read at one side, and of each sample in its own outputs.
 // SPDX-License-Identifier: MIT
 #include "ffzero/objective/one_sided_loss.hpp"
 
+#include <cmath>
 #include <limits>
+#include <utility>
 
 namespace ffzero {
 
@@ -19,8 +21,7 @@ OneSidedSlopes OneSidedBlockLoss<S>::slopes(std::span<const S> theta, std::span<
   std::vector<Vector<S>> thetas(1 + moves.size(), as_vector(theta));
   for (std::size_t j = 0; j < moves.size(); ++j)
     for (const Index i : moves[j]) thetas[1 + j][i] += static_cast<S>(step);
-  // What a readout learns from are all readings; where a row's loss depends on the others, one that is missing spoils them all.
-  const bool may_miss = this->many_ != nullptr && this->batch_->reads == nullptr && this->chain_.independent_tail();
+  const bool may_miss = this->may_miss();
   std::vector<Matrix<S>> readings = read(thetas, may_miss);
 
   const Index rows = this->batch_size();
@@ -66,6 +67,33 @@ OneSidedSlopes OneSidedBlockLoss<S>::slopes(std::span<const S> theta, std::span<
     }
   }
   this->bill_training(isize(thetas.size()));
+  return result;
+}
+
+template <class S>
+SampleSlopes OneSidedBlockLoss<S>::sample_slopes(std::span<const S> theta) const {
+  const std::vector<Vector<S>> thetas{as_vector(theta)};
+  Matrix<S> z = std::move(read(thetas, may_miss()).front());
+  const Index rows = this->batch_size();
+  SampleSlopes result{.loss = 0.0, .lengths = std::vector<double>(usize(rows), 0.0)};
+  for (Index b = 0; b < rows && may_miss(); ++b)
+    if (!z.row(b).allFinite()) {
+      result.lengths[usize(b)] = -1.0;
+      z.row(b).setZero();
+    }
+  std::vector<Matrix<S>> q;
+  const Vector<double> losses = output_slopes(z, q);
+  Index present = 0;
+  for (Index b = 0; b < rows; ++b) {
+    double& length = result.lengths[usize(b)];
+    if (length < 0.0) continue;
+    ++present;
+    result.loss += losses[b];
+    for (const Matrix<S>& own : q) length += own.row(b).template cast<double>().squaredNorm();
+    length = std::sqrt(length);
+  }
+  if (present > 0) result.loss *= this->reduction_scale() * (static_cast<double>(rows) / static_cast<double>(present));
+  this->bill_training(1);
   return result;
 }
 

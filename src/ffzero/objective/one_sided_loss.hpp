@@ -1,4 +1,4 @@
-// Slopes of a block's loss in single parameters, from outputs that are read at one side.
+// Slopes of a block's loss from outputs: in single parameters, read at one side, and of each sample in its own outputs.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -17,6 +17,12 @@ struct OneSidedSlopes {
   [[nodiscard]] Index missing() const { return static_cast<Index>(std::count(came.begin(), came.end(), false)); }
 };
 
+/// What came of a reading of a batch.
+struct SampleSlopes {
+  double loss = 0.0;            ///< of the batch
+  std::vector<double> lengths;  ///< (B) |dL/dz| of each sample, unreduced; negative for one without a reading
+};
+
 /// The slope in a parameter is sum q (z(theta + step) - z(theta)) / step: z is what the head reads, and q = dL/dz follows from z(theta),
 /// which was read. The error is of the order of the step. A parameter of a group moves the outputs of its group alone, so the slopes of the
 /// group's own outputs, q_g, tell the groups of one reading apart.
@@ -30,7 +36,16 @@ class OneSidedBlockLoss final : public BlockLoss<S> {
   /// Cost: 1 + moves evaluations of the batch for every layer of the block, billed as training.
   OneSidedSlopes slopes(std::span<const S> theta, std::span<const std::vector<Index>> moves, double step, std::span<S> gradient) const;
 
+  /// How much the loss of each sample depends on its outputs at theta. Cost: 1 evaluation of the batch for every layer of the block, billed
+  /// as training.
+  [[nodiscard]] SampleSlopes sample_slopes(std::span<const S> theta) const;
+
  private:
+  /// Whether an instrument may leave samples out: what a readout learns from are all readings, and where a row's loss depends on the others
+  /// one that is missing spoils them all.
+  [[nodiscard]] bool may_miss() const {
+    return this->many_ != nullptr && this->batch_->reads == nullptr && this->chain_.independent_tail();
+  }
   /// What the head reads of the whole batch at each of `thetas`, one after the other; rows of NaN where an instrument has no answer.
   [[nodiscard]] std::vector<Matrix<S>> read(const std::vector<Vector<S>>& thetas, bool may_miss) const;
   /// dL/dz of each group of parameters (or of all), unreduced; returns the losses of the samples.

@@ -20,7 +20,8 @@ namespace {
 
 using ArmKeys = std::vector<std::pair<std::string, nlohmann::json>>;
 
-constexpr double kBatch = 64.0, kSmallBatch = 16.0;                        // of the photonic presets, and of single phases
+constexpr double kBatch = 64.0;                 // of the photonic presets
+constexpr int kSinglePhases = 35, kDrawn = 16;  // single phases of a step, and the samples of a batch that they are read for
 constexpr double kCalibrationSettings = 68.0, kCalibrationSamples = 16.0;  // the defaults of gradient.twin.*
 constexpr int kSettingsOfAll = 687, kSamplesOfAll = 8;                     // of a twin of which everything is fitted
 // A turn of the transfer estimator: 64 phases, 10 readings each, 32 for all of them.
@@ -244,14 +245,17 @@ std::vector<Arm> imperfect_arms(const ReproduceOptions& options) {
            {{"preset", "adjoint"},
             {"gradient.estimator", "coordinate"},
             {"gradient.distribution", "one_sided"},
-            {"gradient.directions", 39},
-            {"training.batch_size", 16},
-            {"training.epochs", 1},
+            {"gradient.directions", kSinglePhases},
+            {"gradient.importance_samples", kDrawn},
+            {"training.batch_size", static_cast<int>(kBatch)},
+            {"training.epochs", 4},
             {"update.lr", 0.1},
             {"update.beta1", 0.5},
             {"update.beta2", 0.95},
-            {"objective.temperature", 0.1}},
-           [](double readings) { return readings / kSmallBatch; }},
+            {"objective.temperature", 0.1},
+            {"objective.last_temperature", 0.03},
+            {"budget.forward_evals", 40 * static_cast<std::int64_t>(train_samples(options))}},
+           [](double readings) { return readings * (2.0 + kSinglePhases) / (kBatch + kDrawn * (1.0 + kSinglePhases)); }},
           {"transfer",
            "learnt matrix",
            true,

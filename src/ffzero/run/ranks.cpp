@@ -70,6 +70,9 @@ void require_rank_settings(const Config& config) {
     if (own.is("gradient.distribution", "shifted") || own.is("gradient.distribution", "one_sided"))
       refuse("gradient.distribution", "several ranks share out \"directional\" and \"activity\"",
              "\"" + own.word("gradient.distribution") + "\"");
+    if (own.integer("gradient.importance_samples") > 0)
+      refuse("gradient.importance_samples", "several ranks do not exchange the slopes that samples are drawn by",
+             std::to_string(own.integer("gradient.importance_samples")));
     if (const std::string map = own.word("model.map"); map.starts_with("crossbar"))
       refuse("model.map", "several ranks share out maps that answer each of them alike", "\"" + map + "\"");
     for (const char* name : {"read_noise", "write_noise", "drift_rms", "fail", "adc_bits", "dac_bits"})

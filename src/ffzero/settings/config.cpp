@@ -549,6 +549,14 @@ void Config::check_combinations(const DataFacts& facts) const {
         (estimator == "activity" || !v.is("objective.loss", "cross_entropy")))
       fail("model.mesh.linear_head", "a readout that learns along with the mesh needs cross-entropy and no activity perturbation",
            "use objective.loss = \"cross_entropy\", or \"trained\"");
+    if (!end_to_end && v.is("model.kind", "photonic") && v.is("model.mesh.linear_head", "joint") &&
+        v.number("objective.last_temperature") > 0.0)
+      fail("objective.last_temperature", "a readout that learns along with the mesh is at one temperature",
+           "use 0, or linear_head = \"trained\"");
+    if (const std::int64_t drawn = v.integer("gradient.importance_samples"); drawn > 0 && drawn >= v.integer("training.batch_size"))
+      fail("gradient.importance_samples",
+           fmt::format("must be below the {} samples of training.batch_size", v.integer("training.batch_size")),
+           "choose fewer, or a larger batch");
     if (v.integer("training.batch_size") > facts.train_size)
       fail("training.batch_size", fmt::format("must not exceed the {} training samples", facts.train_size), "choose a smaller batch");
   }

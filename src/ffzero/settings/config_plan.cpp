@@ -31,8 +31,10 @@ LossOptions loss_options(const Values& v) {
   // Raw outputs of an end-to-end network are scores already; similarities and shares of light are bounded and need a temperature.
   const bool scores = v.is("objective.scope", "end_to_end") && !v.is("model.kind", "photonic");
   const double temperature = scores ? 1.0 : v.number("objective.temperature");
-  if (v.is("objective.loss", "n_pair")) return NPairOptions{.temperature = temperature, .margin = v.number("objective.margin")};
-  return CrossEntropyOptions{.temperature = temperature, .smoothing = v.number("objective.smoothing")};
+  const double last = v.number("objective.last_temperature");
+  if (v.is("objective.loss", "n_pair"))
+    return NPairOptions{.temperature = temperature, .margin = v.number("objective.margin"), .last_temperature = last};
+  return CrossEntropyOptions{.temperature = temperature, .smoothing = v.number("objective.smoothing"), .last_temperature = last};
 }
 
 Distribution distribution_of(const Values& v) {
@@ -109,6 +111,7 @@ BlockOptions block_options(const Values& v) {
           .reduction = v.is("objective.reduction", "sum") ? Reduction::sum : Reduction::mean,
           .one_loss = v.flag("gradient.one_loss"),
           .estimator = estimator_options(v),
+          .importance_samples = v.integer("gradient.importance_samples"),
           .update = {.rule = rule_options(v),
                      .lr = number_or_measured(v, "update.lr"),
                      .schedule = {.kind = parse_schedule_kind(v.word("update.schedule")), .warmup_steps = v.integer("update.warmup")},
@@ -122,9 +125,10 @@ BlockOptions block_options(const Values& v) {
 std::optional<VoteOptions> Config::vote() const {
   if (values_.is("objective.scope", "end_to_end") || values_.is("dataset.task", "regression")) return std::nullopt;
   const bool validated = values_.is("vote.rule", "validated");
+  const double last = values_.number("objective.last_temperature");
   return VoteOptions{.rule = validated ? VoteRule::last : parse_vote_rule(values_.word("vote.rule")),
                      .validated = validated,
-                     .temperature = values_.number("objective.temperature")};
+                     .temperature = last > 0.0 ? last : values_.number("objective.temperature")};
 }
 
 TrainPlan Config::plan(Index layers) const {

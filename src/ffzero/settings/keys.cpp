@@ -327,6 +327,17 @@ std::vector<KeyInfo> make_table() {
       },
       true);
   add(
+      "objective.last_temperature", number, 0.0, 0, 1e9,
+      "Temperature of the last step of the training of a block, approached from objective.temperature by the same factor from step to "
+      "step; what is evaluated stays at objective.temperature. 0: steps do, too.",
+      [](const Values& v) {
+        if (!local_only(v).empty() && !v.is("model.kind", "photonic")) return local_only(v);
+        return v.is("objective.loss", "cross_entropy") || v.is("objective.loss", "n_pair")
+                   ? std::string()
+                   : std::string("it belongs to objective.loss = \"cross_entropy\" or \"n_pair\"");
+      },
+      true);
+  add(
       "objective.smoothing", number, 0.0, 0, 0.99, "Label smoothing of cross-entropy.",
       [](const Values& v) {
         return v.is("objective.loss", "cross_entropy") ? std::string() : std::string("it belongs to objective.loss = \"cross_entropy\"");
@@ -371,6 +382,18 @@ std::vector<KeyInfo> make_table() {
          "shifted readings of a mesh, or one reading of each parameter of any map, held against one that all share.",
          has_distribution, true);
 
+  add(
+      "gradient.importance_samples", integer, 0, 0, 1e9,
+      "Importance sampling: a step reads its batch once, and estimates from this many of its samples, drawn by the slope of their loss and "
+      "weighted by the inverse of their chance. 0: from all.",
+      [](const Values& v) {
+        const bool built_in = v.is("gradient.estimator", "activity") || (v.is("gradient.estimator", "coordinate") && !one_sided(v)) ||
+                              v.is("gradient.estimator", "twin") || v.is("gradient.estimator", "transfer") ||
+                              v.is("gradient.estimator", "adjoint");
+        return built_in ? std::string("it belongs to gradient.estimator = \"directional\", or gradient.distribution = \"one_sided\"")
+                        : std::string();
+      },
+      true);
   choice("gradient.aggregation", "average", {"average", "aligned"},
          "How several directions become a gradient: their average, or the least-squares solution in their span.", several_directions, true);
   choice(

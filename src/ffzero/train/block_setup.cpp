@@ -4,7 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "ffzero/base/error.hpp"
+#include "ffzero/train/importance_step.hpp"
 
 namespace ffzero {
 
@@ -36,6 +39,9 @@ BlockSetup<S> make_block_setup(const TrainPlan& plan, const BlockPlan& own, cons
   setup.block.end_to_end = plan.end_to_end;
   setup.block.one_loss = own.options.one_loss;
   setup.gradient = make_step_gradient<S>(own.options.estimator, setup.block, executor, ledger);
+  if (own.options.importance_samples > 0)
+    setup.gradient = make_importance_step<S>(own.options.importance_samples, own.options.batch_size, std::move(setup.gradient), setup.block,
+                                             executor, ledger);
   setup.lr = own.options.update.lr;
   setup.input_dropout = own.first == 0 ? plan.input_dropout : network.layer(own.first - 1).dropout;
   return setup;

@@ -36,6 +36,28 @@ void copy_into(const Vector<S>& from, std::span<S> to, const char* owner) {
   std::copy(from.begin(), from.end(), to.begin());
 }
 
+/// While it lives the losses of a block have the temperature of a step. What is evaluated between steps is at the first one, so that
+/// metrics of different epochs compare.
+template <class S>
+class TemperatureOfStep {
+ public:
+  TemperatureOfStep(BlockSetup<S>& setup, Index step) : setup_(setup) {
+    scale(temperature_factor(setup.options.loss, step, setup.steps * setup.options.epochs));
+  }
+  ~TemperatureOfStep() { scale(1.0); }
+  TemperatureOfStep(const TemperatureOfStep&) = delete;
+  TemperatureOfStep& operator=(const TemperatureOfStep&) = delete;
+  TemperatureOfStep(TemperatureOfStep&&) = delete;
+  TemperatureOfStep& operator=(TemperatureOfStep&&) = delete;
+
+ private:
+  void scale(double factor) {
+    setup_.loss->scale_temperature(factor);
+    setup_.exact_loss->scale_temperature(factor);
+  }
+  BlockSetup<S>& setup_;
+};
+
 }  // namespace
 
 template <class S>
@@ -193,7 +215,10 @@ std::optional<double> BlockTrainer<S>::step(const Position& at, std::span<const 
   const std::span<S> parameters = theta();
   const RandomStream directions(session_.plan.seed, Stream::direction, static_cast<std::uint32_t>(setup.first), position);
   if (number == 0) check_first_step<S>(setup, batch, parameters, directions, *session_.executor, session_.ledger);
-  const double loss = setup.gradient->estimate(batch, parameters, directions, as_span(gradient_));
+  const double loss = [&] {
+    const TemperatureOfStep<S> temperature(setup, number);
+    return setup.gradient->estimate(batch, parameters, directions, as_span(gradient_));
+  }();
   if (setup.gradient->missing_pairs() >= setup.gradient->pairs_of_step()) return std::nullopt;
   if (number == 0) first_loss_ = loss;
   if (!std::isfinite(loss)) diverged(at, "the loss must stay finite", fmt::format("a loss of {}", loss));

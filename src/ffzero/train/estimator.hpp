@@ -37,7 +37,7 @@ class GateError : public CheckError {
   double miss_;
 };
 
-/// What a step reads on average: samples, and settings of the parameters.
+/// What a step reads on average of each layer of the block: samples, and settings of the parameters.
 struct StepReadings {
   double rows = 0.0, writes = 0.0;
 };

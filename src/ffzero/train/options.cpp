@@ -45,11 +45,13 @@ void validate_loss(const LossOptions& loss, std::string_view place) {
     const Fields fields(place, "CrossEntropyOptions");
     fields.positive(entropy->temperature, "temperature");
     fields.share(entropy->smoothing, "smoothing");
+    fields.not_negative(entropy->last_temperature, "last_temperature");
   }
   if (const auto* pairs = std::get_if<NPairOptions>(&loss)) {
     const Fields fields(place, "NPairOptions");
     fields.positive(pairs->temperature, "temperature");
     fields.not_negative(pairs->margin, "margin");
+    fields.not_negative(pairs->last_temperature, "last_temperature");
   }
   if (const auto* margin = std::get_if<MarginOptions>(&loss))
     Fields(place, "MarginOptions")
@@ -122,6 +124,15 @@ void BlockOptions::validate(std::string_view place) const {
   const Fields fields(place, "BlockOptions");
   fields.at_least(0, epochs, "epochs");
   fields.at_least(1, batch_size, "batch_size");
+  fields.at_least(0, importance_samples, "importance_samples");
+  fields.require(importance_samples == 0 || importance_samples < batch_size, "importance_samples",
+                 fmt::format("must be below the batch_size of {}", batch_size), std::to_string(importance_samples));
+  const auto* coordinate = std::get_if<CoordinateOptions>(&estimator);
+  const bool samples = std::holds_alternative<DirectionalOptions>(estimator) || std::holds_alternative<NamedEstimator>(estimator) ||
+                       (coordinate != nullptr && coordinate->one_sided);
+  fields.require(importance_samples == 0 || samples, "importance_samples",
+                 "must be 0 for an estimator that is not \"directional\", \"coordinate\" with one-sided readings, or one of your own",
+                 std::to_string(importance_samples));
 }
 
 }  // namespace ffzero

@@ -102,6 +102,7 @@ struct BlockOptions {
   Reduction reduction = Reduction::mean;  ///< over the batch; a learning rate means something only with it
   bool one_loss = false;  ///< directional: read one loss for all groups of the layer, as from a device that returns one number
   EstimatorOptions estimator = DirectionalOptions{};
+  Index importance_samples = 0;  ///< importance sampling: samples of each batch that the estimate is made of, below batch_size; 0: all
   UpdateOptions update = {};
   Index epochs = 20;       ///< passes over the train set, >= 0
   Index batch_size = 256;  ///< samples in a step, >= 1; the last batch of an epoch may be shorter

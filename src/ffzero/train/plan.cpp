@@ -55,11 +55,16 @@ std::string described(const BlockPlan& block) {
         "(along {}, freedom {}, settings {}, samples {}, spread {}, steps {}, lr {}, start {}, refine {}, fit_lr {}{})", t->along,
         static_cast<int>(t->calibration.freedom), t->calibration.settings, t->calibration.samples, t->calibration.spread,
         t->calibration.steps, t->calibration.lr, t->start_epochs, t->refine_epochs, t->fit_lr, stage_rates(*t));
+  if (o.importance_samples > 0) estimator += fmt::format(" of {} samples", o.importance_samples);
+  const auto last = [](double temperature) {
+    return temperature > 0.0 ? fmt::format(", last_temperature {}", temperature) : std::string();
+  };
   std::string loss = make_loss<double>(o.loss)->name();
   if (const auto* l = std::get_if<NamedLoss>(&o.loss)) loss = l->name + described(losses().numbers(l->name, l->numbers));
   if (const auto* l = std::get_if<CrossEntropyOptions>(&o.loss))
-    loss += fmt::format("(temperature {}, smoothing {})", l->temperature, l->smoothing);
-  if (const auto* l = std::get_if<NPairOptions>(&o.loss)) loss += fmt::format("(temperature {}, margin {})", l->temperature, l->margin);
+    loss += fmt::format("(temperature {}, smoothing {}{})", l->temperature, l->smoothing, last(l->last_temperature));
+  if (const auto* l = std::get_if<NPairOptions>(&o.loss))
+    loss += fmt::format("(temperature {}, margin {}{})", l->temperature, l->margin, last(l->last_temperature));
   if (const auto* l = std::get_if<MarginOptions>(&o.loss)) loss += fmt::format("(margin {})", l->margin);
   std::string rule = rule_name(o.update.rule);
   if (const auto* r = std::get_if<NamedRule>(&o.update.rule)) rule += described(update_rules().numbers(r->name, r->numbers));

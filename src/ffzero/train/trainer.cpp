@@ -83,7 +83,7 @@ std::int64_t Trainer<S>::planned_evaluations() const {
     if (const auto gated = gated_evaluations(setup))
       planned += gated->passed;
     else if (const auto readings = setup.gradient->planned_readings())
-      planned += std::llround(readings->rows * static_cast<double>(setup.steps * setup.options.epochs));
+      planned += std::llround(readings->rows * static_cast<double>((setup.last - setup.first) * setup.steps * setup.options.epochs));
     else
       planned += setup.gradient->cost_per_sample() * session_.splits.train.size() * setup.options.epochs;
     if (const std::int64_t limit = session_.plan.limit_after(b); limit > 0) planned = std::min(planned, limit);

@@ -208,5 +208,26 @@ TEST_F(MissingReadings, LeaveOneSidedSlopesToTheSamplesThatCame) {
   EXPECT_EQ(ledger_.layer(0).training, 4 * (3 * rows + rows - 1)) << "failed readings are billed";
 }
 
+TEST_F(MissingReadings, SayNothingOfTheSlopeOfASample) {
+  const OneSidedBlockLoss<double> loss = [&] {
+    OneSidedBlockLoss<double> made(case_.block.view(), executor_, ledger_);
+    made.set_batch(case_.batch());
+    return made;
+  }();
+  const SampleSlopes whole = loss.sample_slopes(as_span(case_.block.theta));
+  instrument_->lost = {{0, 1}, {0, 3}};
+  const SampleSlopes part = loss.sample_slopes(as_span(case_.block.theta));
+  double sum = 0.0;
+  for (std::size_t b = 0; b < whole.lengths.size(); ++b) {
+    EXPECT_GT(whole.lengths[b], 0.0);
+    EXPECT_EQ(part.lengths[b], b == 1 || b == 3 ? -1.0 : whole.lengths[b]);
+    sum += whole.lengths[b];
+  }
+  EXPECT_GT(sum, 0.0);
+  EXPECT_TRUE(std::isfinite(part.loss));
+  EXPECT_NE(part.loss, whole.loss);
+  EXPECT_NEAR(part.loss, whole.loss, 0.5 * whole.loss);
+}
+
 }  // namespace
 }  // namespace ffzero
