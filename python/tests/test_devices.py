@@ -175,6 +175,26 @@ class Slopes:
         self.gain -= self.lr * np.mean((said - y) * (1 - said * said) * z)
 
 
+class TestImportance(unittest.TestCase):
+    keys = {"gradient.estimator": "coordinate", "gradient.distribution": "one_sided", "gradient.directions": 3, "gradient.importance_samples": 5,
+            "training.batch_size": 20, "update.lr": 0.05}
+
+    def test_reads_a_batch_and_then_the_samples_that_are_drawn(self):
+        x, y = table()
+        rows = []
+
+        def function(theta, samples):
+            rows.append(len(samples))
+            return bench(theta, samples)
+
+        net = ffzero.Classifier(devices=[new_bench(function)], config=self.keys, epochs=40, random_state=1).fit(x, y)
+        self.assertGreater(net.score(x, y), 0.9)
+        # 20 samples, then 5 of them as things stand and at three parameters moved.
+        self.assertEqual(net.forward_evals_, 40 * 3 * (20 + 5 * (1 + 3)))
+        first = rows.index(20)
+        self.assertEqual(rows[first : first + 5], [20, 5, 5, 5, 5])
+
+
 class TestTwin(unittest.TestCase):
     along = {"gradient.estimator": "twin", "gradient.twin.order": "along", "training.batch_size": 16, "update.lr": 0.05}
 

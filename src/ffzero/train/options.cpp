@@ -4,9 +4,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "ffzero/base/error.hpp"
+#include "ffzero/train/step_gradient.hpp"
 
 namespace ffzero {
 
@@ -128,8 +130,9 @@ void BlockOptions::validate(std::string_view place) const {
   fields.require(importance_samples == 0 || importance_samples < batch_size, "importance_samples",
                  fmt::format("must be below the batch_size of {}", batch_size), std::to_string(importance_samples));
   const auto* coordinate = std::get_if<CoordinateOptions>(&estimator);
-  const bool samples = std::holds_alternative<DirectionalOptions>(estimator) || std::holds_alternative<NamedEstimator>(estimator) ||
-                       (coordinate != nullptr && coordinate->one_sided);
+  const auto own = estimators().added();
+  const bool samples = estimator_name(estimator) == "directional" || (coordinate != nullptr && coordinate->one_sided) ||
+                       std::find(own.begin(), own.end(), estimator_name(estimator)) != own.end();
   fields.require(importance_samples == 0 || samples, "importance_samples",
                  "must be 0 for an estimator that is not \"directional\", \"coordinate\" with one-sided readings, or one of your own",
                  std::to_string(importance_samples));

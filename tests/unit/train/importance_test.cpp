@@ -180,7 +180,14 @@ TEST(Importance, ResumesAndSharesWorkBitForBit) {
   const Settings dense{{"model.kind", "mlp"},        {"model.layers", "[20, 20]"},         {"model.groups", "2"},
                        {"training.epochs", "2"},     {"training.batch_size", "16"},        {"gradient.estimator", "directional"},
                        {"gradient.directions", "3"}, {"gradient.importance_samples", "5"}, {"objective.last_temperature", "0.2"}};
-  for (const Settings& settings : {mesh, single, dense}) expect_resumes_bit_for_bit(resolved(settings, splits), splits, 5);
+  // Readings that do not come back: of the whole batch, or of what was drawn.
+  Settings failing = dense;
+  failing.insert(failing.end(), {{"model.imperfect.fail", "0.2"},
+                                 {"device.on_failure", "skip"},
+                                 {"device.retries", "1"},
+                                 {"training.log_samples", "0"},
+                                 {"training.log_test", "false"}});
+  for (const Settings& settings : {mesh, single, dense, failing}) expect_resumes_bit_for_bit(resolved(settings, splits), splits, 5);
 }
 
 TEST(Importance, AWholeRunIsBilledAsPlannedAndCheaper) {
@@ -266,6 +273,10 @@ TEST(Importance, RefusesWhatItCannotDo) {
   options.validate("block");
   options.estimator = AdjointOptions{};
   EXPECT_THAT(message_of<ConfigError>([&] { options.validate("block"); }), HasSubstr("BlockOptions::importance_samples"));
+  options.estimator = NamedEstimator{.name = "transfer"};
+  EXPECT_THAT(message_of<ConfigError>([&] { options.validate("block"); }), HasSubstr("BlockOptions::importance_samples"));
+  options.estimator = NamedEstimator{.name = "directional"};
+  options.validate("block");
   options.importance_samples = 0;
   options.loss = CrossEntropyOptions{.last_temperature = -1.0};
   EXPECT_THAT(message_of<ConfigError>([&] { options.validate("block"); }), HasSubstr("CrossEntropyOptions::last_temperature"));
