@@ -32,7 +32,7 @@ OneSidedSlopes OneSidedBlockLoss<S>::slopes(std::span<const S> theta, std::span<
       there[usize(b)] = false;
       base.row(b).setZero();
     }
-  std::vector<Matrix<S>> q;
+  std::vector<Matrix<S>> q(usize(this->layout_.groups));
   const Vector<double> losses = output_slopes(base, q);
   const double scale = this->reduction_scale();
   // The sum over the rows that are there, as that of a whole batch.
@@ -81,7 +81,8 @@ SampleSlopes OneSidedBlockLoss<S>::sample_slopes(std::span<const S> theta) const
       result.lengths[usize(b)] = -1.0;
       z.row(b).setZero();
     }
-  std::vector<Matrix<S>> q;
+  // Groups have outputs of their own, so one pullback holds the slopes of all.
+  std::vector<Matrix<S>> q(1);
   const Vector<double> losses = output_slopes(z, q);
   Index present = 0;
   for (Index b = 0; b < rows; ++b) {
@@ -89,8 +90,7 @@ SampleSlopes OneSidedBlockLoss<S>::sample_slopes(std::span<const S> theta) const
     if (length < 0.0) continue;
     ++present;
     result.loss += losses[b];
-    for (const Matrix<S>& own : q) length += own.row(b).template cast<double>().squaredNorm();
-    length = std::sqrt(length);
+    length = q.front().row(b).template cast<double>().norm();
   }
   if (present > 0) result.loss *= this->reduction_scale() * (static_cast<double>(rows) / static_cast<double>(present));
   this->bill_training(1);
@@ -141,7 +141,7 @@ Vector<double> OneSidedBlockLoss<S>::output_slopes(const Matrix<S>& z, std::vect
   Matrix<double> losses(rows, this->loss_groups());
   this->block_.loss->values(scores, classes, this->batch_->targets, losses);
   this->block_.loss->gradient(scores, classes, this->batch_->targets, gs);
-  q.assign(usize(this->layout_.groups), Matrix<S>(rows, z.cols()));
+  for (Matrix<S>& own : q) own.resize(rows, z.cols());
   if (q.size() == 1) {
     head.pullback(z, gs, q.front());
     return losses.rowwise().sum();

@@ -48,7 +48,8 @@ class OneSidedBlockLoss final : public BlockLoss<S> {
   }
   /// What the head reads of the whole batch at each of `thetas`, one after the other; rows of NaN where an instrument has no answer.
   [[nodiscard]] std::vector<Matrix<S>> read(const std::vector<Vector<S>>& thetas, bool may_miss) const;
-  /// dL/dz of each group of parameters (or of all), unreduced; returns the losses of the samples.
+  /// q: for each of its matrices dL_g/dz of a group of parameters, or with one of all groups together; unreduced. Returns the losses of the
+  /// samples.
   Vector<double> output_slopes(const Matrix<S>& z, std::vector<Matrix<S>>& q) const;
 
   std::vector<Index> group_of_;  // of every parameter
