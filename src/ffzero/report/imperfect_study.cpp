@@ -20,7 +20,7 @@ namespace {
 
 using ArmKeys = std::vector<std::pair<std::string, nlohmann::json>>;
 
-constexpr double kBatch = 64.0;                 // of the photonic presets
+constexpr double kBatch = 64.0;                 // of the photonic presets, and of single phases
 constexpr int kSinglePhases = 35, kDrawn = 16;  // single phases of a step, and the samples of a batch that they are read for
 constexpr double kCalibrationSettings = 68.0, kCalibrationSamples = 16.0;  // the defaults of gradient.twin.*
 constexpr int kSettingsOfAll = 687, kSamplesOfAll = 8;                     // of a twin of which everything is fitted

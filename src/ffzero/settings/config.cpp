@@ -553,6 +553,9 @@ void Config::check_combinations(const DataFacts& facts) const {
         v.number("objective.last_temperature") > 0.0)
       fail("objective.last_temperature", "a readout that learns along with the mesh is at one temperature",
            "use 0, or linear_head = \"trained\"");
+    if (v.number("objective.last_temperature") > 0.0 && v.is("update.schedule", "plateau"))
+      fail("update.schedule", "plateau compares losses of epochs, which objective.last_temperature puts at different temperatures",
+           "use \"cosine\", \"step\" or \"constant\"");
     if (const std::int64_t drawn = v.integer("gradient.importance_samples"); drawn > 0 && drawn >= v.integer("training.batch_size"))
       fail("gradient.importance_samples",
            fmt::format("must be below the {} samples of training.batch_size", v.integer("training.batch_size")),

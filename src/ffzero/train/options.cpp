@@ -4,11 +4,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "ffzero/base/error.hpp"
-#include "ffzero/train/step_gradient.hpp"
 
 namespace ffzero {
 
@@ -122,7 +120,11 @@ std::string estimator_name(const EstimatorOptions& options) {
 void BlockOptions::validate(std::string_view place) const {
   validate_loss(loss, place);
   validate_estimator(estimator, place);
-  Fields(place, "UpdateOptions").measured_or_positive(update.lr, "lr");
+  const Fields updates(place, "UpdateOptions");
+  updates.measured_or_positive(update.lr, "lr");
+  // Whatever the steps: 1 says that a temperature stays.
+  updates.require(update.schedule.kind != ScheduleKind::plateau || temperature_factor(loss, 1, 2) == 1.0, "schedule",
+                  "must not be plateau, which compares losses of epochs, where their temperatures differ", "plateau");
   const Fields fields(place, "BlockOptions");
   fields.at_least(0, epochs, "epochs");
   fields.at_least(1, batch_size, "batch_size");
@@ -130,9 +132,8 @@ void BlockOptions::validate(std::string_view place) const {
   fields.require(importance_samples == 0 || importance_samples < batch_size, "importance_samples",
                  fmt::format("must be below the batch_size of {}", batch_size), std::to_string(importance_samples));
   const auto* coordinate = std::get_if<CoordinateOptions>(&estimator);
-  const auto own = estimators().added();
-  const bool samples = estimator_name(estimator) == "directional" || (coordinate != nullptr && coordinate->one_sided) ||
-                       std::find(own.begin(), own.end(), estimator_name(estimator)) != own.end();
+  const bool samples = std::holds_alternative<DirectionalOptions>(estimator) || std::holds_alternative<NamedEstimator>(estimator) ||
+                       (coordinate != nullptr && coordinate->one_sided);
   fields.require(importance_samples == 0 || samples, "importance_samples",
                  "must be 0 for an estimator that is not \"directional\", \"coordinate\" with one-sided readings, or one of your own",
                  std::to_string(importance_samples));

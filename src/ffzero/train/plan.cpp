@@ -91,6 +91,16 @@ std::string described(const TrainPlan& plan) {
   return text;
 }
 
+// What an estimator by name is made of is known where it is made: those that read on their own do not look at the samples of a step.
+void require_sampling(const BlockOptions& options, const std::string& place) {
+  const auto* named = std::get_if<NamedEstimator>(&options.estimator);
+  if (named == nullptr || options.importance_samples == 0 || named->name == "directional") return;
+  const std::vector<std::string> own = estimators().added();
+  if (std::find(own.begin(), own.end(), named->name) == own.end())
+    refuse(place + ": BlockOptions::importance_samples", "must be 0 for this estimator", named->name,
+           "use \"directional\" or one of your own");
+}
+
 }  // namespace
 
 std::string solver_name(Scope scope, const std::string& estimator) {
@@ -107,6 +117,7 @@ void TrainPlan::validate(Index layers) const {
       refuse("TrainPlan::blocks", "must follow one another without gaps", place, fmt::format("begin the next block with layer {}", next));
     if (block.evaluation_rows < 1) refuse("BlockPlan::evaluation_rows", "must be at least 1", std::to_string(block.evaluation_rows));
     block.options.validate(place);
+    require_sampling(block.options, place);
     next = block.last;
   }
   if (next != layers) refuse("TrainPlan::blocks", fmt::format("must hold the {} layers of the network", layers), std::to_string(next));

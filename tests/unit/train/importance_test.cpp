@@ -238,6 +238,11 @@ TEST(LastTemperature, LossesAreThoseOfALossOfThatTemperature) {
 
 TEST(LastTemperature, ChangesTrainingUnlessItIsTheFirst) {
   const Splits splits = make_glyphs(1, kTrain, kTest);
+  const Settings votes{{"model.kind", "mlp"}, {"vote.rule", "sum_log_softmax"}, {"objective.temperature", "0.1"}};
+  Settings falls = votes;
+  falls.emplace_back("objective.last_temperature", "0.02");
+  EXPECT_EQ(resolved(votes, splits).vote()->temperature, 0.1);
+  EXPECT_EQ(resolved(falls, splits).vote()->temperature, 0.02);
   const auto trained = [&](const char* last) {
     return run<float>(resolved({{"model.kind", "mlp"},
                                 {"model.layers", "[20]"},
@@ -266,6 +271,8 @@ TEST(Importance, RefusesWhatItCannotDo) {
   EXPECT_THAT(refused({{"objective.loss", "cosine"}, {"objective.last_temperature", "4"}}), HasSubstr("no effect here"));
   EXPECT_THAT(refused({{"model.kind", "photonic"}, {"model.mesh.linear_head", "joint"}, {"objective.last_temperature", "0.1"}}),
               HasSubstr("a readout that learns along with the mesh is at one temperature"));
+  EXPECT_THAT(refused({{"update.schedule", "plateau"}, {"objective.last_temperature", "0.1"}}),
+              HasSubstr("plateau compares losses of epochs"));
   BlockOptions options;
   options.importance_samples = options.batch_size;
   EXPECT_THAT(message_of<ConfigError>([&] { options.validate("block"); }), HasSubstr("must be below the batch_size of 256"));
@@ -273,11 +280,18 @@ TEST(Importance, RefusesWhatItCannotDo) {
   options.validate("block");
   options.estimator = AdjointOptions{};
   EXPECT_THAT(message_of<ConfigError>([&] { options.validate("block"); }), HasSubstr("BlockOptions::importance_samples"));
-  options.estimator = NamedEstimator{.name = "transfer"};
-  EXPECT_THAT(message_of<ConfigError>([&] { options.validate("block"); }), HasSubstr("BlockOptions::importance_samples"));
-  options.estimator = NamedEstimator{.name = "directional"};
-  options.validate("block");
+  TrainPlan plan;
+  plan.blocks.push_back({.first = 0, .last = 1, .options = options});
+  plan.blocks[0].options.estimator = NamedEstimator{.name = "directional"};
+  plan.validate(1);
+  plan.blocks[0].options.estimator = NamedEstimator{.name = "transfer"};
+  EXPECT_THAT(message_of<ConfigError>([&] { plan.validate(1); }),
+              HasSubstr("BlockOptions::importance_samples: must be 0 for this estimator; got transfer"));
   options.importance_samples = 0;
+  options.loss = CrossEntropyOptions{.last_temperature = 0.01};
+  options.validate("block");
+  options.update.schedule.kind = ScheduleKind::plateau;
+  EXPECT_THAT(message_of<ConfigError>([&] { options.validate("block"); }), HasSubstr("UpdateOptions::schedule"));
   options.loss = CrossEntropyOptions{.last_temperature = -1.0};
   EXPECT_THAT(message_of<ConfigError>([&] { options.validate("block"); }), HasSubstr("CrossEntropyOptions::last_temperature"));
 }
