@@ -26,12 +26,7 @@ OneSidedSlopes OneSidedBlockLoss<S>::slopes(std::span<const S> theta, std::span<
 
   const Index rows = this->batch_size();
   Matrix<S>& base = readings.front();
-  std::vector<bool> there(usize(rows), true);
-  for (Index b = 0; b < rows && may_miss; ++b)
-    if (!base.row(b).allFinite()) {
-      there[usize(b)] = false;
-      base.row(b).setZero();
-    }
+  const std::vector<bool> there = take_out_missing(base);
   std::vector<Matrix<S>> q(usize(this->layout_.groups));
   const Vector<double> losses = output_slopes(base, q);
   const double scale = this->reduction_scale();
@@ -75,26 +70,32 @@ SampleSlopes OneSidedBlockLoss<S>::sample_slopes(std::span<const S> theta) const
   const std::vector<Vector<S>> thetas{as_vector(theta)};
   Matrix<S> z = std::move(read(thetas, may_miss()).front());
   const Index rows = this->batch_size();
-  SampleSlopes result{.loss = 0.0, .lengths = std::vector<double>(usize(rows), 0.0)};
-  for (Index b = 0; b < rows && may_miss(); ++b)
-    if (!z.row(b).allFinite()) {
-      result.lengths[usize(b)] = -1.0;
-      z.row(b).setZero();
-    }
+  const std::vector<bool> there = take_out_missing(z);
+  SampleSlopes result{.loss = 0.0, .lengths = std::vector<double>(usize(rows), -1.0)};
   // Groups have outputs of their own, so one pullback holds the slopes of all.
   std::vector<Matrix<S>> q(1);
   const Vector<double> losses = output_slopes(z, q);
   Index present = 0;
   for (Index b = 0; b < rows; ++b) {
-    double& length = result.lengths[usize(b)];
-    if (length < 0.0) continue;
+    if (!there[usize(b)]) continue;
     ++present;
     result.loss += losses[b];
-    length = q.front().row(b).template cast<double>().norm();
+    result.lengths[usize(b)] = q.front().row(b).template cast<double>().norm();
   }
   if (present > 0) result.loss *= this->reduction_scale() * (static_cast<double>(rows) / static_cast<double>(present));
   this->bill_training(1);
   return result;
+}
+
+template <class S>
+std::vector<bool> OneSidedBlockLoss<S>::take_out_missing(Matrix<S>& z) const {
+  std::vector<bool> there(usize(z.rows()), true);
+  for (Index b = 0; b < z.rows() && may_miss(); ++b)
+    if (!z.row(b).allFinite()) {
+      there[usize(b)] = false;
+      z.row(b).setZero();
+    }
+  return there;
 }
 
 template <class S>

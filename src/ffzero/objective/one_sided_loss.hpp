@@ -48,6 +48,8 @@ class OneSidedBlockLoss final : public BlockLoss<S> {
   }
   /// What the head reads of the whole batch at each of `thetas`, one after the other; rows of NaN where an instrument has no answer.
   [[nodiscard]] std::vector<Matrix<S>> read(const std::vector<Vector<S>>& thetas, bool may_miss) const;
+  /// Rows of NaN become 0 where they may be missing; returns for each row whether it is there.
+  [[nodiscard]] std::vector<bool> take_out_missing(Matrix<S>& z) const;
   /// q: for each of its matrices dL_g/dz of a group of parameters, or with one of all groups together; unreduced. Returns the losses of the
   /// samples.
   Vector<double> output_slopes(const Matrix<S>& z, std::vector<Matrix<S>>& q) const;

@@ -121,6 +121,16 @@ std::function<std::string(const Values&)> of_registered(const Registry<Made>& re
   };
 }
 
+/// Where a temperature means something; votes: in a vote, too.
+std::function<std::string(const Values&)> of_temperature(bool votes) {
+  return [votes](const Values& v) {
+    if (!local_only(v).empty() && !v.is("model.kind", "photonic")) return local_only(v);
+    return v.is("objective.loss", "cross_entropy") || v.is("objective.loss", "n_pair") || (votes && v.is("vote.rule", "sum_log_softmax"))
+               ? std::string()
+               : std::string("it belongs to objective.loss = \"cross_entropy\" or \"n_pair\"");
+  };
+}
+
 std::vector<KeyInfo> make_table() {
   std::vector<KeyInfo> t;
   const auto choice = [&](const char* name, const char* fallback, std::vector<std::string> choices, const char* doc,
@@ -317,26 +327,12 @@ std::vector<KeyInfo> make_table() {
   add("objective.options", text, "", 0, 0, "Numbers of a loss of one's own: \"name = 0.5, other = 2\".", of_registered(losses()), true);
   choice("objective.reduction", "auto", {"auto", "sum", "mean"}, "Over the batch; a learning rate means something only with it.", always,
          true);
-  add(
-      "objective.temperature", number, 0.05, 1e-9, 1e9, "Of cross-entropy and n_pair over similarities, or over the powers of a mesh.",
-      [](const Values& v) {
-        if (!local_only(v).empty() && !v.is("model.kind", "photonic")) return local_only(v);
-        return v.is("objective.loss", "cross_entropy") || v.is("objective.loss", "n_pair") || v.is("vote.rule", "sum_log_softmax")
-                   ? std::string()
-                   : std::string("it belongs to objective.loss = \"cross_entropy\" or \"n_pair\"");
-      },
-      true);
-  add(
-      "objective.last_temperature", number, 0.0, 0, 1e9,
+  add("objective.temperature", number, 0.05, 1e-9, 1e9, "Of cross-entropy and n_pair over similarities, or over the powers of a mesh.",
+      of_temperature(true), true);
+  add("objective.last_temperature", number, 0.0, 0, 1e9,
       "Temperature of the last step of the training of a block, approached from objective.temperature by the same factor from step to "
       "step; what is evaluated stays at objective.temperature. 0: steps do, too.",
-      [](const Values& v) {
-        if (!local_only(v).empty() && !v.is("model.kind", "photonic")) return local_only(v);
-        return v.is("objective.loss", "cross_entropy") || v.is("objective.loss", "n_pair")
-                   ? std::string()
-                   : std::string("it belongs to objective.loss = \"cross_entropy\" or \"n_pair\"");
-      },
-      true);
+      of_temperature(false), true);
   add(
       "objective.smoothing", number, 0.0, 0, 0.99, "Label smoothing of cross-entropy.",
       [](const Values& v) {
