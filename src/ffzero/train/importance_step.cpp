@@ -41,8 +41,9 @@ class ImportanceStep final : public StepGradient<S> {
     std::array<double, 1> at{};
     random.of(kDraw).fill_uniform(at);
     take(batch, chances, draw_samples(chances, at[0]));
-    lost_ = x_.rows() == 0;
-    if (lost_) return std::numeric_limits<double>::quiet_NaN();
+    lost_ = std::all_of(slopes.lengths.begin(), slopes.lengths.end(), [](double length) { return length < 0.0; });
+    // Slopes that are not finite are never drawn either: there the loss says that training has diverged.
+    if (x_.rows() == 0) return lost_ ? std::numeric_limits<double>::quiet_NaN() : slopes.loss;
     const Targets targets{.labels = labels_, .values = values_, .weights = weights_, .outputs = batch.targets.outputs};
     static_cast<void>(estimate_->estimate({.x = x_, .targets = targets, .dropout = batch.dropout}, theta, random, gradient));
     return slopes.loss;

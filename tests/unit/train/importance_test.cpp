@@ -159,6 +159,10 @@ TEST(Importance, TheMeanOverDrawsIsTheEstimateOfTheWholeBatch) {
     // A batch of no more samples is not read twice.
     static_cast<void>(drawn.gradient(x.topRows(4), targets.rows(0, 4), 0));
     EXPECT_EQ(drawn.ledger->total().training, kDraws * layers * (rows + 5 * (1 + 3)) + layers * 4 * (1 + 3));
+    // A network that has diverged is not a device without an answer.
+    static_cast<void>(drawn.gradient(Matrix<double>::Constant(rows, x.cols(), std::nan("")), targets, 0, &loss));
+    EXPECT_FALSE(std::isfinite(loss)) << name_of(shaped.settings);
+    EXPECT_EQ(drawn.setups[0].gradient->missing_pairs(), 0);
   }
 }
 
